@@ -1,0 +1,1 @@
+"""jbc: batch correction in pure JAX."""
