@@ -1,0 +1,267 @@
+"""Checks of what people pass in, and its translation into codes. Host code, NumPy only."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jbc.errors import InputError
+
+# Squares of larger values, summed over rows, leave the range of float32.
+LARGEST = 1e15
+UNKNOWN = ("", "-1")
+
+
+def values(x: Any, features: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return measurements as float32 and the mask of observed values (None when complete)."""
+    try:
+        x = np.asarray(x, dtype=np.float64 if np.asarray(x).dtype == object else None)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "The measurements are not numbers",
+            why=f"A method computes with every column ({error}).",
+            fix="Pass numeric columns only; keep names and ids beside them.",
+            code="not-numeric",
+        ) from None
+    if np.iscomplexobj(x) or x.dtype.kind not in "fiub":
+        raise InputError(
+            f"Complex data not supported, nor any other than real numbers (got {x.dtype})",
+            why="A method computes with real numbers.",
+            fix="Pass a numeric table.",
+            code="not-numeric",
+        )
+    if x.ndim != 2 or 0 in x.shape:
+        raise InputError(
+            f"A table of rows × features is needed, got shape {x.shape}",
+            why="Rows are samples and columns are features.",
+            fix="Reshape to (n_samples, n_features), at least one of each.",
+            code="bad-shape",
+        )
+    return _finite(x, feature_names(features, x.shape[1]))
+
+
+def _finite(x: np.ndarray, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Refuse infinite and huge values, and turn NaN into a mask."""
+    missing = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
+    with np.errstate(invalid="ignore"):
+        huge = ~missing & ~(np.abs(x) <= LARGEST)
+    if huge.any():
+        raise InputError(
+            f"Values that are infinity or larger than {LARGEST:g} in {int(huge.any(axis=1).sum())} rows, columns",
+            which=[names[i] for i in np.flatnonzero(huge.any(axis=0))],
+            why="Their squares leave the range of float32, and every result becomes NaN.",
+            fix="Repair or remove them, or rescale the columns.",
+            code="not-finite",
+        )
+    empty = missing.all(axis=0)
+    if empty.any():
+        raise InputError(
+            "Columns without a single value (all NaN)",
+            which=[names[i] for i in np.flatnonzero(empty)],
+            why="Nothing can be learned about them.",
+            fix="Remove these columns.",
+            code="empty-feature",
+        )
+    if not missing.any():
+        return np.ascontiguousarray(x, dtype=np.float32), None
+    return np.where(missing, 0, x).astype(np.float32), ~missing
+
+
+def complete(x: np.ndarray, observed: np.ndarray | None, names: tuple[str, ...], method: str) -> None:
+    """Refuse missing values on behalf of a method that does not honour them."""
+    if observed is None:
+        return
+    columns = np.flatnonzero(~np.asarray(observed).all(axis=0))
+    raise InputError(
+        f"Input contains NaN: {int((~observed).sum())} missing values, in columns",
+        which=[names[i] for i in columns],
+        why=f"{method} needs every value, and filling them in silently would be a guess.",
+        fix="Impute them first, or remove these columns or rows.",
+        code="missing-values",
+    )
+
+
+def feature_names(features: Sequence[str] | None, d: int) -> tuple[str, ...]:
+    """Return the column names as strings, numbered when there are none."""
+    if features is None:
+        return tuple(f"x{i}" for i in range(d))
+    names = tuple(str(name) for name in features)
+    if len(names) != d or len(set(names)) != d:
+        raise InputError(
+            f"{len(names)} feature names ({len(set(names))} different) for {d} columns",
+            which=sorted({name for name in names if names.count(name) > 1}) or None,
+            why="Columns are recognised by their names.",
+            fix="Give every column a name of its own.",
+            code="bad-feature-names",
+        )
+    return names
+
+
+def lengths(values: Any, n: int, what: str) -> np.ndarray:
+    """Return one value per row as an object array, or refuse."""
+    array = np.asarray(values, dtype=object)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.shape != (n,):
+        raise InputError(
+            f"{what} has shape {array.shape} for {n} rows (inconsistent numbers of samples)",
+            why="Every row needs exactly one.",
+            fix=f"Pass {n} values.",
+            code="bad-length",
+        )
+    return array
+
+
+def unknown(value: Any) -> bool:
+    """Tell whether a label means "unknown": -1, None, NaN, pandas' NA, or an empty string."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(value, str):
+        return value.strip() in UNKNOWN
+    if isinstance(value, (bool, np.bool_)):
+        return False
+    return bool(value != value or value == -1)
+
+
+def name(value: Any) -> str:
+    """Write a group's name; whole floats lose their ``.0``, which only a missing neighbour gave them."""
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def codes(given: Any, n: int, what: str, single: str = "all") -> tuple[tuple[str, ...], np.ndarray]:
+    """Translate group names into codes in alphabetical order.
+
+    When nothing is given, all rows are one group, or every row is one (``single="row"``).
+    """
+    if given is None:
+        return ("all",), np.arange(n, dtype=np.int32) if single == "row" else np.zeros(n, np.int32)
+    given = lengths(given, n, what)
+    empty = [i for i, value in enumerate(given) if unknown(value)]
+    if empty:
+        raise InputError(
+            f"Rows without a {what} (positions counted from 0)",
+            which=empty,
+            why=f"Every row belongs to one {what}.",
+            fix=f"Fill in the {what} of these rows or leave the rows out.",
+            code=f"missing-{what}",
+        )
+    text = np.array([name(value) for value in given], dtype=object)
+    names, code = np.unique(text, return_inverse=True)
+    return tuple(names.tolist()), code.astype(np.int32)
+
+
+def domains(given: Any, n: int) -> tuple[tuple[str, ...], np.ndarray]:
+    """Translate domain names into codes, and refuse names that differ in blanks or in the way a number is written."""
+    names, code = codes(given, n, "domain")
+    if given is None:
+        return names, code
+    seen: dict[str, list[str]] = {}
+    for each in names:
+        seen.setdefault(_essence(each), []).append(each)
+    twins = [each for group in seen.values() if len(group) > 1 for each in group]
+    if twins:
+        raise InputError(
+            "Domain names that differ only in blanks or in the way a number is written",
+            which=twins,
+            why="They are most likely one domain, and two halves would be corrected towards each other.",
+            fix="Write each domain in one way.",
+            code="twin-domains",
+        )
+    return names, code
+
+
+def _essence(text: str) -> str:
+    """Reduce a name to what a person reads: no outer blanks, numbers by value."""
+    text = " ".join(text.split())
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text
+
+
+def one_domain(given: Any, known: tuple[str, ...]) -> int:
+    """Return the code of one domain, or refuse an unknown one with the closest known name."""
+    if name(given) not in known:
+        raise unknown_domains([name(given)], known)
+    return known.index(name(given))
+
+
+def known_domains(given: Any, n: int, known: tuple[str, ...]) -> np.ndarray:
+    """Translate the domains of new rows into the codes of a fitted model."""
+    if given is None and len(known) == 1:
+        return np.zeros(n, np.int32)
+    if given is None:
+        raise InputError(
+            f"No domain given, but the model knows {len(known)}",
+            which=known,
+            why="The correction of a row depends on its domain.",
+            fix="Pass domain=, one value per row.",
+            code="missing-domain",
+        )
+    names, code = domains(given, n)
+    lost = [each for each in names if each not in known]
+    if lost:
+        raise unknown_domains(lost, known)
+    return np.array([known.index(each) for each in names], np.int32)[code]
+
+
+def unknown_domains(lost: Sequence[str], known: tuple[str, ...]) -> InputError:
+    """Make the error for domains that a model has never seen."""
+    close = difflib.get_close_matches(lost[0], known, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return InputError(
+        "Unknown domains",
+        which=lost,
+        why="A domain's correction is learned from its own rows, and the model has seen none of these.",
+        fix=f"Use a domain of the model{hint} or train again with the new rows.",
+        code="unknown-domain",
+    )
+
+
+def labels(given: Any, n: int) -> tuple[tuple[Any, ...], np.ndarray]:
+    """Translate labels into codes in sorted order; an unknown label is -1."""
+    code = np.full(n, -1, np.int32)
+    if given is None:
+        return (), code
+    given = lengths(given, n, "y")
+    known = np.array([not unknown(value) for value in given])
+    if not known.any():
+        return (), code
+    try:
+        classes, code[known] = np.unique(given[known], return_inverse=True)
+    except TypeError:
+        raise InputError(
+            "Labels mix text and numbers",
+            which=sorted({type(value).__name__ for value in given[known]}),
+            why="Classes have to be compared with each other.",
+            fix="Write all labels as text, or all as numbers.",
+            code="mixed-labels",
+        ) from None
+    return tuple(classes.tolist()), code
+
+
+def mask(given: Any, n: int, what: str) -> np.ndarray:
+    """Return a boolean per row (all False when nothing is given)."""
+    if given is None:
+        return np.zeros(n, bool)
+    array = lengths(given, n, what)
+    bad = [value for value in array if value not in (True, False, 0, 1)]
+    if bad:
+        raise InputError(
+            f"{what} must be true or false for every row, got",
+            which=_distinct(bad),
+            why="It marks rows of the same material in every domain.",
+            fix="Pass booleans.",
+            code=f"bad-{what}",
+        )
+    return array.astype(bool)
+
+
+def _distinct(items: Iterable[Any]) -> list[Any]:
+    """Return the items once each, in order of appearance, compared by how they print."""
+    return list({repr(item): item for item in items}.values())

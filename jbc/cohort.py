@@ -1,0 +1,315 @@
+"""The container that every method reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+
+from jbc import checks
+from jbc.errors import InputError
+
+ArrayLike = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """What the integer codes of a cohort stand for.
+
+    Static data: a compiled program never depends on them (see :meth:`Cohort.nameless`).
+    """
+
+    domains: tuple[str, ...] = ()
+    treatments: tuple[str, ...] = ()
+    labels: tuple[Any, ...] = ()
+    features: tuple[str, ...] = ()
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["domain", "treatment", "offset", "count"],
+    meta_fields=["capacity"],
+)
+@dataclasses.dataclass(frozen=True)
+class Groups:
+    """Contiguous runs of rows: the domains, or the treatment × domain cells.
+
+    Attributes
+    ----------
+    domain, treatment : (G,) int32
+        Codes of each group; the treatment is -1 when a group is a whole domain.
+    offset, count : (G,) int32
+        First row and number of rows.
+    capacity : int
+        Rows of the largest group. Static, because permutations need a shape.
+    """
+
+    domain: Array
+    treatment: Array
+    offset: Array
+    count: Array
+    capacity: int
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=[
+        "x", "domain", "treatment", "label", "control", "unit", "weight", "row",
+        "domains", "cells", "sources", "observed",
+    ],
+    meta_fields=["n_labels", "names"],
+)  # fmt: skip
+@dataclasses.dataclass(frozen=True)
+class Cohort:
+    """Rows of measurements with their codes, sorted by domain, then treatment.
+
+    Make one with :meth:`from_arrays`. The rows of one group are kept in an order that depends on their
+    values only, so that the order of the caller's rows changes nothing, not even in the last bit.
+
+    Attributes
+    ----------
+    x : (n, d) float32
+        Measurements; 0 where a value is missing.
+    domain, treatment, label, unit : (n,) int32
+        Codes; an unknown label is -1, a row without a unit is a unit of its own.
+    control : (n,) bool
+        Rows of the same material in every domain.
+    weight : (n,) int32
+        How often a row counts: 0 leaves it out (folds), k repeats it (bootstraps).
+    row : (n,) int32
+        Position of each row in the caller's table.
+    domains, cells : Groups
+        Domains, and treatment × domain cells.
+    sources : (K,) int32
+        Codes of the domains in which at least one label is known.
+    observed : (n, d) bool, optional
+        False where a value is missing; None when the table is complete.
+    n_labels : int
+        Number of classes.
+    names : Names
+        What the codes stand for.
+    """
+
+    x: Array
+    domain: Array
+    treatment: Array
+    label: Array
+    control: Array
+    unit: Array
+    weight: Array
+    row: Array
+    domains: Groups
+    cells: Groups
+    sources: Array
+    observed: Array | None
+    n_labels: int
+    names: Names
+
+    @classmethod
+    def from_arrays(
+        cls,
+        x: ArrayLike,
+        domain: ArrayLike | None = None,
+        *,
+        label: ArrayLike | None = None,
+        treatment: ArrayLike | None = None,
+        control: ArrayLike | None = None,
+        unit: ArrayLike | None = None,
+        features: Sequence[str] | None = None,
+    ) -> Cohort:
+        """Check a table and sort it.
+
+        Parameters
+        ----------
+        x
+            Measurements, (n, d). NaN marks a missing value.
+        domain
+            Technical group of each row; None puts all rows into one.
+        label
+            Biological class of each row; -1, None, NaN or ``""`` where it is unknown.
+        treatment
+            Condition of each row that is repeated over domains.
+        control
+            True for rows of the same material in every domain.
+        unit
+            Subject of each row: replicates of one subject share it.
+        features
+            Names of the columns.
+
+        Returns
+        -------
+        Cohort
+
+        Raises
+        ------
+        InputError
+            When the table cannot be used; the message says what, which, why, and what to do.
+
+        Examples
+        --------
+        >>> cohort = Cohort.from_arrays([[1.0], [2.0], [3.0]], ["b", "a", "b"], label=["x", "", "y"])
+        >>> cohort.names.domains, cohort.names.labels
+        (('a', 'b'), ('x', 'y'))
+        >>> cohort.domains.count.tolist(), cohort.sources.tolist()
+        ([1, 2], [1])
+        """
+        x, observed = checks.values(x, features)
+        n = len(x)
+        domain_names, domain = checks.domains(domain, n)
+        label_names, label = checks.labels(label, n)
+        treatment_names, treatment = checks.codes(treatment, n, "treatment")
+        _, unit = checks.codes(unit, n, "unit", single="row")
+        control = checks.mask(control, n, "control")
+        order = np.lexsort((label, _fingerprint(x), treatment, domain))
+        x, domain, treatment, label = x[order], domain[order], treatment[order], label[order]
+        names = Names(domain_names, treatment_names, label_names, checks.feature_names(features, x.shape[1]))
+        return cls(
+            x=x,
+            domain=domain,
+            treatment=treatment,
+            label=label,
+            control=control[order],
+            unit=unit[order],
+            weight=np.ones(n, np.int32),
+            row=order.astype(np.int32),
+            domains=_groups(domain, np.full(n, -1, np.int32)),
+            cells=_groups(domain, treatment),
+            sources=np.unique(domain[label >= 0]).astype(np.int32),
+            observed=None if observed is None else observed[order],
+            n_labels=len(label_names),
+            names=names,
+        )  # pyright: ignore[reportArgumentType]  # NumPy arrays on the host become jax arrays at first use
+
+    def nameless(self) -> Cohort:
+        """Return the same arrays without names: what compiled programs take, so that names recompile nothing."""
+        return dataclasses.replace(self, names=Names())
+
+    def hide(self, domain: str) -> Cohort:
+        """Return the cohort with the labels of one domain unknown: that domain becomes a target.
+
+        Examples
+        --------
+        >>> cohort = Cohort.from_arrays([[1.0], [2.0]], ["a", "b"], label=["x", "y"])
+        >>> cohort.hide("b").sources.tolist()
+        [0]
+        """
+        code = checks.one_domain(domain, self.names.domains)
+        label = np.where(np.asarray(self.domain) == code, -1, self.label).astype(np.int32)
+        sources = np.unique(np.asarray(self.domain)[label >= 0]).astype(np.int32)
+        return dataclasses.replace(self, label=label, sources=sources)
+
+    def reweight(self, weight: ArrayLike) -> Cohort:
+        """Return the cohort with other row weights, given in the cohort's own row order.
+
+        Every domain must keep at least one row, and no domain may weigh more than the largest one has rows
+        (a bootstrap within domains does neither).
+        """
+        weight = np.asarray(weight)
+        if weight.shape != (len(self.x),) or (weight < 0).any() or (weight != np.rint(weight)).any():
+            raise InputError(
+                "Row weights must be one whole number ≥ 0 for every row",
+                why="A weight says how often a row counts.",
+                fix=f"Pass {len(self.x)} whole numbers.",
+                code="bad-weights",
+            )
+        totals = np.bincount(np.asarray(self.domain), weights=weight)
+        bad = [
+            self.names.domains[i] for i in np.flatnonzero((totals == 0) | (totals > self.domains.capacity))
+        ]
+        if bad:
+            raise InputError(
+                "Row weights leave a domain empty, or heavier than the largest domain",
+                which=bad,
+                why="Minibatches are drawn from every domain.",
+                fix="Draw folds and bootstraps within domains.",
+                code="bad-weights",
+            )
+        return dataclasses.replace(self, weight=weight.astype(np.int32))
+
+
+def fold_weights(unit: ArrayLike, domain: ArrayLike, folds: int, seed: int = 0) -> np.ndarray:
+    """Split units into folds within every domain, as row weights.
+
+    Replicates of one unit are never split.
+
+    Parameters
+    ----------
+    unit, domain
+        Codes of each row.
+    folds
+        Number of folds.
+    seed
+        Seed of the split.
+
+    Returns
+    -------
+    (folds, n) int32
+        1 where a row trains, 0 where it is held out.
+
+    Examples
+    --------
+    >>> w = fold_weights([0, 0, 1, 2, 3, 3], [0, 0, 0, 1, 1, 1], folds=2)
+    >>> w.sum(axis=0).tolist()
+    [1, 1, 1, 1, 1, 1]
+    """
+    unit, domain = np.asarray(unit), np.asarray(domain)
+    rng = np.random.default_rng(seed)
+    fold = np.empty(len(unit), np.int32)
+    for code in np.unique(domain):
+        rows = np.flatnonzero(domain == code)
+        members, index = np.unique(unit[rows], return_inverse=True)
+        fold[rows] = (rng.permutation(len(members)) % folds)[index]
+    return (fold[None, :] != np.arange(folds)[:, None]).astype(np.int32)
+
+
+def bootstrap_weights(unit: ArrayLike, domain: ArrayLike, draws: int, seed: int = 0) -> np.ndarray:
+    """Draw units with replacement within every domain, as row weights.
+
+    The total weight of a domain can differ a little from its number of rows where units differ in size; what
+    exceeds it is taken from the heaviest rows, so that a bootstrap never outgrows its domain.
+
+    Returns
+    -------
+    (draws, n) int32
+
+    Examples
+    --------
+    >>> bootstrap_weights([0, 1, 2, 3], [0, 0, 1, 1], draws=1).sum()
+    np.int64(4)
+    """
+    unit, domain = np.asarray(unit), np.asarray(domain)
+    rng = np.random.default_rng(seed)
+    weight = np.zeros((draws, len(unit)), np.int32)
+    for code in np.unique(domain):
+        rows = np.flatnonzero(domain == code)
+        members, index = np.unique(unit[rows], return_inverse=True)
+        share = np.full(len(members), 1 / len(members))
+        weight[:, rows] = rng.multinomial(len(members), share, size=draws)[:, index]
+        for line in weight:
+            for _ in range(int(line[rows].sum()) - len(rows)):
+                line[rows[np.argmax(line[rows])]] -= 1
+    return weight
+
+
+def _groups(domain: np.ndarray, treatment: np.ndarray) -> Groups:
+    """Find the runs of equal (domain, treatment) in sorted codes."""
+    change = np.flatnonzero((np.diff(domain) != 0) | (np.diff(treatment) != 0)) + 1
+    offset = np.concatenate([[0], change]).astype(np.int32)
+    count = np.diff(np.append(offset, len(domain))).astype(np.int32)
+    return Groups(domain[offset], treatment[offset], offset, count, int(count.max()))  # pyright: ignore[reportArgumentType]
+
+
+def _fingerprint(x: np.ndarray) -> np.ndarray:
+    """Hash every row to 64 bits, by its values alone."""
+    odd = np.random.default_rng(0).integers(1, 2**63, size=x.shape[1], dtype=np.uint64) | np.uint64(1)
+    out = np.empty(len(x), np.uint64)
+    for start in range(0, len(x), 4096):
+        bits = (x[start : start + 4096] + np.float32(0)).view(np.uint32).astype(np.uint64)
+        mixed = (bits ^ (bits << np.uint64(29))) * odd
+        out[start : start + 4096] = (mixed ^ (mixed >> np.uint64(31))).sum(axis=1, dtype=np.uint64)
+    return out

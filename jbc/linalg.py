@@ -1,0 +1,67 @@
+"""Distances, moments and orthogonal matrices.
+
+Decompositions are not called inside compiled programs: two LAPACK calls in one program can wait for each
+other's worker for ever on a machine with two cores.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+def squared_distances(a: Array, b: Array) -> Array:
+    r"""Return :math:`\|a_i - b_j\|^2` for all rows, by one matrix product, and never below 0.
+
+    Examples
+    --------
+    >>> squared_distances(jnp.array([[0.0, 0.0]]), jnp.array([[3.0, 4.0]])).tolist()
+    [[25.0]]
+    """
+    inner = jnp.matmul(a, b.T, precision="highest")
+    norm_a, norm_b = jnp.square(a).sum(axis=1), jnp.square(b).sum(axis=1)
+    return jnp.maximum(norm_a[:, None] + norm_b[None, :] - 2 * inner, 0)
+
+
+def moments(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, Array]:
+    """Return the weighted mean and (biased) variance of the rows of every group, (groups, d) each.
+
+    Two passes: the second subtracts the mean before squaring, so that large offsets lose no digits.
+
+    Examples
+    --------
+    >>> mean, variance = moments(jnp.array([[1.0], [3.0], [9.0]]), jnp.array([0, 0, 1]), jnp.ones(3), 2)
+    >>> mean[:, 0].tolist(), variance[:, 0].tolist()
+    ([2.0, 9.0], [1.0, 0.0])
+    """
+    weight = jnp.asarray(weight, x.dtype)
+    total = jnp.maximum(jax.ops.segment_sum(weight, group, groups), 1)[:, None]
+    mean = jax.ops.segment_sum(x * weight[:, None], group, groups) / total
+    centred = jnp.square(x - mean[group]) * weight[:, None]
+    return mean, jax.ops.segment_sum(centred, group, groups) / total
+
+
+def orthogonal(key: Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> Array:
+    r"""Draw a matrix with orthonormal rows or columns, uniformly (Haar), without LAPACK.
+
+    The polar factor of a Gaussian matrix is uniform, and Newton's iteration
+    :math:`X \leftarrow \tfrac32 X - \tfrac12 X X^\top X` finds it with matrix products alone, so the draw can be
+    compiled and vmapped.
+
+    Examples
+    --------
+    >>> q = orthogonal(jax.random.key(0), (5, 3))
+    >>> bool(jnp.allclose(q.T @ q, jnp.eye(3), atol=1e-5))
+    True
+    """
+    rows, columns = shape
+    x = jax.random.normal(key, (max(shape), min(shape)), dtype)
+    # The largest singular value of a Gaussian matrix is close to √rows + √columns; below √3 Newton converges.
+    x = x / (jnp.sqrt(float(rows)) + jnp.sqrt(float(columns)))
+
+    def newton(_: Array, x: Array) -> Array:
+        return 1.5 * x - 0.5 * x @ jnp.matmul(x.T, x, precision="highest")
+
+    x = jax.lax.fori_loop(0, 48, newton, x)
+    return x if rows >= columns else x.T

@@ -1,0 +1,97 @@
+"""The contract: what a method is.
+
+A method is a frozen dataclass of hyper-parameters with pure methods. It holds no state, so the same object is
+the configuration, the command line, the JSON record inside a saved model, and a hashable static argument of
+``jit``. Classes are abstract (here) or final (everywhere else).
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any, ClassVar
+
+from jax import Array
+
+from jbc.cohort import Cohort
+from jbc.draws import Draw, Rows
+
+State = Any
+"""What training carries: a pytree with one Flax TrainState per player."""
+
+Fitted = dict[str, Any]
+"""What inference needs and nothing else: a nested dict of arrays."""
+
+Info = dict[str, Array]
+"""What one step reports: scalars by name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Method(abc.ABC):
+    """What every method is.
+
+    Attributes
+    ----------
+    honours_missing
+        Whether the method uses the mask of observed values; one that does not refuses missing values.
+    classifies
+        Whether the method has :meth:`predict`.
+    encodes
+        Whether the method has :meth:`encode`.
+    """
+
+    honours_missing: ClassVar[bool] = False
+    classifies: ClassVar[bool] = False
+    encodes: ClassVar[bool] = False
+
+    def check(self, cohort: Cohort) -> None:
+        """Refuse a cohort that this method cannot use, before anything is computed."""
+        del cohort
+
+    @abc.abstractmethod
+    def finish(self, state: State, cohort: Cohort) -> Fitted:
+        """Reduce the trained state (None for closed-form methods) to what inference needs."""
+
+    @abc.abstractmethod
+    def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Correct rows ``x`` (n, d) of the domains ``domain`` (n,), in the units of the input."""
+
+    def encode(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Return the latent codes of rows."""
+        raise NotImplementedError
+
+    def predict(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Return the logits of rows, (n, classes)."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class ClosedForm(Method):
+    """A method without training: all its work is in :meth:`finish`, whose state is None."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainable(Method):
+    """A method that is trained step by step."""
+
+    @property
+    @abc.abstractmethod
+    def draw(self) -> Draw:
+        """How the loop draws the minibatch of a step."""
+
+    @abc.abstractmethod
+    def steps(self, cohort: Cohort) -> int:
+        """Return the number of steps to train by default."""
+
+    @abc.abstractmethod
+    def init(self, key: Array, cohort: Cohort) -> State:
+        """Make the state to start from."""
+
+    @abc.abstractmethod
+    def step(self, key: Array, state: State, rows: Rows) -> tuple[State, Info]:
+        """Train on one minibatch."""
+
+    def review(self, info: dict[str, float]) -> list[str]:
+        """Look at what the last steps reported, and return warnings for the user."""
+        del info
+        return []
