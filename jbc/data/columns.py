@@ -1,0 +1,157 @@
+"""Columns of text and Parquet files, parted into measurements, metadata and row ids."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jbc.data.files import damaged, need_columns, need_unique
+from jbc.errors import InputError, InputWarning, listing
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+ID_NAMES = ("", "unnamed: 0", "index", "id", "obs_names")
+METADATA = "Metadata_"
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """Read a Parquet file, with the index that pandas may have stored as the first column."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            table = file.read()
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(path, error) from error
+    index = [
+        name
+        for name in (table.schema.pandas_metadata or {}).get("index_columns", [])
+        if isinstance(name, str)
+    ]
+    if len(index) != 1 or index[0] not in table.column_names:
+        return table
+    ids = table.column(index[0])
+    return table.drop_columns(index).add_column(0, "" if index[0].startswith("__index") else index[0], ids)
+
+
+def split(
+    columns: pa.Table, path: Path, keys: Sequence[str], features: Sequence[str] | None, *, typed: bool
+) -> tuple[np.ndarray, list[str], pd.DataFrame]:
+    """Part columns into the measurements, their names, and the metadata with the row ids as its index.
+
+    With `typed` the types say which columns are numeric, else the cells do.
+    """
+    import pandas as pd
+
+    names: list[str] = columns.column_names
+    need_unique(names, f"columns in '{path.name}'", "duplicate-columns")
+    need_columns([*keys, *(features or ())], names, path)
+    reserved = {*keys, *(features or ())}
+    has_ids = bool(names) and names[0].casefold() in ID_NAMES and names[0] not in reserved
+    others = names[has_ids:]
+    candidates = features
+    if candidates is None:
+        candidates = [name for name in others if name not in keys and not name.startswith(METADATA)]
+    found = {name: _numbers(columns[name], typed) for name in candidates}
+    numbers = {name: values for name, values in found.items() if values is not None}
+    text = {name: _strings(columns[name], name, path) for name in others if name not in numbers}
+    refused = [name for name in found if name not in numbers]
+    if features is not None and refused:
+        raise _not_numeric(path, [offender(name, text[name]) for name in refused])
+    _warn_nearly_numeric(path, {name: text[name] for name in refused})
+    single = all(values.dtype == np.float32 for values in numbers.values())
+    x = np.empty((columns.num_rows, len(numbers)), np.float32 if single and numbers else np.float64)
+    for column, values in enumerate(numbers.values()):
+        x[:, column] = values
+    ids = _strings(columns[names[0]], names[0], path) if has_ids else map(str, range(columns.num_rows))
+    index = pd.Index(ids, dtype=object, name=names[0] if has_ids else None)
+    return x, list(numbers), pd.DataFrame(text, index=index, dtype=object)
+
+
+def _numbers(column: pa.ChunkedArray, typed: bool) -> np.ndarray | None:
+    """Give a column as floats with NaN for empty cells, or None when it is not numeric."""
+    import pyarrow as pa
+    import pyarrow.compute
+
+    compute: Any = (
+        pyarrow.compute
+    )  # its functions are made when it is imported, out of sight of type checkers
+    kind = column.type
+    if typed:
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+            return None
+    else:
+        column = compute.utf8_trim_whitespace(column)
+        empty = compute.is_in(column, pa.array(["", "NA"]))
+        column = compute.if_else(empty, pa.scalar(None, pa.string()), column)
+    try:
+        single = pa.types.is_float32(kind)
+        return compute.cast(column, pa.float32() if single else pa.float64(), safe=False).to_numpy()
+    except pa.ArrowInvalid:
+        return None
+
+
+def _strings(column: pa.ChunkedArray, name: str, path: Path) -> list[str]:
+    import pyarrow as pa
+    from pyarrow import compute
+
+    try:
+        return compute.fill_null(compute.cast(column, pa.string()), "").to_pylist()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(
+            f"A column of '{path.name}' is neither numbers nor text (type {column.type})",
+            which=[name],
+            why="Nested and binary cells have no place in a table.",
+            fix="Drop the column.",
+            code="unsupported-column",
+        ) from error
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return "_" not in cell
+
+
+def offender(name: str, cells: Iterable[str]) -> str:
+    """Tell the first cell that keeps a column from being numeric."""
+    for row, cell in enumerate(cells, start=1):
+        if cell.strip() not in ("", "NA") and not _is_number(cell):
+            return f"{name} ({cell!r} in row {row})"
+    return name
+
+
+def _not_numeric(path: Path, offenders: Sequence[str]) -> InputError:
+    return InputError(
+        f"Features in '{path.name}' are not numeric",
+        which=offenders,
+        why="Only numbers can be corrected.",
+        fix="Leave cells without a measurement empty, and write decimals with a point.",
+        code="not-numeric",
+    )
+
+
+def _warn_nearly_numeric(path: Path, text: dict[str, list[str]]) -> None:
+    """Tell of columns that a few cells such as '<LOD' keep from being features."""
+    nearly = []
+    for name, cells in text.items():
+        filled = [cell for cell in cells if cell.strip() not in ("", "NA")]
+        if 2 * sum(map(_is_number, filled)) > len(filled):
+            nearly.append(offender(name, cells))
+    if nearly:
+        warnings.warn(
+            f"Columns of '{path.name}' are read as metadata because of cells that are not numbers: "
+            f"{listing(nearly)}. Empty these cells if the columns are features; if not, name them as keys or "
+            f"'{METADATA}…'.",
+            InputWarning,
+            stacklevel=4,
+        )

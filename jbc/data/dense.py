@@ -1,0 +1,82 @@
+"""Sparse matrices as dense ones, when they fit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jbc.errors import InputError
+
+CHUNK_BYTES = 1 << 24
+
+
+def densify(x: Any, *, limit_bytes: int | None = None) -> np.ndarray:
+    r"""Turn a sparse matrix into one float32 array, chunk by chunk.
+
+    Needs :math:`4 n d` bytes for n rows and d columns, and one chunk of 16 MiB more at a time.
+
+    Parameters
+    ----------
+    x
+        A SciPy sparse matrix or array. A NumPy array is returned as it is.
+    limit_bytes
+        The memory that may be used; None for what the system says is available.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same values, float32, of the same shape.
+
+    Raises
+    ------
+    InputError
+        With code ``too-large`` when the dense array does not fit.
+
+    Examples
+    --------
+    >>> from scipy.sparse import eye
+    >>> densify(eye(2, format="csr"))
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
+    if isinstance(x, np.ndarray):
+        return x
+    rows, columns = x.shape
+    needed = 4 * rows * columns
+    limit = available_memory() if limit_bytes is None else limit_bytes
+    if limit is not None and needed > limit:
+        raise InputError(
+            f"A dense table of {rows:,} rows and {columns:,} columns needs {_size(needed)}, "
+            f"and {_size(limit)} are available",
+            why="Correction fills the zeros, so a sparse table cannot stay sparse.",
+            fix="Select features or rows first, for example the highly variable genes or principal components.",
+            code="too-large",
+        )
+    dense = np.empty((rows, columns), np.float32)
+    # Columns of a CSC matrix are rows of its transpose, a CSR matrix that shares its memory.
+    source, target = (x.T, dense.T) if x.format == "csc" else (x.tocsr(), dense)
+    step = max(1, CHUNK_BYTES // (4 * max(1, source.shape[1])))
+    for start in range(0, source.shape[0], step):
+        target[start : start + step] = source[start : start + step].toarray()
+    return dense
+
+
+def available_memory() -> int | None:
+    """Give the bytes of memory that can be had without swapping, or None where no system call tells."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _size(number: int) -> str:
+    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.1f} MiB"

@@ -1,0 +1,101 @@
+"""h5ad files, read without following any link out of the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jbc.data.dense import densify
+from jbc.data.files import damaged, wrong_content
+from jbc.errors import InputError
+
+if TYPE_CHECKING:
+    import h5py
+    import pandas as pd
+
+
+def read_h5ad(path: Path) -> tuple[np.ndarray, list[str], pd.DataFrame]:
+    """Read ``X``, the names in ``var`` and ``obs`` as text; nothing else in the file is opened.
+
+    Raises
+    ------
+    InputError
+        With code ``external-link``, ``wrong-content``, ``damaged-file``, ``not-numeric`` or ``too-large``.
+    """
+    import h5py
+    from anndata.io import read_elem
+
+    try:
+        with h5py.File(path, "r") as file:
+            _refuse_outside(file, path)
+            for name in ("X", "obs", "var"):
+                if name not in file:
+                    raise wrong_content(path, f"it holds no '{name}', so it is not an AnnData file")
+            read: Any = read_elem
+            matrix, obs, var = (read(file[name]) for name in ("X", "obs", "var"))
+    except InputError:
+        raise
+    except (OSError, KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise damaged(path, error) from error
+    return _numbers(matrix, path), [str(name) for name in var.index], _text(obs)
+
+
+def _refuse_outside(file: h5py.File, path: Path) -> None:
+    """Walk over every object and refuse those whose values lie in another file.
+
+    Soft links need no check: they lead to a place in this file, which the walk reaches by its own link.
+    """
+    import h5py
+    from h5py import h5o
+
+    outside, seen, groups = [], set(), [file["/"]]
+    while groups:
+        group: Any = groups.pop()
+        for name in group:
+            link = group.get(name, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                outside.append(f"{group.name.rstrip('/')}/{name} -> {link.filename}")
+                continue
+            item: Any = group.get(name) if isinstance(link, h5py.HardLink) else None
+            if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+                outside.append(item.name)
+            if isinstance(item, h5py.Group) and (address := h5o.get_info(item.id).addr) not in seen:
+                seen.add(address)  # hard links may go round in circles
+                groups.append(item)
+    if outside:
+        raise InputError(
+            f"'{path.name}' takes values from other files",
+            which=outside,
+            why="Following such links reads whatever file they name, unseen.",
+            fix="Write the file again with the values inside, for example with AnnData.write_h5ad.",
+            code="external-link",
+        )
+
+
+def _numbers(matrix: Any, path: Path) -> np.ndarray:
+    """Give X as float32 or float64."""
+    dense = densify(matrix) if hasattr(matrix, "toarray") else np.asarray(matrix)
+    if dense.ndim != 2 or dense.dtype.kind not in "fiub":
+        raise InputError(
+            f"X in '{path.name}' is not a table of numbers (type {dense.dtype}, {dense.ndim} axes)",
+            why="Only numbers can be corrected.",
+            fix="Store the measurements as a two-dimensional array in X.",
+            code="not-numeric",
+        )
+    return dense if dense.dtype == np.float32 else dense.astype(np.float64)
+
+
+def _text(obs: pd.DataFrame) -> pd.DataFrame:
+    """Turn metadata into text, with "" where a value is missing."""
+    import pandas as pd
+
+    columns = {
+        str(name): [
+            "" if missing else str(value) for value, missing in zip(column, pd.isna(column), strict=True)
+        ]
+        for name, column in obs.items()
+    }
+    index = pd.Index([str(name) for name in obs.index], dtype=object, name=obs.index.name)
+    return pd.DataFrame(columns, index=index, dtype=object)

@@ -1,0 +1,208 @@
+"""Data sets by name, from a local folder, the cache, or their pinned address."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jbc.data.catalogue import Entry, Remote, describe, find
+from jbc.data.simulate import simulate_plates
+from jbc.data.tables import read_table
+from jbc.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+ROWS_PER_UNIT = 5
+
+
+def load(name: str) -> AnnData:
+    """Load a data set, downloading it on first use.
+
+    Parameters
+    ----------
+    name
+        One of `jbc.datasets.names`.
+
+    Returns
+    -------
+    anndata.AnnData
+        Raw values in X, float32; ``obs["domain"]``, ``obs["label"]`` and ``obs["unit"]`` as categories of
+        text; licence, citation and caveats in ``uns["jbc_dataset"]``, which is what `describe` gives.
+
+    Raises
+    ------
+    InputError
+        With code ``unknown-dataset``, ``offline``, ``download-failed``, ``checksum`` or ``unwritable``.
+
+    Examples
+    --------
+    >>> adata = load("simulated-plates")
+    >>> list(adata.obs["domain"].cat.categories)
+    ['plate 1', 'plate 2', 'plate 3']
+    """
+    entry = find(name)
+    adata = READERS[entry.kind](entry)
+    adata.uns["jbc_dataset"] = describe(name)
+    return adata
+
+
+def fetch(name: str) -> list[Path]:
+    """Make the files of a data set available and give their paths.
+
+    A file is looked for below the folder that the environment variable ``JBC_DATA`` names, then in the cache
+    (``JBC_CACHE``, else the user's cache folder), and downloaded at last. Whatever its origin, its SHA-256 is
+    compared with the catalogue's.
+
+    Parameters
+    ----------
+    name
+        One of `jbc.datasets.names`.
+
+    Returns
+    -------
+    list of Path
+        In the order of the catalogue; empty for a simulated world.
+
+    Raises
+    ------
+    InputError
+        As for `load`.
+
+    Examples
+    --------
+    >>> fetch("simulated-plates")
+    []
+    """
+    return [_local(file) or _cached(file) for file in find(name).files]
+
+
+def _local(file: Remote) -> Path | None:
+    """Find a file below JBC_DATA."""
+    folder = os.environ.get("JBC_DATA")
+    path = Path(folder, file.path) if folder else None
+    if path is None or not path.is_file():
+        return None
+    with path.open("rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    if found != file.sha256:
+        raise _checksum(path, f"expected {file.sha256}, found {found}", "JBC_DATA")
+    return path
+
+
+def _cached(file: Remote) -> Path:
+    """Find a file in the cache or download it; pooch compares the checksum in either case."""
+    import pooch
+    from requests.exceptions import ConnectionError, HTTPError, RequestException, Timeout
+
+    folder = Path(os.environ.get("JBC_CACHE") or pooch.os_cache("jbc")) / "data" / Path(file.path).parent
+    try:
+        return Path(pooch.retrieve(file.url, f"sha256:{file.sha256}", Path(file.path).name, folder))
+    except (ConnectionError, Timeout) as error:
+        raise InputError(
+            "No connection to the address of a data set",
+            which=[file.url],
+            why="The file is neither in the cache nor below JBC_DATA.",
+            fix=f"Connect once, or put the file at '{folder / Path(file.path).name}'.",
+            code="offline",
+        ) from error
+    except RequestException as error:
+        status = (
+            error.response.status_code
+            if isinstance(error, HTTPError) and error.response is not None
+            else error
+        )
+        raise InputError(
+            f"The download failed ({status})",
+            which=[file.url],
+            why="The file is neither in the cache nor below JBC_DATA.",
+            fix="Try again later; should the file have moved, tell the authors of jbc.",
+            code="download-failed",
+        ) from error
+    except ValueError as error:
+        raise _checksum(file.url, f"expected {file.sha256}; {error}", "the address") from error
+    except OSError as error:
+        raise InputError(
+            f"Cannot write to the cache folder ({error.strerror or error})",
+            which=[str(folder)],
+            why="Downloaded files are kept there.",
+            fix="Free some space, or name another folder in the environment variable JBC_CACHE.",
+            code="unwritable",
+        ) from error
+
+
+def _checksum(where: object, detail: str, origin: str) -> InputError:
+    return InputError(
+        f"A data file is not the published one ({detail})",
+        which=[str(where)],
+        why="Results from other data cannot be compared.",
+        fix=f"Remove the file from {origin} and get it again.",
+        code="checksum",
+    )
+
+
+def _spectra(entry: Entry) -> AnnData:
+    """Read plates of spectra with the columns label, board and one per m/z."""
+    table = read_table(fetch(entry.name), keys=["label", "board"])
+    plate, label = table.obs["board"].to_numpy(), table.obs["label"].to_numpy()
+    unit = np.concatenate([_runs(label[plate == board]) for board in dict.fromkeys(plate)])
+    obs = {
+        "domain": [f"plate {board}" for board in plate],
+        "label": label,
+        "unit": [f"plate {board}-{number}" for board, number in zip(plate, unit, strict=True)],
+    }
+    return _anndata(table.x, table.features, obs)
+
+
+def _runs(label: np.ndarray) -> np.ndarray:
+    """Give every row the number of its run of five; counting starts anew where the label changes."""
+    changes = np.append(True, label[1:] != label[:-1])
+    row = np.arange(len(label))
+    since = row - np.maximum.accumulate(np.where(changes, row, 0))
+    return np.cumsum(since % ROWS_PER_UNIT == 0) - 1
+
+
+def _cells(entry: Entry) -> AnnData:
+    """Read cells of one or two persons: for each day a file of values and one of labels, without headers."""
+    paths = fetch(entry.name)
+    blocks, obs = [], {"domain": [], "label": [], "unit": [], "person": [], "day": []}
+    for values, labels in zip(paths[::2], paths[1::2], strict=True):
+        blocks.append(np.loadtxt(values, delimiter=",", dtype=np.float64))
+        person, day = values.name[len("Person")], values.name[len("Person1Day")]
+        cells = len(blocks[-1])
+        obs["domain"] += [f"day {day}"] * cells
+        obs["label"] += labels.read_text().split()
+        obs["unit"] += [f"person {person} day {day}-{cell}" for cell in range(cells)]
+        obs["person"] += [f"person {person}"] * cells
+        obs["day"] += [f"day {day}"] * cells
+    x = np.concatenate(blocks)
+    return _anndata(x, tuple(f"marker {number}" for number in range(1, x.shape[1] + 1)), obs)
+
+
+def _simulated(entry: Entry) -> AnnData:
+    del entry
+    return simulate_plates(seed=0).to_anndata()
+
+
+def _anndata(
+    x: np.ndarray, features: tuple[str, ...], columns: Mapping[str, Sequence[str] | np.ndarray]
+) -> AnnData:
+    import pandas as pd
+    from anndata import AnnData
+
+    index = pd.Index([str(row) for row in range(len(x))], dtype=object)
+    obs: pd.DataFrame = pd.DataFrame(columns, index=index, dtype=object).astype("category")
+    return AnnData(x.astype(np.float32), obs, pd.DataFrame(index=pd.Index(features, dtype=object)))
+
+
+READERS: dict[str, Callable[[Entry], AnnData]] = {
+    "spectra": _spectra,
+    "cells": _cells,
+    "simulated": _simulated,
+}
