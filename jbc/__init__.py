@@ -1,1 +1,62 @@
-"""jbc: batch correction in pure JAX."""
+"""jbc: batch correction in pure JAX.
+
+Names load when they are first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jbc import datasets, metrics, plots, presets
+    from jbc.anndata_face import correct
+    from jbc.baselines.standardise import Standardise
+    from jbc.cohort import Cohort
+    from jbc.errors import InputError, InputWarning
+    from jbc.estimator import Corrector, load
+    from jbc.methods.joint import JointCalibration
+    from jbc.methods.pairwise import PairwiseCalibration
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Cohort": "jbc.cohort",
+    "Corrector": "jbc.estimator",
+    "InputError": "jbc.errors",
+    "InputWarning": "jbc.errors",
+    "JointCalibration": "jbc.methods.joint",
+    "PairwiseCalibration": "jbc.methods.pairwise",
+    "Standardise": "jbc.baselines.standardise",
+    "correct": "jbc.anndata_face",
+    "load": "jbc.estimator",
+}
+_MODULES = ("datasets", "metrics", "plots", "presets")
+
+__all__ = [
+    "Cohort",
+    "Corrector",
+    "InputError",
+    "InputWarning",
+    "JointCalibration",
+    "PairwiseCalibration",
+    "Standardise",
+    "correct",
+    "datasets",
+    "load",
+    "metrics",
+    "plots",
+    "presets",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"jbc.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'jbc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

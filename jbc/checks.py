@@ -70,12 +70,10 @@ def _finite(x: np.ndarray, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarr
     return np.where(missing, 0, x).astype(np.float32), ~missing
 
 
-def complete(x: np.ndarray, observed: np.ndarray | None, names: tuple[str, ...], method: str) -> None:
-    """Refuse missing values on behalf of a method that does not honour them."""
-    if observed is None:
-        return
-    columns = np.flatnonzero(~np.asarray(observed).all(axis=0))
-    raise InputError(
+def incomplete(observed: np.ndarray, names: Sequence[str], method: str) -> InputError:
+    """Make the error of a method that does not honour missing values."""
+    columns = np.flatnonzero(~observed.all(axis=0))
+    return InputError(
         f"Input contains NaN: {int((~observed).sum())} missing values, in columns",
         which=[names[i] for i in columns],
         why=f"{method} needs every value, and filling them in silently would be a guess.",

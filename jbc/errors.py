@@ -80,10 +80,4 @@ def _rebuild(message: str, what: str, why: str, fix: str, code: str) -> InputErr
 
 
 class InputWarning(UserWarning):
-    """Input that jbc can use, with something the caller should know (same four parts)."""
-
-    def __init__(
-        self, what: str, *, which: Iterable[object] | None = None, why: str, fix: str, code: str
-    ) -> None:
-        super().__init__(_message(what, which, why, fix))
-        self.code = code
+    """Input that jbc can use, with something the caller should know."""

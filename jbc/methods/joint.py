@@ -26,8 +26,8 @@ Reduction = Literal["mean", "sum"]
 class JointState(flax.struct.PyTreeNode):
     """The three players and what they look at.
 
-    ``reconstructors`` holds one network per rebuilt domain, stacked; ``sources`` are the codes of the labelled
-    domains (of all domains when no label is known), ``epoch`` the steps in one pass over the largest domain.
+    ``sources`` are the positions in a minibatch of the labelled domains, ``rebuilt`` of those that have a
+    reconstructor (one network each, stacked); ``epoch`` is the number of steps in one pass over the largest domain.
     """
 
     calibrator: Player
@@ -36,6 +36,7 @@ class JointState(flax.struct.PyTreeNode):
     location: Array
     spread: Array
     sources: Array
+    rebuilt: Array
     epoch: Array
     step: Array
 
@@ -157,23 +158,32 @@ class JointCalibration(Trainable):
 
     def init(self, key: Array, cohort: Cohort) -> JointState:
         """Draw the networks; measure location and spread of the inputs."""
+        everything = jnp.asarray(cohort.domains.domain)
+        # Without any label, all domains are equal.
+        sources = jnp.asarray(cohort.sources) if len(cohort.sources) else everything
+        rebuilt = {"sources": sources, "all": everything, "none": everything[:0]}[self.rebuild]
+        return self.begin(key, cohort, sources, rebuilt)
+
+    def begin(self, key: Array, cohort: Cohort, sources: Array, rebuilt: Array) -> JointState:
+        """Make a state for minibatches whose labelled and rebuilt domains are at these positions."""
         d, groups = cohort.x.shape[-1], len(cohort.domains.count)
-        sources = jnp.asarray(cohort.sources if len(cohort.sources) else cohort.domains.domain)
         nets = self._nets(groups, _outputs(cohort))
         keys = jax.random.split(key, 3)
         location, spread = self._measure(cohort)
         example = jnp.zeros((groups, 2, d))
-        rebuilt = len(self._rebuilt(sources, groups))
-
+        reconstructors = None
+        if len(rebuilt):
+            reconstructors = Player.make(
+                nets.reconstructor, nets.tx, keys[2], example[0], copies=len(rebuilt)
+            )
         return JointState(
             calibrator=Player.make(nets.calibrator, nets.tx, keys[0], example),
             classifier=Player.make(nets.classifier, nets.tx, keys[1], example) if nets.classifier else None,
-            reconstructors=Player.make(nets.reconstructor, nets.tx, keys[2], example[0], copies=rebuilt)
-            if rebuilt
-            else None,
+            reconstructors=reconstructors,
             location=location,
             spread=spread,
             sources=sources,
+            rebuilt=rebuilt,
             epoch=self.draw.epoch(cohort).astype(jnp.int32),
             step=jnp.int32(0),
         )
@@ -269,12 +279,6 @@ class JointCalibration(Trainable):
     def _nets(self, domains: int, outputs: int) -> _Nets:
         return _build(self.family, self.dropout, self.weight_decay, domains, outputs)
 
-    def _rebuilt(self, sources: Array, domains: int) -> Array:
-        """Return the codes of the domains that have a reconstructor."""
-        if self.rebuild == "none":
-            return jnp.zeros(0, jnp.int32)
-        return sources if self.rebuild == "sources" else jnp.arange(domains)
-
     def _measure(self, cohort: Cohort) -> tuple[Array, Array]:
         """Return location and spread of the inputs, (domains, d) each."""
         groups, x = len(cohort.domains.count), self._shape(jnp.asarray(cohort.x))
@@ -333,10 +337,9 @@ class JointCalibration(Trainable):
             )
             total += self.classify * info["classify"]
         if "reconstructors" in params and state.reconstructors is not None:
-            rebuilt = self._rebuilt(state.sources, len(x))
-            output = _rebuild(state.reconstructors, params["reconstructors"], z[rebuilt], keys[2])
+            output = _rebuild(state.reconstructors, params["reconstructors"], z[state.rebuilt], keys[2])
             info["rebuild"] = squared_error(
-                output, x[rebuilt], features=self.features_reduced, domains=self.domains_reduced
+                output, x[state.rebuilt], features=self.features_reduced, domains=self.domains_reduced
             )
             total += self.reconstruct * info["rebuild"]
         return total, (info | {"loss": total}, running)

@@ -1,0 +1,78 @@
+"""Centring and scaling of every domain."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jbc import audit
+from jbc.cohort import Cohort
+from jbc.errors import InputError
+from jbc.linalg import moments
+from jbc.methods.base import ClosedForm, Fitted
+
+
+@dataclasses.dataclass(frozen=True)
+class Standardise(ClosedForm):
+    r"""Give every domain the same mean and spread, feature by feature.
+
+    .. math:: x' = \bar\mu + \bar\sigma\,\frac{x - \mu_g}{\sigma_g}
+
+    with mean and standard deviation of the row's domain g, and their averages over domains. The honest floor:
+    a correction that is not better than this one is not worth its training.
+
+    Parameters
+    ----------
+    scale
+        Divide by the spread as well, or only shift.
+    on
+        Measure mean and spread on all rows of a domain, or on its controls only.
+
+    Examples
+    --------
+    >>> from jbc.cohort import Cohort
+    >>> cohort = Cohort.from_arrays([[0.0], [2.0], [10.0], [12.0]], ["a", "a", "b", "b"])
+    >>> method = Standardise()
+    >>> fitted = method.finish(None, cohort)
+    >>> method.transform(fitted, jnp.array([[0.0], [10.0]]), jnp.array([0, 1])).tolist()
+    [[5.0], [5.0]]
+    """
+
+    scale: bool = True
+    on: Literal["all", "controls"] = "all"
+
+    def check(self, cohort: Cohort) -> None:
+        """Refuse domains that cannot be measured."""
+        audit.enough_rows(cohort)
+        if self.on == "controls":
+            counts = np.bincount(np.asarray(cohort.domain), weights=np.asarray(cohort.control))
+            few = [cohort.names.domains[i] for i in np.flatnonzero(counts < 2)]
+            if few:
+                raise InputError(
+                    "Domains with fewer than two control rows",
+                    which=few,
+                    why="Mean and spread are measured on the controls.",
+                    fix='Mark their controls, or use on="all".',
+                    code="few-controls",
+                )
+
+    def finish(self, state: None, cohort: Cohort) -> Fitted:
+        """Measure mean and spread of every domain."""
+        del state
+        weight = jnp.asarray(cohort.weight)
+        if self.on == "controls":
+            weight = weight * jnp.asarray(cohort.control)
+        groups = len(cohort.domains.count)
+        mean, variance = moments(jnp.asarray(cohort.x), jnp.asarray(cohort.domain), weight, groups)
+        spread = jnp.sqrt(variance)
+        spread = jnp.where(spread > 1e-6 * (1 + jnp.abs(mean)), spread, 1)
+        return {"mean": mean, "spread": spread if self.scale else jnp.ones_like(spread)}
+
+    def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Shift and scale rows."""
+        mean, spread = fitted["mean"], fitted["spread"]
+        return (x - mean[domain]) / spread[domain] * spread.mean(axis=0) + mean.mean(axis=0)

@@ -1,0 +1,320 @@
+"""The scikit-learn face of every method."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+
+from jbc import checks
+from jbc.cohort import Cohort
+from jbc.errors import InputError, InputWarning
+from jbc.methods.base import Method
+from jbc.methods.joint import JointCalibration
+from jbc.methods.registry import from_json, to_json
+from jbc.train.loop import Run, Stopping, fit
+
+# Rows go through a compiled program in blocks of a fixed shape: nothing recompiles, and memory is bounded.
+BLOCKS = (1024, 16384)
+
+
+def _classifies(self: Corrector) -> bool:
+    return self._method().classifies
+
+
+class Corrector(TransformerMixin, BaseEstimator):
+    """Fit a correction to tables, in the way of scikit-learn.
+
+    Parameters
+    ----------
+    method
+        What to fit; :class:`~jbc.methods.joint.JointCalibration` when None.
+    steps
+        Number of training steps; None leaves it to the method.
+    random_state
+        Seed: the same seed, data and versions give the same model. None draws one and keeps it in ``seed_``.
+    output
+        What :meth:`transform` returns: corrected ``"features"``, or latent ``"codes"``.
+    stopping
+        When to stop early; see :class:`jbc.train.Stopping`.
+    hooks
+        Called after every chunk of steps; see :class:`jbc.train.Event`.
+
+    Attributes
+    ----------
+    fitted_ : dict
+        Arrays of the fitted model.
+    domains_, classes_ : tuple, ndarray
+        Names of the domains and of the classes.
+    history_ : list of dict
+        Mean report of every chunk of steps.
+    n_steps_, seed_ : int
+        Steps done, and the seed.
+
+    Examples
+    --------
+    >>> from jbc.data.simulate import simulate_shift
+    >>> world = simulate_shift(0)
+    >>> corrector = Corrector(steps=20).fit(world.x, world.label, domain=world.domain)
+    >>> corrector.transform(world.x, domain=world.domain).shape == world.x.shape
+    True
+    """
+
+    def __init__(
+        self,
+        method: Method | None = None,
+        *,
+        steps: int | None = None,
+        random_state: Any = 0,
+        output: Literal["features", "codes"] = "features",
+        stopping: Stopping | None = None,
+        hooks: Sequence[Any] = (),
+    ) -> None:
+        self.method = method
+        self.steps = steps
+        self.random_state = random_state
+        self.output = output
+        self.stopping = stopping
+        self.hooks = hooks
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        domain: Any = None,
+        treatment: Any = None,
+        control: Any = None,
+        unit: Any = None,
+    ) -> Corrector:
+        """Fit to the rows of all domains.
+
+        Parameters
+        ----------
+        X
+            Measurements, (n, d).
+        y
+            Class of each row; -1, None, NaN or ``""`` where it is unknown (targets).
+        domain, treatment, control, unit
+            See :meth:`jbc.Cohort.from_arrays`.
+
+        Returns
+        -------
+        Corrector
+            Itself.
+        """
+        X = validate_data(self, X, dtype="numeric", ensure_all_finite=False)
+        cohort = Cohort.from_arrays(
+            X,
+            domain,
+            label=y,
+            treatment=treatment,
+            control=control,
+            unit=unit,
+            features=getattr(self, "feature_names_in_", None),
+        )
+        return self.fit_cohort(cohort)
+
+    def fit_cohort(self, cohort: Cohort, **options: Any) -> Corrector:
+        """Fit to a cohort; ``options`` go to :func:`jbc.train.drive`, which knows how to resume."""
+        method = self._method()
+        if not method.honours_missing and cohort.observed is not None:
+            raise checks.incomplete(np.asarray(cohort.observed), cohort.names.features, type(method).__name__)
+        method.check(cohort)
+        self._settings()
+        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        options = {"steps": self.steps, "stopping": self.stopping, "hooks": self.hooks} | options
+        run = fit(method, cohort, jax.random.key(self.seed_), **options)
+        self.n_features_in_ = cohort.x.shape[1]
+        self.features_ = cohort.names.features
+        self.domains_ = cohort.names.domains
+        self.classes_ = np.array(cohort.names.labels)
+        self._keep(run)
+        return self
+
+    def transform(self, X: Any, *, domain: Any = None) -> np.ndarray:
+        """Correct rows of known domains.
+
+        Parameters
+        ----------
+        X
+            Measurements with the columns of the training.
+        domain
+            Domain of each row; may be left out when the model knows a single one.
+
+        Returns
+        -------
+        (n, d) float32
+            Corrected features, or codes; the rows stay in their order.
+        """
+        self._settings()
+        return self._run("transform" if self.output == "features" else "encode", X, domain)
+
+    def encode(self, X: Any, *, domain: Any = None) -> np.ndarray:
+        """Return the latent codes of rows."""
+        return self._run("encode", X, domain)
+
+    def fit_transform(self, X: Any, y: Any = None, *, domain: Any = None, **groups: Any) -> np.ndarray:
+        """Fit to rows, and correct them."""
+        return self.fit(X, y, domain=domain, **groups).transform(X, domain=domain)
+
+    @available_if(_classifies)
+    def predict_proba(self, X: Any, *, domain: Any = None, unit: Any = None) -> np.ndarray:
+        """Return the probability of every class, (n, classes).
+
+        With ``unit``, every row gets the median over the rows of its unit (replicates of one subject).
+        """
+        check_is_fitted(self)
+        if len(self.classes_) == 0:
+            raise InputError(
+                "This model has no classifier",
+                why="It was fitted without any label.",
+                fix="Fit again, with y= for at least one domain.",
+                code="no-classifier",
+            )
+        logits = self._run("predict", X, domain)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return unit_medians(odds / odds.sum(axis=1, keepdims=True), unit)
+
+    @available_if(_classifies)
+    def predict(self, X: Any, *, domain: Any = None, unit: Any = None) -> np.ndarray:
+        """Return the most likely class of every row, or of its unit."""
+        return self.classes_[self.predict_proba(X, domain=domain, unit=unit).argmax(axis=1)]
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the names of the output columns."""
+        check_is_fitted(self)
+        if self.output == "codes":
+            return np.array([f"jbc{i}" for i in range(self.n_features_in_)], dtype=object)
+        if input_features is not None and tuple(map(str, input_features)) != tuple(self.features_):
+            raise ValueError("input_features is not equal to feature_names_in_ of the fit")
+        return np.array(self.features_, dtype=object)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the fitted model into a new folder, with checksums; read it back with :func:`jbc.load`."""
+        from jbc.train.checkpoint import write
+
+        check_is_fitted(self)
+        meta = {
+            "kind": "model",
+            "method": to_json(self._method()),
+            "output": self.output,
+            "features": list(self.features_),
+            "named": hasattr(self, "feature_names_in_"),
+            "domains": list(self.domains_),
+            "classes": self.classes_.tolist(),
+            "steps": self.n_steps_,
+            "seed": self.seed_,
+            "history": self.history_,
+        }
+        write(Path(folder), self.fitted_, meta, overwrite=overwrite)
+        return Path(folder)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._method().honours_missing
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "fitted_")
+
+    def _method(self) -> Method:
+        return JointCalibration() if self.method is None else self.method
+
+    def _settings(self) -> None:
+        """Refuse settings that name nothing."""
+        if self.output not in ("features", "codes") or (
+            self.output == "codes" and not self._method().encodes
+        ):
+            raise InputError(
+                f"Unknown output {self.output!r} of {type(self._method()).__name__}",
+                why="A method corrects features, and some have latent codes as well.",
+                fix='Use output="features"' + (' or "codes".' if self._method().encodes else "."),
+                code="bad-output",
+            )
+
+    def _keep(self, run: Run) -> None:
+        self.fitted_ = jax.tree.map(np.asarray, run.fitted)
+        self.n_steps_ = run.step
+        self.history_ = [
+            {name: value if name == "step" else float(value) for name, value in row.items()}
+            for row in run.history
+        ]
+        review = getattr(self._method(), "review", None)
+        for message in review(self.history_[-1]) if review and self.history_ else ():
+            warnings.warn(message, InputWarning, stacklevel=4)
+
+    def _run(self, name: str, X: Any, domain: Any) -> np.ndarray:
+        """Send rows through one of the method's functions, block by block."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype="numeric", ensure_all_finite=False)
+        x, observed = checks.values(X, self.features_)
+        method = self._method()
+        if observed is not None and not method.honours_missing:
+            raise checks.incomplete(observed, self.features_, type(method).__name__)
+        code = checks.known_domains(domain, len(x), self.domains_)
+        block = BLOCKS[0] if len(x) <= BLOCKS[0] else BLOCKS[1]
+        out = []
+        for start in range(0, len(x), block):
+            part, at = x[start : start + block], code[start : start + block]
+            padding = block - len(part)
+            padded = np.pad(part, ((0, padding), (0, 0))), np.pad(at, (0, padding))
+            out.append(np.asarray(_apply(method, name, self.fitted_, *padded))[: len(part)])
+        return np.concatenate(out)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _apply(method: Method, name: str, fitted: Any, x: Any, domain: Any) -> Any:
+    return getattr(method, name)(fitted, x, domain)
+
+
+def unit_medians(probability: np.ndarray, unit: Any) -> np.ndarray:
+    """Give every row the median probability of its unit, rescaled to sum to 1.
+
+    Examples
+    --------
+    >>> unit_medians(np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]]), ["a", "a", "a"])[:, 0].tolist()
+    [0.8, 0.8, 0.8]
+    """
+    if unit is None:
+        return probability
+    _, code = checks.codes(unit, len(probability), "unit")
+    out = np.empty_like(probability)
+    for each in np.unique(code):
+        out[code == each] = np.median(probability[code == each], axis=0)
+    return out / out.sum(axis=1, keepdims=True)
+
+
+def load(folder: str | Path) -> Corrector:
+    """Read a model that :meth:`Corrector.save` wrote, after checking every file's checksum."""
+    from jbc.train.checkpoint import read
+
+    fitted, meta = read(Path(folder))
+    if meta.get("kind") != "model":
+        raise InputError(
+            f"{folder} holds no model",
+            which=[meta.get("kind", "unknown")],
+            why="Only a finished model can transform and predict.",
+            fix="Finish the training (--resume), then load its model folder.",
+            code="not-a-model",
+        )
+    corrector = Corrector(from_json(meta["method"]), output=meta["output"])
+    corrector.fitted_ = fitted
+    corrector.features_ = tuple(meta["features"])
+    corrector.n_features_in_ = len(meta["features"])
+    if meta["named"]:
+        corrector.feature_names_in_ = np.array(meta["features"], dtype=object)
+    corrector.domains_ = tuple(meta["domains"])
+    corrector.classes_ = np.array(meta["classes"])
+    corrector.n_steps_, corrector.seed_ = meta["steps"], meta["seed"]
+    corrector.history_ = meta["history"]
+    return corrector

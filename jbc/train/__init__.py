@@ -1,0 +1,22 @@
+"""Training: the one loop, lanes, checkpoints, and what hangs on them."""
+
+from jbc.train.hooks import interruptible, log_lines, progress, saving
+from jbc.train.lanes import fit_lanes, predict_lanes, stack
+from jbc.train.loop import Event, Hook, Program, Run, Stopping, drive, fit
+
+__all__ = [
+    "Event",
+    "Hook",
+    "Program",
+    "Run",
+    "Stopping",
+    "drive",
+    "fit",
+    "fit_lanes",
+    "interruptible",
+    "log_lines",
+    "predict_lanes",
+    "progress",
+    "saving",
+    "stack",
+]

@@ -1,0 +1,117 @@
+"""Hooks of the loop: progress, a log, checkpoints, interrupts. Plain functions that make plain functions."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from jbc.train import checkpoint
+from jbc.train.loop import Event, Hook
+
+
+@contextlib.contextmanager
+def progress(label: str = "training") -> Iterator[Hook]:
+    """Show a bar with loss and rows per second; silent when standard error is not a terminal.
+
+    Examples
+    --------
+    >>> with progress() as hook:
+    ...     hook(Event(step=1, steps=2, rows=1, seconds=1.0, info={}, tree=None))
+    """
+    if not sys.stderr.isatty():
+        yield lambda event: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[told]}"), console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=None, told="")
+
+        def hook(event: Event) -> None:
+            loss = event.info.get("loss")
+            told = "" if loss is None else f"loss {float(loss.mean()):.4g}  "
+            told += f"{event.rows / max(event.seconds, 1e-9):,.0f} rows/s"
+            bar.update(task, completed=event.step, total=event.steps, told=told)
+
+        yield hook
+
+
+@contextlib.contextmanager
+def log_lines(path: Path, start: int = 0) -> Iterator[Hook]:
+    """Append one JSON line per chunk; of an older log, only the lines up to step ``start`` are kept.
+
+    A resumed run therefore has every step once, in order.
+    """
+    lines = path.read_text().splitlines(keepends=True) if start and path.exists() else []
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= start]
+    path.write_text("".join(kept))
+    with path.open("a") as file:
+
+        def hook(event: Event) -> None:
+            told = {name: value.tolist() for name, value in event.info.items()}
+            record = {"step": event.step, "seconds": round(event.seconds, 4), "rows": event.rows} | told
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+
+        yield hook
+
+
+def saving(
+    folder: Path, meta: dict[str, Any], *, every: int | None = None, seconds: float = 30.0, keep: int = 2
+) -> Hook:
+    """Save a checkpoint every so many steps, or so many seconds; always after the last step.
+
+    Both are looked at between chunks, and neither changes a bit of the result.
+    """
+    last = {"step": None, "time": time.monotonic()}
+
+    def hook(event: Event) -> None:
+        due = (
+            time.monotonic() - last["time"] >= seconds
+            if every is None
+            else event.step // every > (last["step"] or 0) // every
+        )
+        if due or event.step == event.steps:
+            checkpoint.save_step(folder, event.step, event.tree, meta, keep=keep)
+            last.update(step=event.step, time=time.monotonic())
+
+    return hook
+
+
+@contextlib.contextmanager
+def interruptible(save: Callable[[Event], None]) -> Iterator[tuple[Hook, list[int]]]:
+    """Turn SIGTERM and SIGINT into a save and a stop after the running chunk.
+
+    Yields the hook, and a list that holds the signal's number once one has come. A second signal of the same
+    kind ends the process at once, as usual; checkpoints stay whole whenever it comes.
+    """
+    caught: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def note(number: int, frame: Any) -> None:
+        del frame
+        if caught:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        caught.append(number)
+
+    def hook(event: Event) -> bool:
+        if caught:
+            save(event)
+        return bool(caught)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield hook, caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,261 @@
+"""The only training loop.
+
+A chunk of steps is one compiled program: a scan with the state donated, its minibatches drawn on the device, and
+the key of a step a function of (seed, step). Around it, a plain Python loop keeps the best state, calls hooks, and
+knows no method. Stopping and resuming at any chunk therefore ends in the same bits as running through.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jbc.cohort import Cohort
+from jbc.draws import take
+from jbc.errors import InputError
+from jbc.methods.base import Fitted, Method, State, Trainable
+
+CHUNK = 100
+
+
+class Program(NamedTuple):
+    """What the loop runs: three compiled functions of a method, for one fit or for many lanes."""
+
+    init: Callable[..., State]
+    chunk: Callable[..., tuple[State, dict[str, Array]]]
+    finish: Callable[..., Fitted]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stopping:
+    """Stop when a score has not risen for a while, and keep the best state.
+
+    Attributes
+    ----------
+    score
+        Function of ``(fitted, validation)``; higher is better. Of lanes it gets stacked fitted models and
+        returns one score each.
+    validation
+        Anything the score needs; rows that the training does not see, if the score is to mean something.
+    patience
+        Evaluations without a rise after which training stops.
+    rise
+        Smallest rise that counts.
+    """
+
+    score: Callable[[Fitted, Any], Any]
+    validation: Any = None
+    patience: int = 5
+    rise: float = 0.0
+
+
+class Event(NamedTuple):
+    """What hooks are told after every chunk.
+
+    ``tree`` is everything that a resumed run needs. Its arrays are reused by the next chunk: a hook that wants
+    to keep them copies them.
+    """
+
+    step: int
+    steps: int
+    rows: int
+    seconds: float
+    info: dict[str, np.ndarray]
+    tree: Any
+
+
+Hook = Callable[[Event], bool | None]
+"""Called after every chunk; True stops the training."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The outcome of training: the fitted model, the last state, and the mean report of every chunk."""
+
+    fitted: Fitted
+    state: State
+    step: int
+    history: list[dict[str, Any]]
+    stopped: bool
+
+
+def fit(method: Method, cohort: Cohort, key: Array, **options: Any) -> Run:
+    """Fit a method to a cohort.
+
+    Parameters
+    ----------
+    method
+        Trainable or in closed form.
+    cohort
+        The data.
+    key
+        A ``jax.random.key``: together with the step number it decides all randomness.
+    options
+        See :func:`drive`.
+
+    Returns
+    -------
+    Run
+
+    Examples
+    --------
+    >>> from jbc.data.simulate import simulate_shift
+    >>> from jbc.methods.joint import JointCalibration
+    >>> world = simulate_shift(0)
+    >>> cohort = Cohort.from_arrays(world.x, world.domain, label=world.label)
+    >>> run = fit(JointCalibration(rows=16), cohort, jax.random.key(0), steps=4)
+    >>> run.step, sorted(run.fitted)
+    (4, ['calibrator', 'classifier', 'location', 'reconstructors', 'spread'])
+    """
+    if not isinstance(method, Trainable):
+        bare = jax.device_put(cohort.nameless())
+        return Run(_finish(method, None, bare), None, 0, [], stopped=False)
+    steps = options.pop("steps", None) or method.steps(cohort)
+    program = Program(partial(_init, method), partial(_chunk, method), partial(_finish, method))
+    return drive(program, cohort, key, steps=steps, rows=method.draw.rows, **options)
+
+
+def drive(
+    program: Program,
+    cohort: Cohort,
+    key: Array,
+    *,
+    steps: int,
+    rows: int = 0,
+    chunk: int | None = None,
+    plan: Array | np.ndarray | None = None,
+    stopping: Stopping | None = None,
+    hooks: Sequence[Hook] = (),
+    resume: Callable[[Any], tuple[int, Any] | None] | None = None,
+) -> Run:
+    """Run a program chunk by chunk.
+
+    Parameters
+    ----------
+    program, cohort, key
+        What to run, on what, with which randomness.
+    steps
+        Number of steps.
+    rows
+        Rows per group and step, for the report of speed.
+    chunk
+        Steps in one compiled program; hooks and stopping look in between. By default a divisor of ``steps``
+        near 100, so that one program serves all chunks.
+    plan
+        Row indices (steps, groups, rows) to use instead of drawing.
+    stopping
+        When to stop early.
+    hooks
+        Called in turn after every chunk.
+    resume
+        Given the tree to start from (for its structure), returns the step and the tree to go on from, or None.
+    """
+    bare = jax.device_put(cohort.nameless())
+    tree = {"state": program.init(key, bare), "best": None}
+    if stopping is not None:
+        tree["best"] = _no_best(tree["state"], program.finish(tree["state"], bare), stopping)
+    step, tree = (resume(tree) if resume is not None else None) or (0, tree)
+    size, begun = chunk or _divisor(steps), time.monotonic()
+    history: list[dict[str, Any]] = []
+    per_step, stopped = rows * len(bare.domains.count), False
+    while step < steps and not stopped:
+        n = min(size, steps - step)
+        part = None if plan is None else jnp.asarray(plan[step : step + n])
+        state, info = program.chunk(n, key, tree["state"], bare, step, part)
+        told = {name: np.asarray(value).mean(axis=-1) for name, value in info.items()}
+        step += n
+        _refuse_divergence(told, step)
+        tree = {"state": state, "best": tree["best"]}
+        if stopping is not None:
+            tree["best"], stopped = _judge(tree["best"], state, program.finish(state, bare), stopping)
+        history.append({"step": step} | told)
+        event = Event(step, steps, per_step * n, time.monotonic() - begun, told, tree)
+        stopped = bool(sum(bool(hook(event)) for hook in hooks)) or stopped
+        begun = time.monotonic()
+    state = tree["state"] if tree["best"] is None else tree["best"]["state"]
+    return Run(program.finish(state, bare), tree["state"], step, history, stopped)
+
+
+@partial(jax.jit, static_argnums=0)
+def _init(method: Trainable, key: Array, cohort: Cohort) -> State:
+    return method.init(jax.random.fold_in(key, 0), cohort)
+
+
+@partial(jax.jit, static_argnums=0)
+def _finish(method: Method, state: State, cohort: Cohort) -> Fitted:
+    return method.finish(state, cohort)
+
+
+def steps_of(
+    method: Trainable, n: int, key: Array, state: State, cohort: Cohort, start: Array, plan: Array | None
+) -> tuple[State, dict[str, Array]]:
+    """Run n steps from ``start``; returns the state, and every scalar that the steps report, (n,) each."""
+    if plan is None:
+        plan = method.draw.plan(jax.random.fold_in(key, 1), cohort, start, n)
+    key = jax.random.fold_in(key, 2)
+
+    def one(state: State, at: tuple[Array, Array]) -> tuple[State, dict[str, Array]]:
+        step, index = at
+        return method.step(jax.random.fold_in(key, step), state, take(cohort, index, method.draw))
+
+    return jax.lax.scan(one, state, (start + jnp.arange(n), plan))
+
+
+_chunk = jax.jit(steps_of, static_argnums=(0, 1), donate_argnums=3)
+
+
+def _divisor(steps: int) -> int:
+    """Return the largest divisor of ``steps`` up to CHUNK, unless that is small: then the last chunk is shorter."""
+    best = max(n for n in range(1, min(steps, CHUNK) + 1) if steps % n == 0)
+    return best if best >= min(steps, CHUNK) // 4 else CHUNK
+
+
+def _refuse_divergence(told: dict[str, np.ndarray], step: int) -> None:
+    """Raise when the loss of every lane has left the numbers: nothing can follow."""
+    if "loss" in told and not np.isfinite(told["loss"]).any():
+        raise InputError(
+            f"Training diverged before step {step}: the loss is not a number any more",
+            why="Every later value would be NaN.",
+            fix="Lower learning_rate, or look for extreme values in the input.",
+            code="diverged",
+        )
+
+
+def _no_best(state: State, fitted: Fitted, stopping: Stopping) -> dict[str, Any]:
+    """Return the record of the best state before any evaluation."""
+    score = np.asarray(stopping.score(fitted, stopping.validation), np.float32)
+    return {
+        "score": np.full_like(score, -np.inf),
+        "waited": np.zeros(score.shape, np.int32),
+        "state": jax.tree.map(jnp.copy, state),
+    }
+
+
+def _judge(
+    best: dict[str, Any], state: State, fitted: Fitted, stopping: Stopping
+) -> tuple[dict[str, Any], bool]:
+    """Compare a state with the best one, lane by lane; tell whether all lanes have run out of patience.
+
+    A lane that has run out keeps its best state, whatever the program goes on to compute for it.
+    """
+    score = np.asarray(stopping.score(fitted, stopping.validation), np.float32)
+    running = best["waited"] < stopping.patience
+    better = running & (score > best["score"] + stopping.rise)
+
+    def choose(new: Array, old: Array) -> Array:
+        return jnp.where(better.reshape(better.shape + (1,) * (new.ndim - better.ndim)), new, old)
+
+    kept = {
+        "score": np.where(better, score, best["score"]),
+        "waited": np.where(better, 0, best["waited"] + running).astype(np.int32),
+        "state": jax.tree.map(choose, state, best["state"]),
+    }
+    return kept, bool((kept["waited"] >= stopping.patience).all())
