@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jbc.errors import InputError
-from jbc.metrics._truth import classes_in, confusion, known, positions, probabilities
+from jbc.metrics._inputs import classes_in, confusion, known, positions, probabilities
 
 
 def accuracy(y: Any, predicted: Any) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 
 from jbc import checks
 from jbc.errors import InputError
+from jbc.metrics._inputs import measurements
 
 
 class CrossValidated(NamedTuple):
@@ -80,8 +81,7 @@ def _cross_validate(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    x, observed = checks.values(x)
-    checks.complete(x, observed, checks.feature_names(None, x.shape[1]), "The classifier")
+    x = measurements(x, "The classifier")
     names, code = checks.codes(group, len(x), what)
     _, unit = checks.codes(unit, len(x), "unit", single="row")
     rng = np.random.default_rng(seed)

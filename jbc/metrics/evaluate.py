@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from jbc import checks
 from jbc.errors import InputError
+from jbc.metrics._inputs import measurements
 from jbc.metrics.classification import classification_report
 from jbc.metrics.domains import domain_accuracy, label_accuracy
 from jbc.metrics.mmd import bandwidth_ladder, mmd, mmd_within
@@ -85,8 +86,7 @@ def evaluate(
     >>> [(row["metric"], round(row["value"], 1), round(row["reference"], 1)) for row in table]
     [('domain_accuracy', 1.0, 0.5), ('mmd', 0.7, 0.2)]
     """
-    x, observed = checks.values(x)
-    checks.complete(x, observed, checks.feature_names(None, x.shape[1]), "The evaluation")
+    x = measurements(x, "The evaluation")
     names, domain = checks.domains(domain, len(x))
     labels, code = checks.labels(label, len(x))
     unit = checks.codes(unit, len(x), "unit", single="row")[1]

@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike
 
 from jbc import checks
 from jbc.errors import InputError
+from jbc.metrics._inputs import measurements
 
 LADDER = (0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -207,11 +208,7 @@ def _some(x: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:
 
 def _tables(*tables: Any) -> list[np.ndarray]:
     """Check tables and move their common mean to 0, where distances lose no digits."""
-    checked = []
-    for table in tables:
-        x, observed = checks.values(table)
-        checks.complete(x, observed, checks.feature_names(None, x.shape[1]), "MMD")
-        checked.append(x.astype(np.float64))
+    checked = [measurements(table, "MMD").astype(np.float64) for table in tables]
     widths = [x.shape[1] for x in checked]
     if len(set(widths)) > 1:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Truth and predictions as people pass them in, made into classes, codes and counts."""
+"""What people pass in, checked: measurements, and truth and predictions made into classes, codes and counts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ import numpy as np
 
 from jbc import checks
 from jbc.errors import InputError
+
+
+def measurements(x: Any, reader: str) -> np.ndarray:
+    """Return a complete table; refuse missing values on behalf of its reader."""
+    x, observed = checks.values(x)
+    if observed is not None:
+        raise checks.incomplete(observed, checks.feature_names(None, x.shape[1]), reader)
+    return x
 
 
 def confusion(

@@ -1,0 +1,167 @@
+"""Write the page: text, numbers and pictures in, one file out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import re
+import struct
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from jbc.data.atomic import atomic_path
+from jbc.errors import InputError
+from jbc.report.numbers import column, number
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Longer tables are folded away.
+LONG = 30
+# Twice the pixels of a common screen, so that figures are sharp on a fine one.
+DENSITY = 2
+PNG = b"\x89PNG\r\n\x1a\n"
+# Control characters (tab and line feed are blanks), overrides of the writing direction, lone surrogates.
+HOSTILE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    summary: str,
+    highlights: Sequence[tuple[str, Any, str]] = (),
+    tone: Literal["plain", "good", "caution"] = "plain",
+    tables: Sequence[tuple[str, Sequence[Mapping[str, Any]]]] = (),
+    figures: Sequence[tuple[str, Figure | bytes]] = (),
+    notes: Sequence[str] = (),
+) -> Path:
+    """Write one self-contained HTML page.
+
+    Every text is escaped, whatever it holds; figures are embedded; the page runs no scripts and may load
+    nothing (its content security policy says so to the browser). It is written whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file to write, in a folder that exists.
+    title
+        Of the page.
+    summary
+        The verdict, in the box at the top: what was found, in a sentence or two.
+    highlights
+        Name, value and remark of the few numbers that the verdict rests on, such as
+        ``("Accuracy on plate 3", 0.94, "0.61 before")``.
+    tone
+        Colour of the verdict.
+    tables
+        Caption and rows of each table. Columns are the keys in order of appearance; those without any value are
+        left out, and numbers of one column have the same decimals.
+    figures
+        Caption and picture of each figure: a matplotlib ``Figure``, or the bytes of a PNG file.
+    notes
+        What the reader should know: configuration, versions, warnings.
+
+    Returns
+    -------
+    Path
+        Of the page.
+
+    Raises
+    ------
+    InputError
+        When a picture is no PNG, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> rows = [{"method": "raw", "accuracy": 0.61}, {"method": "corrected", "accuracy": 0.94}]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page = write_report(
+    ...         Path(folder, "report.html"), title="Three plates", summary="It works.", tables=[("Accuracy", rows)]
+    ...     )
+    ...     "0.940" in page.read_text("utf-8")
+    True
+    """
+    text = _render(
+        title=title,
+        summary=summary,
+        tone=tone,
+        highlights=[
+            {"name": name, "value": number(value), "remark": remark} for name, value, remark in highlights
+        ],
+        tables=[_table(caption, rows) for caption, rows in tables],
+        figures=[_figure(caption, picture) for caption, picture in figures],
+        notes=list(notes),
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def _render(**content: Any) -> str:
+    """Fill the template. Escaping and cleaning are the environment's work, so no text can miss them."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    folder = files("jbc.report")
+    style = folder.joinpath("page.css").read_text("utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=_clean)
+    return environment.from_string(folder.joinpath("page.html").read_text("utf-8")).render(
+        style=Markup(style),  # our own file
+        digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        **content,
+    )
+
+
+def _clean(text: Any) -> Any:
+    """Make characters visible that would vanish, turn the text around, or break the file."""
+    return HOSTILE.sub("\ufffd", text) if type(text) is str else text
+
+
+def _table(caption: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Format the columns of a table."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: column([row.get(name) for row in rows]) for name in names}
+    shown = {name: each for name, each in columns.items() if any(each.cells)}
+    return {
+        "caption": caption,
+        "columns": [{"name": name, "numeric": each.numeric} for name, each in shown.items()],
+        "rows": list(zip(*(each.cells for each in shown.values()), strict=True)),
+        "long": len(rows) > LONG,
+    }
+
+
+def _figure(caption: str, picture: Figure | bytes) -> dict[str, Any]:
+    """Encode a picture, with its size in the units of the page."""
+    data = picture if isinstance(picture, bytes) else _png(picture)
+    if data[:8] != PNG or len(data) < 24:
+        raise InputError(
+            "A picture that is not a PNG file",
+            which=[caption],
+            why="The page embeds PNG only.",
+            fix="Pass a matplotlib Figure or the bytes of a PNG file.",
+            code="not-png",
+        )
+    width, height = struct.unpack(">II", data[16:24])
+    return {
+        "caption": caption,
+        "data": base64.b64encode(data).decode(),
+        "width": width // DENSITY,
+        "height": height // DENSITY,
+    }
+
+
+def _png(figure: Figure) -> bytes:
+    """Draw a figure, the same bytes every time."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # Names can hold characters that the font lacks; a box in their place is all that is needed.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(buffer, format="png", dpi=96 * DENSITY, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
