@@ -58,6 +58,10 @@ class Corrector(TransformerMixin, BaseEstimator):
         Mean report of every chunk of steps.
     n_steps_, seed_ : int
         Steps done, and the seed.
+    stopped_ : bool
+        Whether training ended before its last step.
+    notes_ : dict
+        What was saved with the model.
 
     Examples
     --------
@@ -126,10 +130,7 @@ class Corrector(TransformerMixin, BaseEstimator):
     def fit_cohort(self, cohort: Cohort, **options: Any) -> Corrector:
         """Fit to a cohort; ``options`` go to :func:`jbc.train.drive`, which knows how to resume."""
         method = self._method()
-        if not method.honours_missing and cohort.observed is not None:
-            raise checks.incomplete(np.asarray(cohort.observed), cohort.names.features, type(method).__name__)
-        method.check(cohort)
-        self._settings()
+        self.check(cohort)
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         options = {"steps": self.steps, "stopping": self.stopping, "hooks": self.hooks} | options
         run = fit(method, cohort, jax.random.key(self.seed_), **options)
@@ -139,6 +140,14 @@ class Corrector(TransformerMixin, BaseEstimator):
         self.classes_ = np.array(cohort.names.labels)
         self._keep(run)
         return self
+
+    def check(self, cohort: Cohort) -> None:
+        """Refuse a cohort that the method cannot use, before anything is computed or written."""
+        method = self._method()
+        self._settings()
+        if not method.honours_missing and cohort.observed is not None:
+            raise checks.incomplete(np.asarray(cohort.observed), cohort.names.features, type(method).__name__)
+        method.check(cohort)
 
     def transform(self, X: Any, *, domain: Any = None) -> np.ndarray:
         """Correct rows of known domains.
@@ -198,8 +207,13 @@ class Corrector(TransformerMixin, BaseEstimator):
             raise ValueError("input_features is not equal to feature_names_in_ of the fit")
         return np.array(self.features_, dtype=object)
 
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the fitted model into a new folder, with checksums; read it back with :func:`jbc.load`."""
+    def save(
+        self, folder: str | Path, *, overwrite: bool = False, notes: dict[str, Any] | None = None
+    ) -> Path:
+        """Write the fitted model into a new folder, with checksums; read it back with :func:`jbc.load`.
+
+        ``notes`` are kept with it: anything that JSON can tell.
+        """
         from jbc.train.checkpoint import write
 
         check_is_fitted(self)
@@ -214,6 +228,7 @@ class Corrector(TransformerMixin, BaseEstimator):
             "steps": self.n_steps_,
             "seed": self.seed_,
             "history": self.history_,
+            "notes": notes or {},
         }
         write(Path(folder), self.fitted_, meta, overwrite=overwrite)
         return Path(folder)
@@ -244,7 +259,7 @@ class Corrector(TransformerMixin, BaseEstimator):
 
     def _keep(self, run: Run) -> None:
         self.fitted_ = jax.tree.map(np.asarray, run.fitted)
-        self.n_steps_ = run.step
+        self.n_steps_, self.stopped_, self.notes_ = run.step, run.stopped, {}
         self.history_ = [
             {name: value if name == "step" else float(value) for name, value in row.items()}
             for row in run.history
@@ -316,5 +331,5 @@ def load(folder: str | Path) -> Corrector:
     corrector.domains_ = tuple(meta["domains"])
     corrector.classes_ = np.array(meta["classes"])
     corrector.n_steps_, corrector.seed_ = meta["steps"], meta["seed"]
-    corrector.history_ = meta["history"]
+    corrector.history_, corrector.notes_ = meta["history"], meta["notes"]
     return corrector

@@ -73,13 +73,13 @@ def saving(
     """
     last = {"step": None, "time": time.monotonic()}
 
-    def hook(event: Event) -> None:
+    def hook(event: Event, force: bool = False) -> None:
         due = (
             time.monotonic() - last["time"] >= seconds
             if every is None
             else event.step // every > (last["step"] or 0) // every
         )
-        if due or event.step == event.steps:
+        if (due or force or event.step == event.steps) and last["step"] != event.step:
             checkpoint.save_step(folder, event.step, event.tree, meta, keep=keep)
             last.update(step=event.step, time=time.monotonic())
 

@@ -1,0 +1,95 @@
+"""The command line. This module answers ``jbc --help`` without importing anything heavy."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from jbc import __version__
+from jbc.errors import InputError, InputWarning
+
+COMMANDS = {
+    "demo": "simulate three plates, correct them, and write a report",
+    "fit": "fit a method to tables",
+    "transform": "correct tables with a fitted model",
+    "predict": "classify the rows of tables with a fitted model",
+    "evaluate": "judge a table, before or after a correction",
+    "data": "list and fetch public data sets",
+    "doctor": "tell versions, devices and what may be wrong with them",
+}
+
+HELP = "\n".join(
+    [
+        "usage: jbc COMMAND [options]",
+        "",
+        "Batch correction in pure JAX: removes what differs between plates, days and machines, keeps the biology.",
+        "",
+        "commands:",
+        *(f"  {name:<10} {told}" for name, told in COMMANDS.items()),
+        "",
+        "jbc COMMAND --help tells the options of a command; jbc --version the version.",
+        "Exit status: 0 done, 2 bad input, 130 or 143 interrupted after saving.",
+    ]
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command, and return its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP)
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"jbc {__version__}")
+        return 0
+    try:
+        with warnings.catch_warnings():
+            _plain_warnings()
+            return _run(*arguments)
+    except InputError as error:
+        print(f"jbc: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"jbc: error: {_told(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(name: str, *arguments: str) -> int:
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        raise InputError(
+            "Unknown command",
+            which=[name],
+            why=f"jbc knows {', '.join(COMMANDS)}.",
+            fix=f"Did you mean jbc {close[0]}?" if close else "See jbc --help.",
+            code="unknown-command",
+        )
+    return importlib.import_module(f"jbc.commands.{name}").main(list(arguments))
+
+
+def _plain_warnings() -> None:
+    """Show our warnings as one line, and leave those about other people's code to their developers."""
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("always", InputWarning)
+
+    def show(message: Any, category: Any, *rest: Any) -> None:
+        del category, rest
+        print(f"jbc: warning: {message}", file=sys.stderr)
+
+    warnings.showwarning = show  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _told(error: OSError) -> InputError:
+    return InputError(
+        f"The system refused ({error.strerror or error})",
+        which=[str(error.filename)] if error.filename else None,
+        why="The command cannot go on without it.",
+        fix="Check that it exists, that you may use it, and that the disk has space left.",
+        code="system",
+    )

@@ -1,0 +1,1 @@
+"""One module for every command, with ``main(arguments) -> exit status``."""

@@ -1,0 +1,124 @@
+"""What several commands share: options, tables with roles, and the way back from a run to its model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import numpy as np
+import tyro
+
+from jbc import cache, expression
+from jbc.data.tables import Table, read_table
+from jbc.errors import InputError
+
+if TYPE_CHECKING:
+    from jbc.estimator import Corrector
+
+T = TypeVar("T")
+Files = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")]
+Column = Annotated[str | None, tyro.conf.arg(metavar="COLUMN")]
+Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+
+
+def parse(options: Callable[..., T] | type[T], name: str, arguments: Sequence[str]) -> T:
+    """Read the options of a command from the command line."""
+    config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+    return tyro.cli(options, prog=f"jbc {name}", args=list(arguments), config=config)
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """Names of the columns that are no measurements."""
+
+    batch: str
+    labels: str | None = None
+    treatment: str | None = None
+    unit: str | None = None
+
+    def given(self) -> list[str]:
+        """Return the names that were given."""
+        return [name for name in dataclasses.astuple(self) if name is not None]
+
+
+def roles(table: Table, columns: Columns, control: str | None = None) -> dict[str, Any]:
+    """Return the groups of the rows as the arguments of :meth:`jbc.Cohort.from_arrays`."""
+
+    def column(name: str | None) -> np.ndarray | None:
+        return None if name is None else table.obs[name].to_numpy(dtype=object)
+
+    marked = None
+    if control is not None:
+        marked = expression.rows(control, {name: table.obs[name] for name in table.obs.columns})
+        if not marked.any():
+            raise InputError(
+                f"No row fulfils --control {control!r}",
+                why="Controls are rows of the same material in every domain.",
+                fix="Check the spelling of the column's values.",
+                code="no-controls",
+            )
+    return {
+        "domain": column(columns.batch),
+        "label": column(columns.labels),
+        "treatment": column(columns.treatment),
+        "unit": column(columns.unit),
+        "control": marked,
+    }
+
+
+def open_run(run: Path) -> Corrector:
+    """Load the model of a run, or a model's own folder."""
+    from jbc.estimator import load
+
+    cache.keep_compiled()
+    inside = run / "model"
+    if not inside.exists() and (run / "run.json").exists():
+        raise InputError(
+            "This run holds no model yet",
+            which=[str(run)],
+            why="Its training has not come to an end.",
+            fix="Finish it: the same jbc fit command with --resume.",
+            code="unfinished-run",
+        )
+    return load(inside if inside.exists() else run)
+
+
+def rows_for(
+    model: Corrector, data: Sequence[Path], batch_key: str | None
+) -> tuple[Table, np.ndarray | None]:
+    """Read tables with the features of a model, and the domain of every row."""
+    key = batch_key or model.notes_.get("columns", {}).get("batch")
+    if key is None and len(model.domains_) > 1:
+        raise InputError(
+            "It is not known which column names the batch",
+            why="The correction of a row depends on its batch, and the model was not fitted at the command line.",
+            fix="Pass --batch-key COLUMN.",
+            code="missing-batch-key",
+        )
+    table = read_table(data, keys=[key] if key else [], features=model.features_)
+    return table, None if key is None else table.obs[key].to_numpy(dtype=object)
+
+
+def show(rows: Sequence[dict[str, Any]], title: str) -> None:
+    """Print a table; columns without any value are left out."""
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    grid = Grid(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in names:
+        number = any(isinstance(row[name], (int, float)) for row in rows)
+        grid.add_column(name, justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        grid.add_row(*(_cell(row[name]) for name in names))
+    Console(width=120, soft_wrap=True).print(grid)
+
+
+def _cell(value: Any) -> str:
+    from rich.markup import escape
+
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else escape(str(value))

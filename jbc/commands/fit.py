@@ -1,0 +1,218 @@
+"""``jbc fit``."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import tyro
+
+from jbc import __version__, cache, presets
+from jbc.commands.common import Column, Columns, Files, parse, roles, show
+from jbc.data.atomic import atomic_path
+from jbc.data.tables import read_table
+from jbc.errors import InputError
+from jbc.methods.registry import METHODS, to_json
+
+if TYPE_CHECKING:
+    from jbc.cohort import Cohort
+    from jbc.estimator import Corrector
+
+CHOICES = {name: cls() for name, cls in METHODS.items()} | {
+    f"joint-calibration-{data}-{truth}": presets.joint(data, truth)  # pyright: ignore[reportArgumentType]
+    for data in presets.JOINT
+    for truth in ("paper", "reference")
+}
+Choice = tyro.extras.subcommand_type_from_defaults(CHOICES, prefix_names=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Fit a method to tables; rows without a label are targets: they are corrected and later classified.
+
+    Features are the numeric columns that are neither keys nor named Metadata_*, or what --features names.
+    The run folder gets the configuration, a log, checkpoints, and the fitted model.
+    """
+
+    data: Files
+    """Tables: .csv, .tsv (also .gz), .parquet or .h5ad; rows of several follow one another."""
+    batch_key: Annotated[str, tyro.conf.arg(metavar="COLUMN")]
+    """Column that names the batch of a row: plate, day, machine."""
+    out: Path
+    """Folder to make for the run."""
+    method: Choice  # pyright: ignore[reportInvalidTypeForm]
+    """What to fit; jbc fit METHOD --help tells its settings. Those with a data set's name are published ones."""
+    labels_key: Column = None
+    """Column that names the class; empty, NaN or -1 where it is unknown."""
+    treatment_key: Column = None
+    """Column that names the condition that is repeated over batches."""
+    unit_key: Column = None
+    """Column that names the subject; replicates of one subject share it."""
+    control: Annotated[str | None, tyro.conf.arg(metavar="EXPR")] = None
+    """Rows of the same material in every batch, such as "Metadata_Compound == 'DMSO'"."""
+    features: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="COLUMN...")] = None
+    """Columns to use as features, in this order."""
+    steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Training steps; the method's own number by default."""
+    seed: int = 0
+    """Same seed, data and versions: same model, to the last bit."""
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Go on from the last checkpoint of the run, or begin it."""
+    save_every: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Steps between checkpoints; every 30 seconds by default."""
+
+    def columns(self) -> Columns:
+        """Return the names of the key columns."""
+        return Columns(self.batch_key, self.labels_key, self.treatment_key, self.unit_key)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    options = parse(Options, "fit", arguments)
+    _positive(options)
+    columns = options.columns()
+    table = read_table(options.data, keys=columns.given(), features=options.features)
+    from jbc.cohort import Cohort
+
+    groups = roles(table, columns, options.control)
+    cohort = Cohort.from_arrays(table.x, features=table.features, **groups)
+    run = _describe(options, cohort)
+    cache.keep_compiled()
+    from jbc.estimator import Corrector
+
+    corrector = Corrector(options.method, steps=options.steps, random_state=options.seed)
+    corrector.check(cohort)
+    with _folder(options, run) as finished:
+        if finished:
+            print(f"{options.out} is finished already; its model is in {options.out / 'model'}")
+            return 0
+        return _train(corrector, cohort, options, run)
+
+
+def _train(corrector: Corrector, cohort: Cohort, options: Options, run: dict[str, Any]) -> int:
+    """Train, with everything that hangs on the loop; save the model at the end."""
+    from jbc.train import checkpoint, hooks
+
+    steps = options.out / "checkpoints"
+    start = checkpoint.latest(steps) if steps.exists() else None
+
+    def resume(tree: Any) -> tuple[int, Any] | None:
+        if start is None:
+            return None
+        saved, meta = checkpoint.read_step(steps, start, like=tree)
+        _same_run(meta["run"], run)
+        return start, saved
+
+    save = hooks.saving(steps, {"kind": "checkpoint", "run": run}, every=options.save_every)
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(hooks.log_lines(options.out / "log.jsonl", start or 0))
+        bar = stack.enter_context(hooks.progress(run["method"]["name"]))
+        stop, caught = stack.enter_context(hooks.interruptible(lambda event: save(event, force=True)))
+        corrector.fit_cohort(cohort, hooks=(log, bar, save, stop), resume=resume)
+    if caught and corrector.stopped_:
+        print(f"interrupted after step {corrector.n_steps_}, and saved; go on with --resume")
+        return 128 + caught[0]
+    notes = {"columns": dataclasses.asdict(options.columns()), "run": run}
+    corrector.save(options.out / "model", overwrite=True, notes=notes)
+    _report(corrector, cohort, options)
+    return 0
+
+
+def _report(corrector: Corrector, cohort: Cohort, options: Options) -> None:
+    """Tell what was fitted, to what."""
+    label = np.asarray(cohort.label)
+    rows = [
+        {
+            "batch": name,
+            "rows": int(count),
+            "labelled": int((label[np.asarray(cohort.domain) == code] >= 0).sum()),
+        }
+        for code, (name, count) in enumerate(
+            zip(cohort.names.domains, np.asarray(cohort.domains.count), strict=True)
+        )
+    ]
+    show(rows, f"{corrector.n_steps_} steps, {cohort.x.shape[1]} features")
+    print(f"model: {options.out / 'model'}")
+
+
+def _positive(options: Options) -> None:
+    bad = [f"--{n.replace('_', '-')}" for n in ("steps", "save_every") if (getattr(options, n) or 1) < 1]
+    if options.seed < 0 or options.seed >= 2**32:
+        bad.append("--seed")
+    if bad:
+        raise InputError(
+            "Options out of range",
+            which=bad,
+            why="Steps count from 1, and a seed is a whole number from 0 to 2^32 - 1.",
+            fix="Leave them out for the defaults.",
+            code="bad-option",
+        )
+
+
+def _describe(options: Options, cohort: Cohort) -> dict[str, Any]:
+    """Return what decides the result of a run."""
+    return {
+        "jbc": __version__,
+        "method": json.loads(json.dumps(to_json(options.method))),
+        "steps": options.steps,
+        "seed": options.seed,
+        "data": _digest(cohort),
+    }
+
+
+def _digest(cohort: Cohort) -> str:
+    """Return a sum over everything in a cohort."""
+    import jax
+
+    digest = hashlib.sha256(repr(cohort.names).encode())
+    for leaf in jax.tree.leaves(cohort):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _folder(options: Options, run: dict[str, Any]):
+    """Make or reopen the run folder; yield whether the run is finished. A failed first start leaves no folder."""
+    out, config = options.out, options.out / "run.json"
+    if out.exists() and not options.resume and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(
+            "The output folder exists already",
+            which=[str(out)],
+            why="A run never overwrites another one.",
+            fix="Choose another --out, or go on with --resume.",
+            code="output-exists",
+        )
+    if config.exists():
+        _same_run(json.loads(config.read_text()), run)
+        yield (out / "model").exists()
+        return
+    new = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with atomic_path(config) as temporary:
+            temporary.write_text(json.dumps(run, indent=1) + "\n")
+        yield False
+    except (InputError, OSError):
+        if new:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+def _same_run(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse to go on with a run under another configuration or with other data."""
+    differing = [name for name in now if before.get(name) != now[name]]
+    if differing:
+        raise InputError(
+            "The run was begun with another configuration, which differs in",
+            which=differing,
+            why="Going on would mix two models.",
+            fix="Repeat the command of its beginning, or choose another --out.",
+            code="other-run",
+        )

@@ -1,0 +1,40 @@
+"""``jbc transform``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from jbc.commands.common import Column, Files, Run, open_run, parse, rows_for
+from jbc.data.tables import Table
+from jbc.data.write import write_table
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Correct tables with a fitted model; rows stay in their order, other columns as they are."""
+
+    run: Run
+    """Folder of a run, or of a saved model."""
+    data: Files
+    """Tables with the features of the model, in any order."""
+    out: Path
+    """File to write: .csv, .tsv, .parquet or .h5ad."""
+    batch_key: Column = None
+    """Column that names the batch; the one of the fit by default."""
+    output: Literal["features", "codes"] = "features"
+    """Corrected features, or latent codes."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    options = parse(Options, "transform", arguments)
+    model = open_run(options.run).set_params(output=options.output)
+    table, domain = rows_for(model, options.data, options.batch_key)
+    corrected = model.transform(table.x, domain=domain)
+    names = tuple(str(name) for name in model.get_feature_names_out())
+    write_table(Table(corrected, names, table.obs, table.source), options.out)
+    print(f"{len(corrected)} rows corrected: {options.out}")
+    return 0

@@ -1,0 +1,124 @@
+"""A small language for marking rows: comparisons of columns, and nothing else.
+
+Expressions come from command lines and from files, so they are parsed, never evaluated as code.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jbc.errors import InputError
+
+
+def rows(expression: str, columns: Mapping[str, Any]) -> np.ndarray:
+    """Tell which rows fulfil an expression.
+
+    The language has column names, text and numbers; ``==``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``in`` and
+    ``not in`` a list; ``and``, ``or``, ``not`` and parentheses. Columns are compared as text with text, and by
+    value with numbers.
+
+    Parameters
+    ----------
+    expression
+        Such as ``Metadata_Compound == 'DMSO' and dose < 2``.
+    columns
+        The columns by name, all of one length.
+
+    Returns
+    -------
+    (n,) bool
+
+    Examples
+    --------
+    >>> rows("drug in ['DMSO', 'water'] or dose == 0", {"drug": ["DMSO", "A", "B"], "dose": ["1", "0", "2"]})
+    array([ True,  True, False])
+    """
+    try:
+        tree = ast.parse(expression.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise _refusal(expression, "it cannot be parsed") from None
+    return _truth(tree, columns, expression)
+
+
+def _truth(node: ast.expr, columns: Mapping[str, Any], expression: str) -> np.ndarray:
+    if isinstance(node, ast.BoolOp):
+        parts = [_truth(value, columns, expression) for value in node.values]
+        return (np.logical_and if isinstance(node.op, ast.And) else np.logical_or).reduce(parts)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        return ~_truth(node.operand, columns, expression)
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.left, ast.Name):
+        column = _column(node.left.id, columns)
+        return _compare(column, node.ops[0], _literal(node.comparators[0], expression), expression)
+    raise _refusal(expression, f"{ast.unparse(node)!r} is no comparison of a column with a value")
+
+
+def _compare(column: np.ndarray, operator: ast.cmpop, value: Any, expression: str) -> np.ndarray:
+    if isinstance(operator, (ast.In, ast.NotIn)) and isinstance(value, list):
+        inside = np.logical_or.reduce(
+            [_equal(column, each) for each in value] or [np.zeros(len(column), bool)]
+        )
+        return inside if isinstance(operator, ast.In) else ~inside
+    if isinstance(operator, (ast.Eq, ast.NotEq)) and not isinstance(value, list):
+        same = _equal(column, value)
+        return same if isinstance(operator, ast.Eq) else ~same
+    order = {ast.Lt: np.less, ast.LtE: np.less_equal, ast.Gt: np.greater, ast.GtE: np.greater_equal}
+    if type(operator) in order and isinstance(value, float):
+        return order[type(operator)](_numbers(column), value)
+    raise _refusal(expression, "that comparison does not fit to that value")
+
+
+def _equal(column: np.ndarray, value: Any) -> np.ndarray:
+    return _numbers(column) == value if isinstance(value, float) else column.astype(str) == value
+
+
+def _numbers(column: np.ndarray) -> np.ndarray:
+    """Read a column as numbers; what is none compares as unequal to everything."""
+
+    def number(cell: Any) -> float:
+        try:
+            return float(cell)
+        except (TypeError, ValueError):
+            return np.nan
+
+    return np.array([number(cell) for cell in column])
+
+
+def _literal(node: ast.expr, expression: str) -> Any:
+    try:
+        value = ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        raise _refusal(expression, f"{ast.unparse(node)!r} is neither text nor a number") from None
+    if isinstance(value, (list, tuple)) and all(isinstance(each, (str, int, float)) for each in value):
+        return [each if isinstance(each, str) else float(each) for each in value]
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (int, float)):
+        return float(value)
+    raise _refusal(expression, f"{ast.unparse(node)!r} is neither text nor a number")
+
+
+def _column(name: str, columns: Mapping[str, Any]) -> np.ndarray:
+    if name not in columns:
+        close = difflib.get_close_matches(name, list(columns), n=1)
+        raise InputError(
+            "Unknown column in an expression",
+            which=[name],
+            why="Rows are marked by the values of a column.",
+            fix=f"Did you mean {close[0]!r}?" if close else "Use a column of the table that is no feature.",
+            code="unknown-column",
+        )
+    return np.asarray(columns[name], dtype=object)
+
+
+def _refusal(expression: str, reason: str) -> InputError:
+    return InputError(
+        f"Cannot read the expression {expression!r}",
+        why=f"Only comparisons of columns are allowed, and {reason}.",
+        fix="Write for example: Metadata_Compound == 'DMSO' and dose < 2.",
+        code="bad-expression",
+    )
