@@ -30,15 +30,17 @@ def read_parquet(path: Path) -> pa.Table:
             table = file.read()
     except (pa.ArrowException, OSError) as error:
         raise damaged(path, error) from error
-    index = [
-        name
-        for name in (table.schema.pandas_metadata or {}).get("index_columns", [])
-        if isinstance(name, str)
-    ]
-    if len(index) != 1 or index[0] not in table.column_names:
+    index = _pandas_index(table)
+    if index is None:
         return table
-    ids = table.column(index[0])
-    return table.drop_columns(index).add_column(0, "" if index[0].startswith("__index") else index[0], ids)
+    ids = table.column(index)
+    return table.drop_columns([index]).add_column(0, "" if index.startswith("__index") else index, ids)
+
+
+def _pandas_index(table: pa.Table) -> str | None:
+    """Give the column that pandas made of the index of a frame, if it was a single one and not a range."""
+    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    return index[0] if len(index) == 1 and index[0] in table.column_names else None
 
 
 def split(
@@ -52,9 +54,19 @@ def split(
 
     names: list[str] = columns.column_names
     need_unique(names, f"columns in '{path.name}'", "duplicate-columns")
+    if "" in names[1:]:
+        raise InputError(
+            f"A column of '{path.name}' has no name",
+            which=[f"column {names.index('', 1) + 1}"],
+            why="It is open whether it is a feature.",
+            fix="Name the column, or take the separator off the end of the lines.",
+            code="unnamed-column",
+        )
     need_columns([*keys, *(features or ())], names, path)
     reserved = {*keys, *(features or ())}
-    has_ids = bool(names) and names[0].casefold() in ID_NAMES and names[0] not in reserved
+    first = names[0] if names else None
+    named = first is not None and (first.casefold() in ID_NAMES or first == _pandas_index(columns))
+    has_ids = named and first not in reserved
     others = names[has_ids:]
     candidates = features
     if candidates is None:
@@ -65,13 +77,14 @@ def split(
     refused = [name for name in found if name not in numbers]
     if features is not None and refused:
         raise _not_numeric(path, [offender(name, text[name]) for name in refused])
-    _warn_nearly_numeric(path, {name: text[name] for name in refused})
+    if not typed:
+        _warn_nearly_numeric(path, {name: text[name] for name in refused})
     single = all(values.dtype == np.float32 for values in numbers.values())
     x = np.empty((columns.num_rows, len(numbers)), np.float32 if single and numbers else np.float64)
     for column, values in enumerate(numbers.values()):
         x[:, column] = values
-    ids = _strings(columns[names[0]], names[0], path) if has_ids else map(str, range(columns.num_rows))
-    index = pd.Index(ids, dtype=object, name=names[0] if has_ids else None)
+    ids = _strings(columns[0], names[0], path) if has_ids else [str(row) for row in range(columns.num_rows)]
+    index = pd.Index(ids, dtype=object, name=first if has_ids else None)
     return x, list(numbers), pd.DataFrame(text, index=index, dtype=object)
 
 

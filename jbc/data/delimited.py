@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jbc.data.files import DELIMITERS, damaged, wrong_content
+from jbc.data.files import DELIMITERS, damaged, empty, wrong_content
 from jbc.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def read_delimited(path: Path, extension: str) -> pa.Table:
     Raises
     ------
     InputError
-        With code ``damaged-file``, ``wrong-content``, ``undecodable`` or ``ragged``.
+        With code ``empty-file``, ``damaged-file``, ``wrong-content``, ``undecodable`` or ``ragged``.
     """
     import pyarrow as pa
     from pyarrow import csv as arrow
@@ -71,6 +71,8 @@ def _header(path: Path, content: bytes, delimiter: str) -> list[str]:
     if rows.dialect.strict:
         for _ in rows:
             pass
+    if not header:
+        raise empty(path)
     others = [mark for mark in ",;\t" if mark != delimiter and len(header) == 1 and mark in header[0]]
     if others:
         raise wrong_content(path, f"the columns are separated by {others[0]!r} instead of {delimiter!r}")

@@ -14,7 +14,7 @@ DELIMITERS = {".csv": ",", ".tsv": "\t"}
 FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".h5ad")
 PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".npy", ".npz")
 SIGNATURES = {
-    b"PAR1": "Parquet",
+    b"PAR1\x15": "Parquet",
     b"\x89HDF": "HDF5",
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "zip (as Excel workbooks are)",
@@ -77,7 +77,7 @@ def check_file(path: Path) -> str:
         With code ``missing-file``, ``not-a-file``, ``unreadable``, ``empty-file`` or ``wrong-content``, or one
         of those of `format_of`.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # unlike Path.exists, False in a folder that may not be entered
         raise _missing(path)
     if not path.is_file():
         raise InputError(
@@ -90,7 +90,7 @@ def check_file(path: Path) -> str:
     extension = format_of(path)
     try:
         with path.open("rb") as handle:
-            head = handle.read(4)
+            head = handle.read(8)
     except OSError as error:
         raise InputError(
             f"Cannot read the file ({error.strerror})",
@@ -100,13 +100,7 @@ def check_file(path: Path) -> str:
             code="unreadable",
         ) from error
     if not head:
-        raise InputError(
-            "The file is empty",
-            which=[str(path)],
-            why="A table needs a header and at least one row.",
-            fix="Write or copy the file again.",
-            code="empty-file",
-        )
+        raise empty(path)
     found = next((kind for start, kind in SIGNATURES.items() if head.startswith(start)), "text")
     if found != EXPECTED.get(extension, "text"):
         raise wrong_content(path, f"the content is {found}, which is not what '{extension}' says")
@@ -115,7 +109,7 @@ def check_file(path: Path) -> str:
 
 def _missing(path: Path) -> InputError:
     folder = path.parent
-    names = os.listdir(folder) if folder.is_dir() and os.access(folder, os.R_OK) else []
+    names = os.listdir(folder) if os.path.isdir(folder) and os.access(folder, os.R_OK) else []
     near = closest(path.name, names)
     return InputError(
         "There is no such file",
@@ -134,6 +128,17 @@ def wrong_content(path: Path, what: str) -> InputError:
         why="Reading it as something else would give wrong numbers.",
         fix="Give the file the extension of what it holds, or convert it.",
         code="wrong-content",
+    )
+
+
+def empty(path: Path) -> InputError:
+    """Say that there is nothing in a file."""
+    return InputError(
+        "The file is empty",
+        which=[str(path)],
+        why="A table needs a header and at least one row.",
+        fix="Write or copy the file again.",
+        code="empty-file",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,11 @@ def read_h5ad(path: Path) -> tuple[np.ndarray, list[str], pd.DataFrame]:
                 if name not in file:
                     raise wrong_content(path, f"it holds no '{name}', so it is not an AnnData file")
             read: Any = read_elem
-            matrix, obs, var = (read(file[name]) for name in ("X", "obs", "var"))
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore"
+                )  # about old encodings and repeated names: what matters is checked
+                matrix, obs, var = (read(file[name]) for name in ("X", "obs", "var"))
     except InputError:
         raise
     except (OSError, KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
@@ -48,7 +53,6 @@ def _refuse_outside(file: h5py.File, path: Path) -> None:
     Soft links need no check: they lead to a place in this file, which the walk reaches by its own link.
     """
     import h5py
-    from h5py import h5o
 
     outside, seen, groups = [], set(), [file["/"]]
     while groups:
@@ -61,8 +65,8 @@ def _refuse_outside(file: h5py.File, path: Path) -> None:
             item: Any = group.get(name) if isinstance(link, h5py.HardLink) else None
             if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
                 outside.append(item.name)
-            if isinstance(item, h5py.Group) and (address := h5o.get_info(item.id).addr) not in seen:
-                seen.add(address)  # hard links may go round in circles
+            if isinstance(item, h5py.Group) and item not in seen:
+                seen.add(item)  # hard links may go round in circles
                 groups.append(item)
     if outside:
         raise InputError(

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from jbc.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+    from requests.exceptions import RequestException
 
 ROWS_PER_UNIT = 5
 
@@ -99,42 +100,46 @@ def _local(file: Remote) -> Path | None:
 def _cached(file: Remote) -> Path:
     """Find a file in the cache or download it; pooch compares the checksum in either case."""
     import pooch
-    from requests.exceptions import ConnectionError, HTTPError, RequestException, Timeout
+    from requests.exceptions import RequestException
 
-    folder = Path(os.environ.get("JBC_CACHE") or pooch.os_cache("jbc")) / "data" / Path(file.path).parent
+    target = Path(os.environ.get("JBC_CACHE") or pooch.os_cache("jbc"), "data", file.path)
     try:
-        return Path(pooch.retrieve(file.url, f"sha256:{file.sha256}", Path(file.path).name, folder))
-    except (ConnectionError, Timeout) as error:
-        raise InputError(
-            "No connection to the address of a data set",
-            which=[file.url],
-            why="The file is neither in the cache nor below JBC_DATA.",
-            fix=f"Connect once, or put the file at '{folder / Path(file.path).name}'.",
-            code="offline",
-        ) from error
+        # Not streamed, because pooch leaves the connection of a refused stream open; the files are small.
+        downloader: Any = pooch.HTTPDownloader(stream=False)
+        pooch.retrieve(file.url, f"sha256:{file.sha256}", target.name, target.parent, downloader=downloader)
     except RequestException as error:
-        status = (
-            error.response.status_code
-            if isinstance(error, HTTPError) and error.response is not None
-            else error
-        )
-        raise InputError(
-            f"The download failed ({status})",
-            which=[file.url],
-            why="The file is neither in the cache nor below JBC_DATA.",
-            fix="Try again later; should the file have moved, tell the authors of jbc.",
-            code="download-failed",
-        ) from error
+        raise _not_downloaded(file, target, error) from error
     except ValueError as error:
         raise _checksum(file.url, f"expected {file.sha256}; {error}", "the address") from error
     except OSError as error:
         raise InputError(
             f"Cannot write to the cache folder ({error.strerror or error})",
-            which=[str(folder)],
+            which=[str(target.parent)],
             why="Downloaded files are kept there.",
             fix="Free some space, or name another folder in the environment variable JBC_CACHE.",
             code="unwritable",
         ) from error
+    return target
+
+
+def _not_downloaded(file: Remote, target: Path, error: RequestException) -> InputError:
+    """Tell a server that says no from one that cannot be reached."""
+    why = "The file is neither in the cache nor below the folder that JBC_DATA names."
+    if error.response is not None:
+        return InputError(
+            f"The download of a data set failed (HTTP status {error.response.status_code})",
+            which=[file.url],
+            why=why,
+            fix="Try again later; should the file have moved, tell the authors of jbc.",
+            code="download-failed",
+        )
+    return InputError(
+        "A data set cannot be downloaded, because its address cannot be reached",
+        which=[file.url],
+        why=why,
+        fix=f"Connect to the internet once, or put the file at '{target}'.",
+        code="offline",
+    )
 
 
 def _checksum(where: object, detail: str, origin: str) -> InputError:

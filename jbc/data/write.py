@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from jbc.data.atomic import atomic_path
 from jbc.data.files import DELIMITERS, format_of, need_unique
 from jbc.errors import InputError
@@ -40,6 +38,7 @@ def write_table(table: Table, path: str | os.PathLike[str]) -> None:
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
     >>> import pandas as pd
     >>> from jbc.data.tables import Table, read_table
     >>> table = Table(np.array([[0.1], [0.2]]), ("102",), pd.DataFrame({"plate": ["01", "NA"]}))
@@ -114,8 +113,9 @@ def _h5ad(table: Table) -> list[memoryview]:
             fix="Rename the columns, or write Parquet.",
             code="unwritable-names",
         )
+    obs = table.obs.set_axis(table.obs.index.astype(str), axis=0)
     var = pd.DataFrame(index=pd.Index(table.features, dtype=object))
     image = io.BytesIO()
     with h5py.File(image, "w") as file:
-        write_elem(file, "/", AnnData(np.asarray(table.x), table.obs, var))
+        write_elem(file, "/", AnnData(table.x, obs, var))
     return [image.getbuffer()]
