@@ -82,6 +82,8 @@ def test_positive_class():
 def test_predictions_of_a_class_that_the_truth_lacks():
     y, guess = ["a", "a", "b", "b"], ["a", "c", "b", "b"]
     assert metrics.f_score(y, guess) == pytest.approx(np.mean([2 / 3, 1, 0]))
+    # A class that occurs nowhere does not count.
+    assert metrics.f_score(y, guess, classes=["a", "b", "c", "d"]) == metrics.f_score(y, guess)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert metrics.mcc(y, guess) == pytest.approx(theirs.matthews_corrcoef(y, guess))

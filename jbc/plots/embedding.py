@@ -183,6 +183,7 @@ def before_after(
     maps = _maps(before[some], after[some], kind, common, seed)
     columns = len(colourings)
     figure = Figure(figsize=(3.1 * columns + 0.3, 6.9), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # pyright: ignore[reportOptionalMemberAccess, reportCallIssue]
     axes = figure.subplots(2, columns, squeeze=False)
     for i, (when, coords) in enumerate(zip(("before", "after"), maps, strict=True)):
         limits = _limits(np.concatenate(maps) if common else coords)

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jbc.data.atomic import atomic_path
 from jbc.errors import InputError
-from jbc.report.numbers import column, number
+from jbc.report.numbers import Column, column, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Longer tables are folded away.
-LONG = 30
+# Tables of more rows are folded away; columns of longer texts break them anywhere.
+FOLDED = 30
+LONG = 40
 # Twice the pixels of a common screen, so that figures are sharp on a fine one.
 DENSITY = 2
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -131,10 +132,17 @@ def _table(caption: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     shown = {name: each for name, each in columns.items() if any(each.cells)}
     return {
         "caption": caption,
-        "columns": [{"name": name, "numeric": each.numeric} for name, each in shown.items()],
+        "columns": [{"name": str(name), "kind": _kind(name, each)} for name, each in shown.items()],
         "rows": list(zip(*(each.cells for each in shown.values()), strict=True)),
-        "long": len(rows) > LONG,
+        "folded": len(rows) > FOLDED,
     }
+
+
+def _kind(name: object, each: Column) -> str:
+    """Return the style of a column."""
+    if max(map(len, [str(name), *each.cells])) > LONG:
+        return "long"
+    return "number" if each.numeric else "short"
 
 
 def _figure(caption: str, picture: Figure | bytes) -> dict[str, Any]:

@@ -1,0 +1,233 @@
+"""Figures: what is drawn is the data, axes are common, nothing global changes, any name is harmless."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb, to_rgba
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+
+from jbc import plots
+from jbc.errors import InputError
+from jbc.plots._style import PALETTES, UNKNOWN
+
+NAMES = ["plain", "$\\frac", "_hidden", "a" * 300, "nul\x00", "<script>", "\U0001f600", "", "-1 %"]
+
+
+def axes():
+    return Figure(layout="constrained").subplots()
+
+
+def png(figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=40)
+    return buffer.getvalue()
+
+
+def legend(ax) -> list[str]:
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_pca_agrees_with_scikit_learn_but_for_the_sign():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, 6)) * np.arange(1, 7) + 100
+    found, expected = plots.pca(x, components=3), PCA(3, svd_solver="full").fit_transform(x)
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(plots.pca(-x, components=3), -found, atol=1e-9)
+    loadings = (x - x.mean(axis=0)).T @ found
+    assert (loadings[np.abs(loadings).argmax(axis=0), np.arange(3)] > 0).all()
+
+
+@pytest.mark.parametrize("x", [np.zeros((4, 3)), np.ones((1, 3)), np.arange(5.0)[:, None]])
+def test_pca_of_too_few_dimensions_is_padded(x):
+    found = plots.pca(x)
+    assert found.shape == (len(x), 2)
+    assert np.isfinite(found).all()
+    assert not found[:, 1].any()
+
+
+def test_tsne_keeps_clusters_and_repeats_itself():
+    rng = np.random.default_rng(0)
+    cluster = np.repeat([0, 1], 30)
+    x = rng.normal(size=(60, 5)) + 20 * cluster[:, None]
+    z = plots.tsne(x)
+    assert np.array_equal(z, plots.tsne(x))
+    distance = np.linalg.norm(z[:, None] - z, axis=2) + np.diag(np.full(60, np.inf))
+    assert (cluster[distance.argmin(axis=1)] == cluster).all()
+    assert np.isfinite(plots.tsne(np.ones((10, 3)))).all()
+
+
+def test_scatter_draws_every_point_in_its_colour():
+    rng = np.random.default_rng(0)
+    coords, codes = rng.normal(size=(40, 2)), rng.integers(-1, 3, size=40)
+    ax = axes()
+    assert plots.scatter(ax, coords, codes, ["a", "b", "c"]) is ax
+    points = ax.collections[0]
+    drawn = {tuple(xy): tuple(colour) for xy, colour in zip(*drawn_points(points), strict=True)}
+    table = [to_rgba(colour, 0.8) for colour in [*PALETTES["domain"][:3], UNKNOWN]]
+    assert drawn == {tuple(xy): table[code] for xy, code in zip(coords, codes, strict=True)}
+    assert legend(ax) == ["a", "b", "c", "unknown"]
+    # Unknown points first, hence below; the others mixed.
+    order = [table.index(tuple(colour)) for colour in points.get_facecolors()]
+    known = [k for k in order if k != 3]
+    assert order[: len(order) - len(known)] == [3] * (codes < 0).sum()
+    assert known != sorted(known)
+
+
+def drawn_points(points):
+    return np.asarray(points.get_offsets()), points.get_facecolors()
+
+
+def test_scatter_of_many_groups_names_some_and_counts_all():
+    ax = plots.scatter(axes(), np.zeros((30, 2)), np.arange(30), [f"week {k}" for k in range(30)])
+    found = legend(ax)
+    assert len(found) == 12
+    assert (found[0], found[-1]) == ("week 0", "week 29 (30 in all)")
+    assert len({tuple(c) for c in ax.collections[0].get_facecolors()}) == 30
+    assert plots.scatter(axes(), [[0, 0]], [0], ["a"], legend=None).get_legend() is None
+
+
+@pytest.mark.parametrize("palette", list(PALETTES))
+def test_palettes_survive_colour_blindness(palette):
+    # Machado et al. (2009), severity 1, on linear RGB; distances in CIELAB, where 2.3 is just noticeable.
+    seen = {
+        "all cones": np.eye(3),
+        "no L": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+        "no M": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+        "no S": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+    }
+    for matrix in seen.values():
+        places = [lab(np.asarray(matrix) @ linear(colour)) for colour in [*PALETTES[palette], UNKNOWN]]
+        assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(places, 2)) > 12
+
+
+def linear(colour):
+    rgb = np.array(to_rgb(colour))
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb):
+    to_xyz = [[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]]
+    xyz = to_xyz @ np.clip(rgb, 0, 1) / [0.9505, 1, 1.0888]
+    f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def world(n=60):
+    rng = np.random.default_rng(0)
+    domain = np.array(["day 1", "day 2"] * (n // 2))
+    after = rng.normal(size=(n, 4))
+    before = after + 10 * (domain == "day 2")[:, None] * np.array([1, 0, 0, 0])
+    return before, after, domain, np.array(["case", "control", None] * (n // 3), dtype=object)
+
+
+def test_before_after_has_common_axes_and_one_map():
+    before, after, domain, label = world()
+    panels = plots.before_after(before, after, domain, label).axes
+    assert len(panels) == 4
+    assert len({(ax.get_xlim(), ax.get_ylim()) for ax in panels}) == 1
+    points = [np.asarray(ax.collections[0].get_offsets()) for ax in panels]
+    both = plots.pca(np.vstack([before, after]).astype(np.float32))
+    for drawn, expected in zip(points, (both[:60], both[:60], both[60:], both[60:]), strict=True):
+        np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(expected, axis=0), atol=1e-4)
+    assert legend(panels[2]) == ["day 1", "day 2"]
+    assert legend(panels[3]) == ["case", "control", "unknown"]
+    assert [ax.get_ylabel() for ax in panels] == ["before", "", "after", ""]
+
+
+def test_before_after_of_two_feature_spaces():
+    before, after, domain, _ = world()
+    with pytest.raises(InputError, match="common=False"):
+        plots.before_after(before, after[:, :2], domain)
+    panels = plots.before_after(before, after[:, :2], domain, common=False, rows=20).axes
+    assert len(panels) == 2
+    assert panels[0].get_xlim() != panels[1].get_xlim()
+    assert [len(np.asarray(ax.collections[0].get_offsets())) for ax in panels] == [20, 20]
+
+
+def test_before_after_refuses_other_rows_and_missing_values():
+    before, after, domain, _ = world()
+    with pytest.raises(InputError, match="shape"):
+        plots.before_after(before, after[:-1], domain)
+    after[3, 2] = np.nan
+    with pytest.raises(InputError, match="The picture after"):
+        plots.before_after(before, after, domain)
+
+
+def test_tsne_panels_share_their_axes():
+    before, after, domain, label = world(30)
+    panels = plots.before_after(before, after, domain, label, kind="tsne").axes
+    assert len({(ax.get_xlim(), ax.get_ylim()) for ax in panels}) == 1
+
+
+def test_losses_are_the_history():
+    history = {"step": [5, 10, 15], "mmd": [3.0, 2.0, 1.0], "reconstruction": [1.0, np.nan, 0.5]}
+    ax = plots.losses(axes(), history, log=True)
+    assert [line.get_xdata().tolist() for line in ax.lines] == [[5, 10, 15]] * 2
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), history["reconstruction"])
+    assert legend(ax) == ["mmd", "reconstruction"]
+    assert ax.get_yscale() == "log"
+    assert plots.losses(axes(), {"a": [1, 2]}).get_yscale() == "linear"
+
+
+def test_long_losses_have_a_running_mean_in_its_place():
+    step = np.arange(0, 1000, 2)
+    ax = plots.losses(axes(), {"step": step, "loss": step + np.tile([5.0, -5.0], 250)})
+    faint, mean = ax.lines
+    assert len(faint.get_xdata()) == 500
+    # A straight line in noise of period two, averaged over ten points, is the line half a step later.
+    np.testing.assert_allclose(mean.get_ydata(), mean.get_xdata() + 1, atol=1e-9)
+
+
+def test_boxes_show_the_quartiles():
+    rng = np.random.default_rng(0)
+    groups = {name: rng.gamma(2, size=31) for name in ("raw", "ComBat")}
+    ax = plots.mmd_boxes(axes(), groups, floor=[0.1, 0.2, 0.9])
+    heights = {round(float(y), 9) for line in ax.lines for y in np.atleast_1d(line.get_ydata())}
+    for values in groups.values():
+        assert round(float(np.median(values)), 9) in heights
+    edges = [box.get_path().vertices[:, 1] for box in ax.patches]
+    for box, values in zip(edges, groups.values(), strict=True):
+        assert (box.min(), box.max()) == pytest.approx(tuple(np.quantile(values, [0.25, 0.75])))
+    assert 0.2 in heights
+    assert ax.get_ylim()[0] == 0
+
+
+def test_any_name_can_be_drawn():
+    ax = plots.scatter(axes(), np.zeros((9, 2)), np.arange(9), NAMES)
+    assert legend(ax)[:3] == NAMES[:3]
+    assert max(map(len, legend(ax))) <= 26
+    boxes = plots.mmd_boxes(axes(), {name: [0.1, 0.2] for name in NAMES})
+    curves = plots.losses(axes(), {name: [1, 2] for name in NAMES})
+    for each in (ax, boxes, curves):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph")
+            assert png(each.figure).startswith(b"\x89PNG")
+
+
+def test_figures_are_the_same_every_time_and_change_nothing_global():
+    code = """
+import io, sys
+import numpy as np
+from jbc import plots
+assert "matplotlib" not in sys.modules and "sklearn" not in sys.modules
+x = np.random.default_rng(0).normal(size=(30, 3))
+draw = lambda: plots.before_after(x, 2 * x, ["a", "b"] * 15, ["u", "v", ""] * 10)
+def png():
+    buffer = io.BytesIO()
+    draw().savefig(buffer, format="png", dpi=40)
+    return buffer.getvalue()
+import matplotlib
+before = matplotlib.rcParams.copy()
+assert png() == png()
+assert matplotlib.rcParams.copy() == before
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
