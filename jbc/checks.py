@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jbc.errors import InputError
+from jbc.errors import InputError, listing
 
 # Squares of larger values, summed over rows, leave the range of float32.
 LARGEST = 1e15
@@ -218,6 +218,19 @@ def unknown_domains(lost: Sequence[str], known: tuple[str, ...]) -> InputError:
         why="A domain's correction is learned from its own rows, and the model has seen none of these.",
         fix=f"Use a domain of the model{hint} or train again with the new rows.",
         code="unknown-domain",
+    )
+
+
+def missing_column(key: str, known: Sequence[str]) -> InputError:
+    """Make the error for a column that a table does not have."""
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"The table has {listing(known)}."
+    return InputError(
+        "Could not find the column",
+        which=[key],
+        why="It says what belongs together.",
+        fix=hint,
+        code="missing-column",
     )
 
 

@@ -27,7 +27,7 @@ BLOCKS = (1024, 16384)
 
 
 def _classifies(self: Corrector) -> bool:
-    return self._method().classifies
+    return self.resolved.classifies
 
 
 class Corrector(TransformerMixin, BaseEstimator):
@@ -129,7 +129,7 @@ class Corrector(TransformerMixin, BaseEstimator):
 
     def fit_cohort(self, cohort: Cohort, **options: Any) -> Corrector:
         """Fit to a cohort; ``options`` go to :func:`jbc.train.drive`, which knows how to resume."""
-        method = self._method()
+        method = self.resolved
         self.check(cohort)
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         options = {"steps": self.steps, "stopping": self.stopping, "hooks": self.hooks} | options
@@ -143,7 +143,7 @@ class Corrector(TransformerMixin, BaseEstimator):
 
     def check(self, cohort: Cohort) -> None:
         """Refuse a cohort that the method cannot use, before anything is computed or written."""
-        method = self._method()
+        method = self.resolved
         self._settings()
         if not method.honours_missing and cohort.observed is not None:
             raise checks.incomplete(np.asarray(cohort.observed), cohort.names.features, type(method).__name__)
@@ -219,7 +219,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         meta = {
             "kind": "model",
-            "method": to_json(self._method()),
+            "method": to_json(self.resolved),
             "output": self.output,
             "features": list(self.features_),
             "named": hasattr(self, "feature_names_in_"),
@@ -233,27 +233,32 @@ class Corrector(TransformerMixin, BaseEstimator):
         write(Path(folder), self.fitted_, meta, overwrite=overwrite)
         return Path(folder)
 
+    @property
+    def resolved(self) -> Method:
+        """The method that is fitted: the given one, or the default."""
+        return JointCalibration() if self.method is None else self.method
+
+    @property
+    def encodes(self) -> bool:
+        """Whether the method has latent codes."""
+        return self.resolved.encodes
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self._method().honours_missing
+        tags.input_tags.allow_nan = self.resolved.honours_missing
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "fitted_")
 
-    def _method(self) -> Method:
-        return JointCalibration() if self.method is None else self.method
-
     def _settings(self) -> None:
         """Refuse settings that name nothing."""
-        if self.output not in ("features", "codes") or (
-            self.output == "codes" and not self._method().encodes
-        ):
+        if self.output not in ("features", "codes") or (self.output == "codes" and not self.resolved.encodes):
             raise InputError(
-                f"Unknown output {self.output!r} of {type(self._method()).__name__}",
+                f"Unknown output {self.output!r} of {type(self.resolved).__name__}",
                 why="A method corrects features, and some have latent codes as well.",
-                fix='Use output="features"' + (' or "codes".' if self._method().encodes else "."),
+                fix='Use output="features"' + (' or "codes".' if self.resolved.encodes else "."),
                 code="bad-output",
             )
 
@@ -264,7 +269,7 @@ class Corrector(TransformerMixin, BaseEstimator):
             {name: value if name == "step" else float(value) for name, value in row.items()}
             for row in run.history
         ]
-        review = getattr(self._method(), "review", None)
+        review = getattr(self.resolved, "review", None)
         for message in review(self.history_[-1]) if review and self.history_ else ():
             warnings.warn(message, InputWarning, stacklevel=4)
 
@@ -273,7 +278,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype="numeric", ensure_all_finite=False)
         x, observed = checks.values(X, self.features_)
-        method = self._method()
+        method = self.resolved
         if observed is not None and not method.honours_missing:
             raise checks.incomplete(observed, self.features_, type(method).__name__)
         code = checks.known_domains(domain, len(x), self.domains_)

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from jbc import checks
 from jbc.commands.common import Column, Files, Run, open_run, parse, rows_for
 from jbc.data.tables import Table
 from jbc.data.write import write_table
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     model = open_run(options.run)
     if not hasattr(model, "predict_proba"):
         raise InputError(
-            f"{type(model.method).__name__} does not classify",
+            f"{type(model.resolved).__name__} does not classify",
             why="It corrects tables, and knows no classes.",
             fix="Fit a method that classifies, such as joint-calibration.",
             code="no-classifier",
@@ -46,13 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     unit = None
     if options.unit_key is not None:
         if options.unit_key not in table.obs:
-            raise InputError(
-                "Missing unit column",
-                which=[options.unit_key],
-                why="Rows of one unit share their prediction.",
-                fix=f"Use one of {', '.join(map(repr, table.obs.columns[:5]))}, or leave out --unit-key.",
-                code="missing-column",
-            )
+            raise checks.missing_column(options.unit_key, [str(name) for name in table.obs.columns])
         unit = table.obs[options.unit_key].to_numpy(dtype=object)
     probability = model.predict_proba(table.x, domain=domain, unit=unit)
     best = model.classes_[probability.argmax(axis=1)]

@@ -1,0 +1,190 @@
+"""The scverse face of every method."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jbc import checks, expression
+from jbc.data.dense import densify
+from jbc.errors import InputError
+from jbc.methods.registry import to_json
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from jbc.estimator import Corrector
+    from jbc.methods.base import Method
+
+# Metrics look at this many random rows: enough for two digits, at any size of table.
+JUDGED = 3000
+
+
+def correct(
+    adata: AnnData,
+    method: Method | None = None,
+    *,
+    batch_key: str,
+    labels_key: str | None = None,
+    treatment_key: str | None = None,
+    unit_key: str | None = None,
+    control: Any = None,
+    layer: str | None = None,
+    use_rep: str | None = None,
+    key_added: str = "X_jbc",
+    copy: bool = False,
+    steps: int | None = None,
+    random_state: Any = 0,
+) -> AnnData | None:
+    """Correct annotated data for the batch of their rows.
+
+    Parameters
+    ----------
+    adata
+        The data; its rows are never reordered.
+    method
+        What to fit; :class:`~jbc.JointCalibration` when None.
+    batch_key, labels_key, treatment_key, unit_key
+        Columns of ``obs`` with batch, class (empty where unknown), condition and subject.
+    control
+        Rows of the same material in every batch: a mask, or an expression such as ``"drug == 'DMSO'"``.
+    layer, use_rep
+        Take the measurements from a layer, or from ``obsm``, instead of ``X``. Sparse ones are made dense
+        chunk by chunk, and refused when they do not fit into memory.
+    key_added
+        Where in ``obsm`` the result goes. The other fields have this name without ``X_``.
+    copy
+        Return a changed copy.
+    steps, random_state
+        Training steps and seed, as for :class:`jbc.Corrector`.
+
+    Returns
+    -------
+    AnnData or None
+        Depending on ``copy``, returns or updates ``adata`` with the following fields.
+
+        ``.obsm[key_added]``
+            Latent codes of the rows; for methods without codes, the corrected measurements.
+        ``.layers["jbc"]``
+            Corrected measurements (``.obsm["X_jbc_features"]`` when they came from ``use_rep``).
+        ``.obs["jbc_label"]``, ``.obs["jbc_probability"]``
+            Most likely class, and its probability, if there are labels and the method classifies.
+        ``.uns["jbc"]``
+            Configuration, seed, steps, and metrics before and after.
+
+    Examples
+    --------
+    >>> import jbc
+    >>> adata = jbc.datasets.load("simulated-plates")
+    >>> jbc.correct(adata, batch_key="domain", labels_key="label", steps=20)
+    >>> adata.obsm["X_jbc"].shape == adata.layers["jbc"].shape == adata.shape
+    True
+    """
+    from jbc.estimator import Corrector
+
+    if copy:
+        adata = adata.copy()
+    x = densify(_measurements(adata, layer, use_rep))
+    columns = {"domain": batch_key, "label": labels_key, "treatment": treatment_key, "unit": unit_key}
+    groups = {role: _column(adata, key) for role, key in columns.items() if key is not None}
+    label = groups.pop("label", None)
+    if isinstance(control, str):
+        control = expression.rows(control, {key: adata.obs[key] for key in adata.obs.columns})
+    model = Corrector(method, steps=steps, random_state=random_state)
+    model.fit(x, label, control=control, **groups)
+    corrected = model.transform(x, domain=groups["domain"])
+    base = key_added.removeprefix("X_")
+    adata.obsm[key_added] = _codes(model, x, groups["domain"], corrected)
+    if use_rep is None:
+        adata.layers[base] = corrected
+    else:
+        adata.obsm[f"{key_added}_features"] = corrected
+    if len(model.classes_) and hasattr(model, "predict_proba"):
+        probability = model.predict_proba(x, domain=groups["domain"])
+        adata.obs[f"{base}_label"] = _categories(model.classes_, probability.argmax(axis=1))
+        adata.obs[f"{base}_probability"] = probability.max(axis=1)
+    adata.uns[base] = _receipt(model, x, corrected, groups, label, columns)
+    return adata if copy else None
+
+
+def _measurements(adata: AnnData, layer: str | None, use_rep: str | None) -> Any:
+    if layer is not None and use_rep is not None:
+        raise InputError(
+            "Both layer and use_rep are given",
+            which=[layer, use_rep],
+            why="Only one table can be corrected.",
+            fix="Pass one of them.",
+            code="layer-and-rep",
+        )
+    for name, home, fields in (("layer", "layers", adata.layers), ("use_rep", "obsm", adata.obsm)):
+        key = layer if name == "layer" else use_rep
+        if key is not None:
+            if key not in fields:
+                raise InputError(
+                    f"{name} is not in .{home}",
+                    which=[key],
+                    why="The measurements are taken from there.",
+                    fix=f"Use one of {', '.join(map(repr, fields)) or 'those that you add first'}.",
+                    code="missing-field",
+                )
+            found = fields[key]
+            return found.to_numpy() if hasattr(found, "to_numpy") else found
+    return adata.X[:] if adata.isbacked else adata.X  # pyright: ignore[reportOptionalSubscript]
+
+
+def _column(adata: AnnData, key: str) -> np.ndarray:
+    if key not in adata.obs:
+        raise checks.missing_column(key, [str(name) for name in adata.obs.columns])
+    return adata.obs[key].to_numpy(dtype=object)
+
+
+def _codes(model: Corrector, x: np.ndarray, domain: np.ndarray, corrected: np.ndarray) -> np.ndarray:
+    return model.encode(x, domain=domain) if model.encodes else corrected
+
+
+def _categories(classes: np.ndarray, code: np.ndarray) -> Any:
+    import pandas as pd
+
+    return pd.Categorical.from_codes(code, categories=[str(each) for each in classes])
+
+
+def _receipt(
+    model: Corrector,
+    x: np.ndarray,
+    corrected: np.ndarray,
+    groups: dict[str, Any],
+    label: Any,
+    columns: dict[str, str | None],
+) -> dict[str, Any]:
+    """Return configuration and metrics, in types that h5ad can hold."""
+    import pandas as pd
+
+    from jbc.metrics import bandwidth_ladder, evaluate
+
+    some = np.sort(np.random.default_rng(0).permutation(len(x))[:JUDGED])
+    domain, unit = groups["domain"][some], groups["unit"][some] if "unit" in groups else None
+    label = None if label is None else label[some]
+    receipt: dict[str, Any] = {
+        "method": json.dumps(to_json(model.resolved)),
+        "seed": model.seed_,
+        "steps": model.n_steps_,
+        "columns": {role: key for role, key in columns.items() if key is not None},
+        "domains": list(model.domains_),
+    }
+    if len(model.domains_) > 1:
+        ladder = bandwidth_ladder(x[some])
+        rows = [
+            {"table": when} | row
+            for when, table in (("before", x), ("after", corrected))
+            for row in evaluate(table[some], domain, label, unit, bandwidths=ladder)
+        ]
+        metrics = pd.DataFrame(rows)
+        text = ["table", "metric", "domain", "other", "label"]
+        metrics[text] = metrics[text].fillna("").astype(str)
+        numbers = ["value", "sd", "reference"]
+        metrics[numbers] = metrics[numbers].astype(np.float64)
+        metrics.index = metrics.index.astype(str)
+        receipt["metrics"] = metrics
+    return receipt
