@@ -6,6 +6,8 @@ other's worker for ever on a machine with two cores.
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -27,7 +29,8 @@ def squared_distances(a: Array, b: Array) -> Array:
 def moments(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, Array]:
     """Return the weighted mean and (biased) variance of the rows of every group, (groups, d) each.
 
-    Two passes: the second subtracts the mean before squaring, so that large offsets lose no digits.
+    Sums of many large numbers round, so the mean is corrected by the mean of what it leaves, and subtracted
+    before squaring: large offsets lose no digits, and a constant feature has the variance 0.
 
     Examples
     --------
@@ -35,11 +38,15 @@ def moments(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, 
     >>> mean[:, 0].tolist(), variance[:, 0].tolist()
     ([2.0, 9.0], [1.0, 0.0])
     """
-    weight = jnp.asarray(weight, x.dtype)
-    total = jnp.maximum(jax.ops.segment_sum(weight, group, groups), 1)[:, None]
-    mean = jax.ops.segment_sum(x * weight[:, None], group, groups) / total
-    centred = jnp.square(x - mean[group]) * weight[:, None]
-    return mean, jax.ops.segment_sum(centred, group, groups) / total
+    weight = jnp.asarray(weight, x.dtype)[:, None]
+    total = jnp.maximum(jax.ops.segment_sum(weight, group, groups), 1)
+
+    def average(values: Array) -> Array:
+        return jax.ops.segment_sum(values * weight, group, groups) / total
+
+    mean = average(x)
+    mean = mean + average(x - mean[group])
+    return mean, average(jnp.square(x - mean[group]))
 
 
 def orthogonal(key: Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> Array:
@@ -56,12 +63,13 @@ def orthogonal(key: Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float3
     True
     """
     rows, columns = shape
+    matmul = partial(jnp.matmul, precision="highest")
     x = jax.random.normal(key, (max(shape), min(shape)), dtype)
     # The largest singular value of a Gaussian matrix is close to √rows + √columns; below √3 Newton converges.
     x = x / (jnp.sqrt(float(rows)) + jnp.sqrt(float(columns)))
 
     def newton(_: Array, x: Array) -> Array:
-        return 1.5 * x - 0.5 * x @ jnp.matmul(x.T, x, precision="highest")
+        return 1.5 * x - 0.5 * matmul(x, matmul(x.T, x))
 
     x = jax.lax.fori_loop(0, 48, newton, x)
     return x if rows >= columns else x.T

@@ -1,0 +1,131 @@
+"""Small worlds, a method whose answers are known by hand, and comparisons that several test files share."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jbc
+from jbc.cohort import Cohort
+from jbc.data.simulate import World, simulate_shift
+from jbc.draws import Draw, Rows
+from jbc.methods.base import Fitted, Info, Trainable
+
+ROOT = Path(jbc.__file__).parents[1]
+
+# One shape for nearly all tests, so that they share compiled programs: 3 domains × 40 rows × 4 features.
+SHAPE: dict[str, int] = {"n_per_domain": 40, "n_features": 4, "n_domains": 3}
+TARGET = "domain 3"
+
+
+def world(seed: int = 0, shift: float = 1.0) -> World:
+    """Two classes in three domains, of which all but the first are shifted and scaled."""
+    return simulate_shift(seed, shift=shift, **SHAPE)
+
+
+def hidden(world: World, domain: str = TARGET) -> np.ndarray:
+    """Labels as text, unknown in one domain."""
+    return np.where(world.domain == domain, "", world.label)
+
+
+def cohort(seed: int = 0, shift: float = 1.0) -> Cohort:
+    """The world as a cohort with two sources and one target."""
+    drawn = world(seed, shift)
+    return Cohort.from_arrays(drawn.x, drawn.domain, label=hidden(drawn))
+
+
+class WalkState(flax.struct.PyTreeNode):
+    """Where the walk is."""
+
+    at: jax.Array
+    step: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Walk(Trainable):
+    """Walk towards the mean of the minibatch, with noise; small enough to compute by hand.
+
+    The loss is the squared distance to that mean, times ``growth`` to the number of steps.
+    """
+
+    rate: float = 0.5
+    noise: float = 0.0
+    growth: float = 1.0
+    rows: int = 8
+    replace: bool = False
+
+    @property
+    def draw(self) -> Draw:
+        return Draw(rows=self.rows, replace=self.replace)
+
+    def steps(self, cohort: Cohort) -> int:
+        del cohort
+        return 12
+
+    def init(self, key: jax.Array, cohort: Cohort) -> WalkState:
+        return WalkState(at=jax.random.normal(key, (cohort.x.shape[1],)), step=jnp.int32(0))
+
+    def step(self, key: jax.Array, state: WalkState, rows: Rows) -> tuple[WalkState, Info]:
+        mean = rows.x.mean(axis=(0, 1))
+        loss = jnp.square(state.at - mean).sum() * self.growth**state.step
+        at = state.at + self.rate * (mean - state.at) + self.noise * jax.random.normal(key, mean.shape)
+        return WalkState(at=at, step=state.step + 1), {"loss": loss}
+
+    def finish(self, state: WalkState, cohort: Cohort) -> Fitted:
+        del cohort
+        return {"at": state.at}
+
+    def transform(self, fitted: Fitted, x: jax.Array, domain: jax.Array) -> jax.Array:
+        del domain
+        return x - fitted["at"]
+
+
+def assert_same_bytes(a: Any, b: Any) -> None:
+    """Compare two trees leaf by leaf, to the last bit."""
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for (path, left), right in zip(jax.tree_util.tree_leaves_with_path(a), jax.tree.leaves(b), strict=True):
+        left, right = np.asarray(left), np.asarray(right)
+        assert left.dtype == right.dtype, jax.tree_util.keystr(path)
+        assert left.tobytes() == right.tobytes(), jax.tree_util.keystr(path)
+
+
+def assert_close(a: Any, b: Any, rtol: float) -> None:
+    """Compare two trees of numbers, relative to the largest entry of each leaf."""
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for (path, left), right in zip(jax.tree_util.tree_leaves_with_path(a), jax.tree.leaves(b), strict=True):
+        left, right = np.asarray(left, np.float64), np.asarray(right, np.float64)
+        assert left.shape == right.shape, jax.tree_util.keystr(path)
+        gap = np.abs(left - right).max(initial=0)
+        assert gap <= rtol * max(np.abs(right).max(initial=0), 1e-3), (jax.tree_util.keystr(path), gap)
+
+
+def gap_of_means(x: np.ndarray, domain: np.ndarray) -> float:
+    """Largest distance between the means of two domains, in units of the spread within domains."""
+    names = np.unique(domain)
+    means = np.array([x[domain == name].mean(axis=0) for name in names])
+    spread = np.sqrt(np.mean([x[domain == name].var(axis=0) for name in names]))
+    return float(np.linalg.norm(means[:, None] - means[None], axis=-1).max() / spread)
+
+
+def run_python(code: str, timeout: float, **environment: str) -> str:
+    """Run a program in a fresh interpreter that sees this very jbc; return what it prints."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
