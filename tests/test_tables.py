@@ -132,8 +132,8 @@ def test_parquet_types_decide(tmp_path):
     assert table.features == ("n", "f", "e")
     assert table.obs["s"].tolist() == ["01", ""]
     np.testing.assert_array_equal(table.x, [[1, 1, np.nan], [2, 2, 3]])
-    frame.set_index(pd.Index([5, 6], name="spot")).to_parquet(tmp_path / "b.parquet")
-    assert read_table(tmp_path / "b.parquet").obs.index.tolist() == ["5", "6"]
+    frame.set_index(pd.Index(["05", "06"], name="spot")).to_parquet(tmp_path / "b.parquet")
+    assert read_table(tmp_path / "b.parquet").obs.index.tolist() == ["05", "06"]
     frame.set_index(pd.Index(["u", "v"])).to_parquet(tmp_path / "c.parquet")
     assert read_table(tmp_path / "c.parquet").obs.index.tolist() == ["u", "v"]
 
@@ -396,14 +396,8 @@ def test_round_trip(tmp_path, suffix, dtype, named):
 def test_text_is_what_pandas_reads(tmp_path):
     table = odd_table(np.float64)
     write_table(table, tmp_path / "a.csv")
-    frame = pd.read_csv(
-        tmp_path / "a.csv",
-        dtype={"id": str, "plate": str},
-        float_precision="round_trip",
-        keep_default_na=False,
-        na_values={name: ["nan"] for name in table.features},
-    )
-    np.testing.assert_array_equal(frame[list(table.features)], table.x)
+    frame = pd.read_csv(tmp_path / "a.csv", dtype=str, keep_default_na=False)
+    np.testing.assert_array_equal(frame[list(table.features)].astype(float), table.x)
     assert frame["plate"].tolist() == table.obs["plate"].tolist()
 
 

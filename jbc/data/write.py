@@ -118,4 +118,4 @@ def _h5ad(table: Table) -> list[memoryview]:
     image = io.BytesIO()
     with h5py.File(image, "w") as file:
         write_elem(file, "/", AnnData(table.x, obs, var))
-    return [image.getbuffer()]
+    return [memoryview(image.getvalue())]
