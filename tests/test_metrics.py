@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +12,7 @@ from sklearn import metrics as theirs
 from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
 
 from jbc import metrics
-from jbc.errors import InputError
+from jbc.errors import InputError, InputWarning
 from jbc.metrics.domains import _folds
 from jbc.metrics.evaluate import REST
 
@@ -224,11 +222,8 @@ def test_median_bandwidth_is_positive_on_coinciding_rows(x, expected):
     assert np.isfinite(metrics.mmd(x, x, rows=5)).all()
 
 
-def test_mmd_within_one_day_is_as_small_as_the_papers_print():
-    folder = os.environ.get("JBC_DATA")
-    if not folder:
-        pytest.skip("JBC_DATA is not set")
-    days = [np.loadtxt(Path(folder, "CyTOF", f"Person1Day{k}_baseline.csv"), delimiter=",") for k in (1, 2)]
+def test_mmd_within_one_day_is_as_small_as_the_papers_print(data):
+    days = [np.loadtxt(data / "CyTOF" / f"Person1Day{k}_baseline.csv", delimiter=",") for k in (1, 2)]
     sigmas = metrics.bandwidth_ladder(np.concatenate(days))
     between = metrics.mmd(*days, draws=5, bandwidths=sigmas).mean()
     within = metrics.mmd_within(days[0], draws=5, bandwidths=sigmas).mean()
@@ -330,9 +325,17 @@ def test_evaluate_judges_predictions_where_labels_are_known():
     assert {row["metric"]: row["value"] for row in only}["accuracy"] == 1.0
 
 
-def test_evaluate_names_the_small_domain():
-    with pytest.raises(InputError, match="Domains with fewer than two units: 'plate 9'"):
-        metrics.evaluate(np.eye(5), ["plate 1"] * 4 + ["plate 9"])
+def test_evaluate_leaves_domains_of_one_unit_out_and_says_so():
+    x = np.random.default_rng(0).normal(size=(21, 2))
+    domain = ["plate 1"] * 10 + ["plate 2"] * 10 + ["plate 9"]
+    with pytest.warns(InputWarning, match="not judged: 'plate 9'") as caught:
+        found = metrics.evaluate(x, domain, draws=2)
+    assert caught[0].filename == __file__
+    assert found == metrics.evaluate(
+        x[:20], domain[:20], draws=2, bandwidths=metrics.bandwidth_ladder(x[:20])
+    )
+    with pytest.raises(InputError, match="Fewer than two domains have two units"):
+        metrics.evaluate(x[:20], domain[:20], unit=domain[:20])
 
 
 def test_evaluate_of_many_domains_compares_each_with_the_rest():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jbc import checks
-from jbc.errors import InputError
+from jbc.errors import InputError, InputWarning, listing
 from jbc.metrics._inputs import measurements
 from jbc.metrics.classification import classification_report
 from jbc.metrics.domains import domain_accuracy, label_accuracy
@@ -42,7 +43,8 @@ def evaluate(
     x
         Measurements, (n, d).
     domain
-        Domain of each row. With a single one, only predictions are judged.
+        Domain of each row. With a single one, only predictions are judged. Domains of a single unit are left
+        out, with a warning, because nothing in them can be compared.
     label
         Biological class of each row; -1, None, NaN or ``""`` where it is unknown. Used to judge, never to
         correct.
@@ -91,11 +93,13 @@ def evaluate(
     labels, code = checks.labels(label, len(x))
     unit = checks.codes(unit, len(x), "unit", single="row")[1]
     table: list[dict[str, Any]] = []
-    if len(names) > 1:
-        sigma = bandwidth_ladder(x, seed=seed) if bandwidths is None else bandwidths
+    judged = _judged(np.array(names)[domain], unit)
+    if len(np.unique(domain[judged])) > 1:
+        some, named = x[judged], np.array(names)[domain[judged]]
+        sigma = bandwidth_ladder(some, seed=seed) if bandwidths is None else bandwidths
         options = {"draws": draws, "seed": seed, "bandwidths": sigma}
-        table += _visibility(x, np.array(names)[domain], labels, code, unit, seed)
-        table += _discrepancies(x, names, domain, unit, rows, options)
+        table += _visibility(some, named, labels, code[judged], unit[judged], seed)
+        table += _discrepancies(some, named, unit[judged], rows, options)
     if (code >= 0).any() and not (predicted is None and probability is None):
         truth = np.array([*labels, None], dtype=object)[code]
         table += _predictions(truth, code >= 0, names, domain, predicted, probability, classes)
@@ -103,7 +107,7 @@ def evaluate(
         raise InputError(
             "Nothing to evaluate",
             which=names,
-            why="A single domain has no batch effect, and there are no predictions with known labels.",
+            why="Fewer than two domains have two units, and there are no predictions with known labels.",
             fix="Pass rows of several domains, or predictions and labels.",
             code="nothing-to-evaluate",
         )
@@ -114,6 +118,20 @@ def _row(metric: str, value: float, rows: int, *, domain: str = "all", **rest: A
     """Make one row of the table, with every key."""
     empty = {"other": None, "label": None, "value": value, "sd": None, "reference": None, "rows": rows}
     return {"metric": metric, "domain": domain} | empty | rest
+
+
+def _judged(domain: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Tell which rows belong to domains that can be judged, and warn about the others."""
+    judged = _testable(domain, unit)
+    few = np.unique(domain[~judged])
+    if len(few) and judged.any():
+        warnings.warn(
+            f"Domains with fewer than two units are not judged: {listing(few)}. One half of a domain is compared"
+            " with the other, and a single unit has no halves. Leave them out, or take them as they are.",
+            InputWarning,
+            stacklevel=3,
+        )
+    return judged
 
 
 def _visibility(
@@ -143,20 +161,13 @@ def _testable(group: np.ndarray, unit: np.ndarray) -> np.ndarray:
 
 
 def _discrepancies(
-    x: np.ndarray,
-    names: Sequence[str],
-    domain: np.ndarray,
-    unit: np.ndarray,
-    rows: int,
-    options: dict[str, Any],
+    x: np.ndarray, domain: np.ndarray, unit: np.ndarray, rows: int, options: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """Measure the MMD of every pair of domains, beside that of the halves of each."""
-    every = [np.flatnonzero(domain == k) for k in range(len(names))]
-    pairs = [
-        (names[p], every[p], names[q], every[q]) for p, q in itertools.combinations(range(len(names)), 2)
-    ]
+    every = {str(name): np.flatnonzero(domain == name) for name in np.unique(domain)}
+    pairs = [(*p, *q) for p, q in itertools.combinations(every.items(), 2)]
     if len(pairs) > MOST_PAIRS:
-        pairs = [(names[k], every[k], REST, np.flatnonzero(domain != k)) for k in range(len(names))]
+        pairs = [(name, some, REST, np.flatnonzero(domain != name)) for name, some in every.items()]
     for one, a, other, b in pairs:
         # Two halves have half the rows of two domains: draw so few rows that both sides can give them.
         n = min(rows, len(a) // 2, len(b) // 2)
