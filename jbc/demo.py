@@ -58,8 +58,8 @@ def run(
     scaled = Corrector(Standardise()).fit_transform(np.log(world.x), domain=world.domain)
     corrected = model.transform(world.x, domain=world.domain)
     outcomes = [
-        Outcome("as measured", np.log(world.x), _classify(np.log(world.x), world)),
-        Outcome("standardised per plate", scaled, _classify(scaled, world)),
+        Outcome("measured", np.log(world.x), _classify(np.log(world.x), world)),
+        Outcome("standardised", scaled, _classify(scaled, world)),
         Outcome(
             "joint calibration",
             np.log(np.maximum(corrected, 1e-3)),
@@ -193,14 +193,18 @@ def _figures(world: World, outcomes: Sequence[Outcome], model: Corrector) -> dic
         outcome.name: metrics.mmd(outcome.x[first], outcome.x[target], rows=150, bandwidths=ladder)
         for outcome in outcomes
     }
-    plots.mmd_boxes(boxes.subplots(), draws)
+    floor = metrics.mmd_within(raw[first], rows=150, unit=world.unit[first], bandwidths=ladder)
+    plots.mmd_boxes(boxes.subplots(), draws, floor=floor)
     maps = {
-        kind: plots.before_after(raw, corrected, world.domain, world.label, kind=kind)
-        for kind in ("pca", "tsne")
+        kind: plots.before_after(raw, corrected, world.domain, world.label, kind=kind, rows=rows)
+        for kind, rows in (("pca", 900), ("tsne", 450))  # t-SNE is slow
     }
     return {
         "pca": ("Principal components before and after", maps["pca"]),
         "tsne": ("t-SNE before and after", maps["tsne"]),
-        "mmd": ("MMD between plates 1 and 3, 30 draws of 150 rows", boxes),
+        "mmd": (
+            "MMD between plates 1 and 3, 30 draws of 150 rows; the line is the MMD within plate 1",
+            boxes,
+        ),
         "losses": ("Losses of the training", curves),
     }

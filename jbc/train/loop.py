@@ -147,8 +147,8 @@ def drive(
     rows
         Rows per group and step, for the report of speed.
     chunk
-        Steps in one compiled program; hooks and stopping look in between. By default a divisor of ``steps``
-        near 100, so that one program serves all chunks.
+        Steps in one compiled program; hooks and stopping look in between. By default about a twentieth of all
+        steps, at most 100, and if possible a divisor of ``steps``, so that one program serves all chunks.
     plan
         Row indices (steps, groups, rows) to use instead of drawing.
     stopping
@@ -213,9 +213,13 @@ _chunk = jax.jit(steps_of, static_argnums=(0, 1), donate_argnums=3)
 
 
 def _divisor(steps: int) -> int:
-    """Return the largest divisor of ``steps`` up to CHUNK, unless that is small: then the last chunk is shorter."""
-    best = max(n for n in range(1, min(steps, CHUNK) + 1) if steps % n == 0)
-    return best if best >= min(steps, CHUNK) // 4 else CHUNK
+    """Choose the steps of a chunk: about a twentieth of all, from 10 to 100, and a divisor if there is one near.
+
+    So the curves of a short run have points enough, and one program usually serves all chunks.
+    """
+    most = min(max(steps // 20, 10), CHUNK, steps)
+    best = max(n for n in range(1, most + 1) if steps % n == 0)
+    return best if best >= most // 4 else most
 
 
 def _refuse_divergence(told: dict[str, np.ndarray], step: int) -> None:
