@@ -56,7 +56,7 @@ def write_table(table: Table, path: str | os.PathLike[str]) -> None:
         content = _parquet(table) if extension == ".parquet" else _lines(table, DELIMITERS[extension[:4]])
     with atomic_path(path) as temporary, temporary.open("wb") as raw:
         # No name and no time in the gzip header: equal tables give equal bytes.
-        handle: Any = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if extension.endswith(".gz") else raw
+        handle: Any = gzip.GzipFile("", "wb", 6, raw, mtime=0) if extension.endswith(".gz") else raw
         with handle:
             handle.writelines(content)
 
