@@ -264,6 +264,8 @@ def _save_vector(folder: Path, vector: np.ndarray) -> None:
         with _quiet(), context:
             ocp.save(str(folder), {BYTES: vector})
     except Exception as error:
+        if found := re.search(r"os_error_code='(\d+)'", str(error)):
+            raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
         raise OSError(None, str(error)[:LONGEST]) from error
 
 
