@@ -26,6 +26,7 @@ def read_h5ad(path: Path) -> tuple[np.ndarray, list[str], pd.DataFrame]:
         With code ``external-link``, ``wrong-content``, ``damaged-file``, ``not-numeric`` or ``too-large``.
     """
     import h5py
+    import pandas as pd
     from anndata.io import read_elem
 
     try:
@@ -36,14 +37,15 @@ def read_h5ad(path: Path) -> tuple[np.ndarray, list[str], pd.DataFrame]:
                     raise wrong_content(path, f"it holds no '{name}', so it is not an AnnData file")
             read: Any = read_elem
             with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore"
-                )  # about old encodings and repeated names: what matters is checked
+                # AnnData warns of old encodings and repeated names; of these, what matters is checked by us.
+                warnings.simplefilter("ignore")
                 matrix, obs, var = (read(file[name]) for name in ("X", "obs", "var"))
     except InputError:
         raise
-    except (OSError, KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:  # HDF5 and AnnData raise errors of many kinds about a damaged file
         raise damaged(path, error) from error
+    if not (isinstance(obs, pd.DataFrame) and isinstance(var, pd.DataFrame)):
+        raise wrong_content(path, "its 'obs' or 'var' is not a table, so it is not an AnnData file")
     return _numbers(matrix, path), [str(name) for name in var.index], _text(obs)
 
 

@@ -93,7 +93,8 @@ def _parquet(table: Table) -> list[memoryview]:
         pa.array(column) for column in table.x.T
     ]
     sink = pa.BufferOutputStream()
-    parquet.write_table(pa.Table.from_arrays(columns, [name for name, _ in text] + features), sink)
+    cells = pa.Table.from_arrays(columns, [name for name, _ in text] + features)
+    parquet.write_table(cells, sink, write_page_checksum=True)
     return [memoryview(sink.getvalue())]
 
 
