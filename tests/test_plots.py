@@ -142,6 +142,16 @@ def test_before_after_has_common_axes_and_one_map():
     assert [ax.get_ylabel() for ax in panels] == ["before", "", "after", ""]
 
 
+def test_points_far_out_are_drawn_on_the_frame_and_counted():
+    before, after, domain, _ = world()
+    before[7] = 1e6
+    panels = plots.before_after(before, after, domain).axes
+    (left, right), points = panels[0].get_xlim(), np.asarray(panels[0].collections[0].get_offsets())
+    assert right - left < 1000
+    assert ((points[:, 0] == left) | (points[:, 0] == right)).sum() == 1
+    assert [ax.get_title(loc="right") for ax in panels] == ["1 of 60 beyond the frame", ""]
+
+
 def test_before_after_of_two_feature_spaces():
     before, after, domain, _ = world()
     with pytest.raises(InputError, match="common=False"):

@@ -168,7 +168,8 @@ def before_after(
     Returns
     -------
     Figure
-        A plain :class:`matplotlib.figure.Figure`: ``savefig`` works, and pyplot knows nothing of it.
+        A plain :class:`matplotlib.figure.Figure`: ``savefig`` works, and pyplot knows nothing of it. A few points
+        far out do not squeeze the others: they are drawn on the frame, and a note counts them.
 
     Examples
     --------
@@ -186,14 +187,19 @@ def before_after(
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # pyright: ignore[reportOptionalMemberAccess, reportCallIssue]
     axes = figure.subplots(2, columns, squeeze=False)
     for i, (when, coords) in enumerate(zip(("before", "after"), maps, strict=True)):
-        limits = _limits(np.concatenate(maps) if common else coords)
+        low, high = _frame(np.concatenate(maps) if common else coords)
+        inside = np.clip(coords, low, high)
         for j, (title, names, codes) in enumerate(colourings):
             ax: Any = axes[i, j]
-            scatter(ax, coords, codes[some], names, palette=title, legend="below" if i else None)
-            ax.set(xlim=limits[0], ylim=limits[1], box_aspect=1)
+            scatter(ax, inside, codes[some], names, palette=title, legend="below" if i else None)
+            ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), box_aspect=1)
+            ax.collections[0].set_clip_on(False)
             if i == 0:
                 ax.set_title(f"by {title}", fontsize=9, color=_style.MUTED, loc="left")
         axes[i, 0].set_ylabel(when, fontsize=11, color=_style.INK, fontweight="bold")
+        if outside := int((inside != coords).any(axis=1).sum()):
+            note = f"{outside} of {len(coords)} beyond the frame"
+            axes[i, -1].set_title(note, fontsize=7, color=_style.MUTED, loc="right")
     return figure
 
 
@@ -232,11 +238,14 @@ def _maps(before: np.ndarray, after: np.ndarray, kind: str, common: bool, seed: 
     return [embed(before), embed(after)]
 
 
-def _limits(coords: np.ndarray) -> list[tuple[float, float]]:
-    """Return the range of both coordinates with a margin."""
+def _frame(coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower left and the upper right corner: the range, or less where a few points are far out."""
+    near, far = np.quantile(coords, [0.02, 0.98], axis=0)
     low, high = coords.min(axis=0), coords.max(axis=0)
-    margin = 0.05 * np.maximum(high - low, 1e-6)
-    return list(zip((low - margin).tolist(), (high + margin).tolist(), strict=True))
+    margin = np.maximum(0.05 * (high - low), 1e-6)
+    # Where nearly all points coincide, the quantiles say nothing, and the range has to do.
+    reach = np.where(far > near, 0.65 * (far - near), np.inf)
+    return np.maximum(low - margin, near - reach), np.minimum(high + margin, far + reach)
 
 
 def _rgba(colour: Any) -> tuple[float, float, float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -55,11 +56,13 @@ def mmd_boxes(ax: Axes, groups: Mapping[str, Any], *, floor: Any = None) -> Axes
         box.set_facecolor(colour)
         box.set_alpha(0.75)
     _style.quiet(ax)
+    width = max(8, 60 // max(len(groups), 1))
     ax.set_xticklabels(
-        [_style.short(name) for name in groups], color=_style.INK, fontsize=9, parse_math=False
+        ["\n".join(textwrap.wrap(_style.short(name), width)) for name in groups],
+        color=_style.INK,
+        fontsize=9,
+        parse_math=False,
     )
-    if max(map(len, groups)) * len(groups) > 60:
-        ax.tick_params(axis="x", rotation=30)
     ax.set_ylabel("MMD", fontsize=9, color=_style.MUTED)
     ax.set_ylim(bottom=0)
     if floor is not None:
