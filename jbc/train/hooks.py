@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from jbc.errors import InputError
 from jbc.train import checkpoint
 from jbc.train.loop import Event, Hook
 
@@ -44,15 +45,32 @@ def progress(label: str = "training") -> Iterator[Hook]:
         yield hook
 
 
+def read_log(path: Path, until: int) -> list[dict[str, Any]]:
+    """Return the records of a log up to a step; the last line may have been cut short by a kill."""
+    lines = path.read_text().splitlines(keepends=True) if until and path.exists() else []
+    try:
+        records = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [record for record in records if record["step"] <= until]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            "A damaged log",
+            which=[str(path)],
+            why=f"It has to go on where it ended, and a line of it cannot be read ({error}).",
+            fix="Repair or delete the line, or begin a new run.",
+            code="damaged-log",
+        ) from error
+
+
 @contextlib.contextmanager
 def log_lines(path: Path, start: int = 0) -> Iterator[Hook]:
     """Append one JSON line per chunk; of an older log, only the lines up to step ``start`` are kept.
 
-    A resumed run therefore has every step once, in order.
+    A resumed run therefore has every step once, in order. The older log is replaced in one go: a kill between
+    emptying and filling it would lose its steps for ever.
     """
-    lines = path.read_text().splitlines(keepends=True) if start and path.exists() else []
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= start]
-    path.write_text("".join(kept))
+    fresh = path.with_name(f"{path.name}.tmp")
+    fresh.write_text("".join(json.dumps(record) + "\n" for record in read_log(path, start)))
+    fresh.replace(path)
     with path.open("a") as file:
 
         def hook(event: Event) -> None:
