@@ -30,6 +30,7 @@ CHOICES = {name: cls() for name, cls in METHODS.items()} | {
     for data in presets.JOINT
     for truth in ("paper", "reference")
 }
+TIMING = ("seconds", "rows")
 Choice = tyro.extras.subcommand_type_from_defaults(CHOICES, prefix_names=False)
 
 
@@ -100,8 +101,9 @@ def _train(corrector: Corrector, cohort: Cohort, options: Options, run: dict[str
     """Train, with everything that hangs on the loop; save the model at the end."""
     from jbc.train import checkpoint, hooks
 
-    steps = options.out / "checkpoints"
-    start = checkpoint.latest(steps) if steps.exists() else None
+    steps, path = options.out / "checkpoints", options.out / "log.jsonl"
+    start = checkpoint.latest(steps)
+    earlier = hooks.read_log(path, start or 0)
 
     def resume(tree: Any) -> tuple[int, Any] | None:
         if start is None:
@@ -112,13 +114,15 @@ def _train(corrector: Corrector, cohort: Cohort, options: Options, run: dict[str
 
     save = hooks.saving(steps, {"kind": "checkpoint", "run": run}, every=options.save_every)
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context(hooks.log_lines(options.out / "log.jsonl", start or 0))
+        log = stack.enter_context(hooks.log_lines(path, start or 0))
         bar = stack.enter_context(hooks.progress(run["method"]["name"]))
         stop, caught = stack.enter_context(hooks.interruptible(lambda event: save(event, force=True)))
         corrector.fit_cohort(cohort, hooks=(log, bar, save, stop), resume=resume)
     if caught and corrector.stopped_:
         print(f"interrupted after step {corrector.n_steps_}, and saved; go on with --resume")
         return 128 + caught[0]
+    # The history of a run that was resumed is as long as that of one that ran through.
+    corrector.history_[:0] = [{k: v for k, v in row.items() if k not in TIMING} for row in earlier]
     notes = {"columns": dataclasses.asdict(options.columns()), "run": run}
     corrector.save(options.out / "model", overwrite=True, notes=notes)
     _report(corrector, cohort, options)
@@ -179,20 +183,23 @@ def _digest(cohort: Cohort) -> str:
 
 @contextlib.contextmanager
 def _folder(options: Options, run: dict[str, Any]):
-    """Make or reopen the run folder; yield whether the run is finished. A failed first start leaves no folder."""
+    """Make or reopen the run folder; yield whether the run is finished.
+
+    A new run that fails before its first checkpoint leaves no folder.
+    """
     out, config = options.out, options.out / "run.json"
-    if out.exists() and not options.resume and (not out.is_dir() or any(out.iterdir())):
+    if options.resume and config.exists():
+        _same_run(_read(config), run)
+        yield (out / "model").exists()
+        return
+    if _taken(out):
         raise InputError(
             "The output folder exists already",
             which=[str(out)],
-            why="A run never overwrites another one.",
-            fix="Choose another --out, or go on with --resume.",
+            why="A run never mixes with anything else.",
+            fix="Choose another --out" + (", or go on with --resume." if config.exists() else "."),
             code="output-exists",
         )
-    if config.exists():
-        _same_run(json.loads(config.read_text()), run)
-        yield (out / "model").exists()
-        return
     new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -200,9 +207,30 @@ def _folder(options: Options, run: dict[str, Any]):
             temporary.write_text(json.dumps(run, indent=1) + "\n")
         yield False
     except (InputError, OSError):
-        if new:
+        if new and not any((out / "checkpoints").glob("step_*")):
             shutil.rmtree(out, ignore_errors=True)
         raise
+
+
+def _taken(out: Path) -> bool:
+    """Tell whether a new run would mix with something; what a kill left of its very first moment is nothing."""
+    return out.exists() and not (
+        out.is_dir() and all(path.name.startswith(".jbc-") for path in out.iterdir())
+    )
+
+
+def _read(config: Path) -> dict[str, Any]:
+    """Read the configuration that a run was begun with."""
+    try:
+        return dict(json.loads(config.read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            "The configuration of the run cannot be read",
+            which=[str(config)],
+            why=f"A run goes on only under the options that it was begun with ({error}).",
+            fix="Restore the file from a copy, or begin a new run with another --out.",
+            code="damaged-run",
+        ) from error
 
 
 def _same_run(before: dict[str, Any], now: dict[str, Any]) -> None:
