@@ -16,11 +16,15 @@ from jax import Array
 def squared_distances(a: Array, b: Array) -> Array:
     r"""Return :math:`\|a_i - b_j\|^2` for all rows, by one matrix product, and never below 0.
 
+    Both are centred first, which changes no distance: large norms would swallow small differences.
+
     Examples
     --------
     >>> squared_distances(jnp.array([[0.0, 0.0]]), jnp.array([[3.0, 4.0]])).tolist()
     [[25.0]]
     """
+    centre = jax.lax.stop_gradient(b.mean(axis=0))
+    a, b = a - centre, b - centre
     inner = jnp.matmul(a, b.T, precision="highest")
     norm_a, norm_b = jnp.square(a).sum(axis=1), jnp.square(b).sum(axis=1)
     return jnp.maximum(norm_a[:, None] + norm_b[None, :] - 2 * inner, 0)
