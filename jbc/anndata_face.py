@@ -13,6 +13,7 @@ from jbc.errors import InputError
 from jbc.methods.registry import to_json
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
     from jbc.estimator import Corrector
@@ -159,10 +160,6 @@ def _receipt(
     columns: dict[str, str | None],
 ) -> dict[str, Any]:
     """Return configuration and metrics, in types that h5ad can hold."""
-    import pandas as pd
-
-    from jbc.metrics import bandwidth_ladder, evaluate
-
     some = np.sort(np.random.default_rng(0).permutation(len(x))[:JUDGED])
     domain, unit = groups["domain"][some], groups["unit"][some] if "unit" in groups else None
     label = None if label is None else label[some]
@@ -173,18 +170,27 @@ def _receipt(
         "columns": {role: key for role, key in columns.items() if key is not None},
         "domains": list(model.domains_),
     }
-    if len(model.domains_) > 1:
-        ladder = bandwidth_ladder(x[some])
-        rows = [
-            {"table": when} | row
-            for when, table in (("before", x), ("after", corrected))
-            for row in evaluate(table[some], domain, label, unit, bandwidths=ladder)
-        ]
-        metrics = pd.DataFrame(rows)
-        text = ["table", "metric", "domain", "other", "label"]
-        metrics[text] = metrics[text].fillna("").astype(str)
-        numbers = ["value", "sd", "reference"]
-        metrics[numbers] = metrics[numbers].astype(np.float64)
-        metrics.index = metrics.index.astype(str)
-        receipt["metrics"] = metrics
+    try:
+        receipt["metrics"] = _metrics(x[some], corrected[some], domain, label, unit)
+    except InputError as error:  # too few rows or units to judge are no reason to lose the correction
+        receipt["unjudged"] = str(error)
     return receipt
+
+
+def _metrics(x: np.ndarray, corrected: np.ndarray, domain: Any, label: Any, unit: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    from jbc.metrics import bandwidth_ladder, evaluate
+
+    ladder = bandwidth_ladder(x)
+    rows = [
+        {"table": when} | row
+        for when, table in (("before", x), ("after", corrected))
+        for row in evaluate(table, domain, label, unit, bandwidths=ladder)
+    ]
+    metrics = pd.DataFrame(rows)
+    text, numbers = ["table", "metric", "domain", "other", "label"], ["value", "sd", "reference"]
+    metrics[text] = metrics[text].fillna("").astype(str)
+    metrics[numbers] = metrics[numbers].astype(np.float64)
+    metrics.index = metrics.index.astype(str)
+    return metrics

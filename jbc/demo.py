@@ -200,8 +200,8 @@ def _figures(world: World, outcomes: Sequence[Outcome], model: Corrector) -> dic
         for kind, rows in (("pca", 900), ("tsne", 450))  # t-SNE is slow
     }
     return {
-        "pca": ("Principal components before and after", maps["pca"]),
-        "tsne": ("t-SNE before and after", maps["tsne"]),
+        "pca": ("Principal components before and after, coloured by plate and by true class", maps["pca"]),
+        "tsne": ("t-SNE before and after, coloured by plate and by true class", maps["tsne"]),
         "mmd": (
             "MMD between plates 1 and 3, 30 draws of 150 rows; the line is the MMD within plate 1",
             boxes,

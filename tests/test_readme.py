@@ -50,5 +50,12 @@ def test_the_table_is_what_the_demo_prints(tmp_path):
         for text, value in zip(printed[1:], list(row.values())[1:], strict=True):
             assert float(text) == pytest.approx(value, abs=0.03), (printed[0], text, value)
     files = {path.name for path in tmp_path.iterdir()}
-    assert files >= {"report.html", "measured.csv", "corrected.csv", "predictions.csv", "metrics.json", "model"}
+    assert files >= {
+        "report.html",
+        "measured.csv",
+        "corrected.csv",
+        "predictions.csv",
+        "metrics.json",
+        "model",
+    }
     assert files >= {"pca.png", "tsne.png", "mmd.png", "losses.png"}

@@ -1,0 +1,109 @@
+"""jbc.correct: what it writes, where, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+
+import anndata
+import numpy as np
+import pytest
+import scipy.sparse
+
+import jbc
+from jbc.data.simulate import simulate_shift
+from jbc.methods.registry import from_json
+
+SMALL = jbc.JointCalibration(rows=16)
+
+
+@pytest.fixture
+def adata():
+    world = simulate_shift(0, n_per_domain=40)
+    adata = world.to_anndata()
+    adata.obs["given"] = np.where(world.domain == np.unique(world.domain)[1], "", world.label)
+    adata.obs_names = [f"{i:03d}" for i in range(adata.n_obs)]
+    return adata[np.random.default_rng(0).permutation(adata.n_obs)].copy()
+
+
+def test_fields(adata):
+    names, x = list(adata.obs_names), adata.X.copy()
+    assert jbc.correct(adata, SMALL, batch_key="domain", labels_key="given", steps=20) is None
+    assert list(adata.obs_names) == names
+    np.testing.assert_array_equal(adata.X, x)
+    model = jbc.Corrector(SMALL, steps=20)
+    label = adata.obs["given"].to_numpy(object)
+    domain = adata.obs["domain"].to_numpy(object)
+    model.fit(x, label, domain=domain)
+    np.testing.assert_array_equal(adata.obsm["X_jbc"], model.encode(x, domain=domain))
+    np.testing.assert_array_equal(adata.layers["jbc"], model.transform(x, domain=domain))
+    assert (adata.obs["jbc_label"].astype(str) == model.predict(x, domain=domain)).all()
+    probability = model.predict_proba(x, domain=domain).max(axis=1)
+    np.testing.assert_array_equal(adata.obs["jbc_probability"], probability)
+    receipt = adata.uns["jbc"]
+    assert from_json(json.loads(receipt["method"])) == SMALL
+    assert receipt["steps"] == 20
+    table = (
+        receipt["metrics"].query("metric == 'domain_accuracy' and label == ''").set_index("table")["value"]
+    )
+    assert table["after"] < table["before"]
+
+
+def test_copy_layer_and_file(adata, tmp_path):
+    adata.layers["counts"] = scipy.sparse.csr_matrix(adata.X)
+    del adata.X
+    out = jbc.correct(adata, SMALL, batch_key="domain", layer="counts", key_added="X_new", copy=True, steps=5)
+    assert "X_new" not in adata.obsm
+    assert out is not None
+    assert {"X_new"} <= set(out.obsm)
+    assert out.layers["new"].shape == out.shape
+    assert not [name for name in out.obs if name.startswith("new_")]  # no labels, no predictions
+    out.write_h5ad(tmp_path / "a.h5ad")
+    again = anndata.read_h5ad(tmp_path / "a.h5ad")
+    np.testing.assert_array_equal(again.obsm["X_new"], out.obsm["X_new"])
+    assert list(again.uns["new"]["metrics"]["metric"]) == list(out.uns["new"]["metrics"]["metric"])
+
+
+def test_representation_without_codes(adata):
+    adata.obsm["X_pca"] = adata.X[:, :3].copy()
+    jbc.correct(adata, jbc.Standardise(), batch_key="domain", use_rep="X_pca")
+    assert adata.obsm["X_jbc"].shape == (adata.n_obs, 3)
+    np.testing.assert_array_equal(adata.obsm["X_jbc"], adata.obsm["X_jbc_features"])
+    assert "jbc" not in adata.layers
+    assert "jbc_label" not in adata.obs
+
+
+def test_control_expression_equals_mask(adata):
+    method = jbc.Standardise(on="controls")
+    mask = (adata.obs["label"] == adata.obs["label"].iloc[0]).to_numpy()
+    text = f"label == '{adata.obs['label'].iloc[0]}'"
+    by_text = jbc.correct(adata, method, batch_key="domain", control=text, copy=True)
+    by_mask = jbc.correct(adata, method, batch_key="domain", control=mask, copy=True)
+    np.testing.assert_array_equal(by_text.layers["jbc"], by_mask.layers["jbc"])
+
+
+def test_a_design_that_cannot_be_judged_is_still_corrected(adata):
+    adata.obs["donor"] = adata.obs["domain"].astype(str)  # one subject per domain: no split is fair
+    jbc.correct(adata, jbc.Standardise(), batch_key="domain", unit_key="donor")
+    assert "jbc" in adata.layers
+    assert "unit" in adata.uns["jbc"]["unjudged"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"batch_key": "domian"}, "missing-column"),
+        ({"batch_key": "domain", "labels_key": "lable"}, "missing-column"),
+        ({"batch_key": "domain", "layer": "counts"}, "missing-field"),
+        ({"batch_key": "domain", "use_rep": "X_umap"}, "missing-field"),
+        ({"batch_key": "domain", "layer": "clean", "use_rep": "X_umap"}, "layer-and-rep"),
+        ({"batch_key": "domain", "control": "label.upper() == 'A'"}, "bad-expression"),
+    ],
+)
+def test_refusals_change_nothing(adata, arguments, code):
+    before = adata.copy()
+    with pytest.raises(jbc.InputError) as caught:
+        jbc.correct(adata, SMALL, steps=2, **arguments)
+    assert caught.value.code == code
+    assert set(adata.obsm) == set(before.obsm)
+    assert set(adata.layers) == set(before.layers)
+    assert list(adata.obs) == list(before.obs)
