@@ -163,9 +163,10 @@ class Cohort:
         domain_names, domain = checks.domains(domain, n)
         label_names, label = checks.labels(label, n)
         treatment_names, treatment = checks.codes(treatment, n, "treatment")
-        _, unit = checks.codes(unit, n, "unit", single="row")
+        _, subject = checks.codes(unit, n, "unit")
         control = checks.mask(control, n, "control")
-        order = np.lexsort((label, _fingerprint(x), treatment, domain))
+        written = x if observed is None else np.where(observed, x, np.float32(np.nan))
+        order = np.lexsort((subject, control, label, _fingerprint(written), treatment, domain))
         x, domain, treatment, label = x[order], domain[order], treatment[order], label[order]
         names = Names(domain_names, treatment_names, label_names, checks.feature_names(features, x.shape[1]))
         return cls(
@@ -174,7 +175,7 @@ class Cohort:
             treatment=treatment,
             label=label,
             control=control[order],
-            unit=unit[order],
+            unit=np.arange(n, dtype=np.int32) if unit is None else subject[order],
             weight=np.ones(n, np.int32),
             row=order.astype(np.int32),
             domains=_groups(domain, np.full(n, -1, np.int32)),
@@ -233,9 +234,9 @@ class Cohort:
 
 
 def fold_weights(unit: ArrayLike, domain: ArrayLike, folds: int, seed: int = 0) -> np.ndarray:
-    """Split units into folds within every domain, as row weights.
+    """Split units into folds, balanced within every domain, as row weights.
 
-    Replicates of one unit are never split.
+    Replicates of one unit are never split, not even over domains; such a unit is dealt in its first domain.
 
     Parameters
     ----------
@@ -259,12 +260,12 @@ def fold_weights(unit: ArrayLike, domain: ArrayLike, folds: int, seed: int = 0) 
     """
     unit, domain = np.asarray(unit), np.asarray(domain)
     rng = np.random.default_rng(seed)
-    fold = np.empty(len(unit), np.int32)
-    for code in np.unique(domain):
-        rows = np.flatnonzero(domain == code)
-        members, index = np.unique(unit[rows], return_inverse=True)
-        fold[rows] = (rng.permutation(len(members)) % folds)[index]
-    return (fold[None, :] != np.arange(folds)[:, None]).astype(np.int32)
+    _, first, index = np.unique(unit, return_index=True, return_inverse=True)
+    fold, home = np.empty(len(first), np.int32), domain[first]
+    for code in np.unique(home):
+        members = np.flatnonzero(home == code)
+        fold[members] = rng.permutation(len(members)) % folds
+    return (fold[index] != np.arange(folds)[:, None]).astype(np.int32)
 
 
 def bootstrap_weights(unit: ArrayLike, domain: ArrayLike, draws: int, seed: int = 0) -> np.ndarray:
