@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,13 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import jbc
 from jbc.cohort import Cohort
 from jbc.data.simulate import World, simulate_shift
 from jbc.draws import Draw, Rows
+from jbc.errors import InputError
 from jbc.methods.base import Fitted, Info, Trainable
 
 ROOT = Path(jbc.__file__).parents[1]
@@ -87,6 +91,14 @@ class Walk(Trainable):
     def transform(self, fitted: Fitted, x: jax.Array, domain: jax.Array) -> jax.Array:
         del domain
         return x - fitted["at"]
+
+
+@contextlib.contextmanager
+def refusal(code: str) -> Iterator[pytest.ExceptionInfo[InputError]]:
+    """Expect an InputError with this code."""
+    with pytest.raises(InputError) as caught:
+        yield caught
+    assert caught.value.code == code
 
 
 def assert_same_bytes(a: Any, b: Any) -> None:

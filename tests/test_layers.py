@@ -145,7 +145,9 @@ def test_packages_are_imported_in_their_homes_only(file):
     for name, top in imports(file):
         for owned, homes in HOMES_ANYWHERE.items():
             if within(name.replace(".", "/"), owned.replace(".", "/")):
-                assert any(within(here, home) for home in homes), f"jbc/{file} imports {name}: only {homes} may"
+                assert any(within(here, home) for home in homes), (
+                    f"jbc/{file} imports {name}: only {homes} may"
+                )
         for late, homes in HOMES_AT_TOP.items():
             if top and name.split(".")[0] == late:
                 assert any(within(here, home) for home in homes), f"jbc/{file}: import {name} in the function"

@@ -35,7 +35,9 @@ def mmd2_by_hand(a, b, bandwidths, scale=1.0, unbiased=False):
         return sum(np.exp(-np.sum((x - y) ** 2) / (2 * (scale * s) ** 2)) for s in bandwidths)
 
     def within(rows):
-        pairs = [(i, j) for i, j in itertools.product(range(len(rows)), repeat=2) if not (unbiased and i == j)]
+        pairs = [
+            (i, j) for i, j in itertools.product(range(len(rows)), repeat=2) if not (unbiased and i == j)
+        ]
         return np.mean([k(rows[i], rows[j]) for i, j in pairs])
 
     return within(a) + within(b) - 2 * np.mean([k(x, y) for x in a for y in b])
