@@ -14,13 +14,15 @@ import numpy as np
 
 from jbc.errors import InputError
 
+LONGEST = 120  # characters of an expression that a message repeats
+
 
 def rows(expression: str, columns: Mapping[str, Any]) -> np.ndarray:
     """Tell which rows fulfil an expression.
 
-    The language has column names, text and numbers; ``==``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``in`` and
-    ``not in`` a list; ``and``, ``or``, ``not`` and parentheses. Columns are compared as text with text, and by
-    value with numbers.
+    The language has column names, text, numbers, True and False; ``==``, ``!=``, ``<``, ``<=``, ``>``, ``>=``,
+    ``in`` and ``not in`` a list; ``and``, ``or``, ``not`` and parentheses. Columns are compared as text with
+    text, by value with numbers, and with True and False in either way: ``true`` and ``1`` are True.
 
     Parameters
     ----------
@@ -39,10 +41,29 @@ def rows(expression: str, columns: Mapping[str, Any]) -> np.ndarray:
     array([ True,  True, False])
     """
     try:
-        tree = ast.parse(expression.strip(), mode="eval").body
+        return _truth(_parse(expression), columns, expression)
+    except RecursionError:
+        raise _refusal(expression, "it is nested too deeply") from None
+
+
+def names(expression: str) -> list[str]:
+    """Return the columns that an expression looks at, or refuse what is not in the language.
+
+    Examples
+    --------
+    >>> names("drug == 'DMSO' and not (dose < 2 or drug == 'A')")
+    ['drug', 'dose']
+    """
+    empty = {node.id: () for node in ast.walk(_parse(expression)) if isinstance(node, ast.Name)}
+    rows(expression, empty)
+    return list(empty)
+
+
+def _parse(expression: str) -> ast.expr:
+    try:
+        return ast.parse(expression.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise _refusal(expression, "it cannot be parsed") from None
-    return _truth(tree, columns, expression)
 
 
 def _truth(node: ast.expr, columns: Mapping[str, Any], expression: str) -> np.ndarray:
@@ -54,7 +75,7 @@ def _truth(node: ast.expr, columns: Mapping[str, Any], expression: str) -> np.nd
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.left, ast.Name):
         column = _column(node.left.id, columns)
         return _compare(column, node.ops[0], _literal(node.comparators[0], expression), expression)
-    raise _refusal(expression, f"{ast.unparse(node)!r} is no comparison of a column with a value")
+    raise _refusal(expression, f"{_short(ast.unparse(node))!r} is no comparison of a column with a value")
 
 
 def _compare(column: np.ndarray, operator: ast.cmpop, value: Any, expression: str) -> np.ndarray:
@@ -73,7 +94,12 @@ def _compare(column: np.ndarray, operator: ast.cmpop, value: Any, expression: st
 
 
 def _equal(column: np.ndarray, value: Any) -> np.ndarray:
-    return _numbers(column) == value if isinstance(value, float) else column.astype(str) == value
+    if isinstance(value, float):
+        return _numbers(column) == value
+    if isinstance(value, bool):
+        same = np.array([str(cell).strip().casefold() == str(value).casefold() for cell in column], bool)
+        return same | (_numbers(column) == value)
+    return np.array([str(cell) == value for cell in column], bool)
 
 
 def _numbers(column: np.ndarray) -> np.ndarray:
@@ -89,17 +115,20 @@ def _numbers(column: np.ndarray) -> np.ndarray:
 
 
 def _literal(node: ast.expr, expression: str) -> Any:
+    """Read a text, a number (as float), a truth value, or a list of these."""
     try:
         value = ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        raise _refusal(expression, f"{ast.unparse(node)!r} is neither text nor a number") from None
-    if isinstance(value, (list, tuple)) and all(isinstance(each, (str, int, float)) for each in value):
-        return [each if isinstance(each, str) else float(each) for each in value]
-    if isinstance(value, str):
+        return [_scalar(each) for each in value] if isinstance(value, (list, tuple)) else _scalar(value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, OverflowError):
+        raise _refusal(expression, f"{_short(ast.unparse(node))!r} is neither text nor a number") from None
+
+
+def _scalar(value: Any) -> str | bool | float:
+    if isinstance(value, (str, bool)):
         return value
     if isinstance(value, (int, float)):
         return float(value)
-    raise _refusal(expression, f"{ast.unparse(node)!r} is neither text nor a number")
+    raise TypeError
 
 
 def _column(name: str, columns: Mapping[str, Any]) -> np.ndarray:
@@ -117,8 +146,12 @@ def _column(name: str, columns: Mapping[str, Any]) -> np.ndarray:
 
 def _refusal(expression: str, reason: str) -> InputError:
     return InputError(
-        f"Cannot read the expression {expression!r}",
+        f"Cannot read the expression {_short(expression)!r}",
         why=f"Only comparisons of columns are allowed, and {reason}.",
         fix="Write for example: Metadata_Compound == 'DMSO' and dose < 2.",
         code="bad-expression",
     )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

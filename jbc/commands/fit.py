@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import tyro
 
-from jbc import __version__, cache, presets
+from jbc import __version__, cache, expression, presets
 from jbc.commands.common import Column, Columns, Files, parse, roles, show
 from jbc.data.atomic import atomic_path
 from jbc.data.tables import read_table
@@ -38,7 +38,8 @@ Choice = tyro.extras.subcommand_type_from_defaults(CHOICES, prefix_names=False)
 class Options:
     """Fit a method to tables; rows without a label are targets: they are corrected and later classified.
 
-    Features are the numeric columns that are neither keys nor named Metadata_*, or what --features names.
+    Features are the numeric columns that are neither keys, nor in --control, nor named Metadata_*; or what
+    --features names.
     The run folder gets the configuration, a log, checkpoints, and the fitted model.
     """
 
@@ -79,7 +80,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(Options, "fit", arguments)
     _positive(options)
     columns = options.columns()
-    table = read_table(options.data, keys=columns.given(), features=options.features)
+    marking = [] if options.control is None else expression.names(options.control)
+    table = read_table(options.data, keys=[*columns.given(), *marking], features=options.features)
     from jbc.cohort import Cohort
 
     groups = roles(table, columns, options.control)
