@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 from jbc import checks
 from jbc.cohort import Cohort
 from jbc.errors import InputError, InputWarning
+from jbc.methods import settings
 from jbc.methods.base import Method
 from jbc.methods.joint import JointCalibration
 from jbc.methods.registry import from_json, to_json
@@ -144,6 +145,7 @@ class Corrector(TransformerMixin, BaseEstimator):
     def check(self, cohort: Cohort) -> None:
         """Refuse a cohort that the method cannot use, before anything is computed or written."""
         method = self.resolved
+        settings.check(method, self.steps)
         self._settings()
         if not method.honours_missing and cohort.observed is not None:
             raise checks.incomplete(np.asarray(cohort.observed), cohort.names.features, type(method).__name__)
@@ -332,7 +334,7 @@ def load(folder: str | Path) -> Corrector:
     corrector.features_ = tuple(meta["features"])
     corrector.n_features_in_ = len(meta["features"])
     if meta["named"]:
-        corrector.feature_names_in_ = np.array(meta["features"], dtype=object)
+        corrector.feature_names_in_ = np.array(meta["features"], dtype=object)  # pyright: ignore[reportAttributeAccessIssue]
     corrector.domains_ = tuple(meta["domains"])
     corrector.classes_ = np.array(meta["classes"])
     corrector.n_steps_, corrector.seed_ = meta["steps"], meta["seed"]
