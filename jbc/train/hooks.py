@@ -84,7 +84,7 @@ def log_lines(path: Path, start: int = 0) -> Iterator[Hook]:
 
 def saving(
     folder: Path, meta: dict[str, Any], *, every: int | None = None, seconds: float = 30.0, keep: int = 2
-) -> Hook:
+) -> Callable[..., None]:
     """Save a checkpoint every so many steps, or so many seconds; always after the last step.
 
     Both are looked at between chunks, and neither changes a bit of the result.
