@@ -165,7 +165,8 @@ def drive(
     step, tree = (resume(tree) if resume is not None else None) or (0, tree)
     size, begun = chunk or _divisor(steps), time.monotonic()
     history: list[dict[str, Any]] = []
-    per_step, stopped = rows * len(bare.domains.count), False
+    per_step = rows * len(bare.domains.count)
+    stopped = stopping is not None and _out_of_patience(tree["best"], stopping)
     while step < steps and not stopped:
         n = min(size, steps - step)
         part = None if plan is None else jnp.asarray(plan[step : step + n])
@@ -262,4 +263,9 @@ def _judge(
         "waited": np.where(better, 0, best["waited"] + running).astype(np.int32),
         "state": jax.tree.map(choose, state, best["state"]),
     }
-    return kept, bool((kept["waited"] >= stopping.patience).all())
+    return kept, _out_of_patience(kept, stopping)
+
+
+def _out_of_patience(best: dict[str, Any], stopping: Stopping) -> bool:
+    """Tell whether no lane has any patience left."""
+    return bool((best["waited"] >= stopping.patience).all())
