@@ -39,12 +39,12 @@ def test_rows_are_sorted_by_domain_then_treatment_and_can_be_traced_back():
     np.testing.assert_array_equal(cohort.x, np.nan_to_num(table["x"][cohort.row]))
     assert sorted(cohort.row) == list(range(30))
     names = cohort.names
-    for code, known, given in (
+    for code, known, written in (
         (cohort.domain, names.domains, table["domain"]),
         (cohort.treatment, names.treatments, table["treatment"]),
     ):
-        assert list(known) == sorted(set(given))
-        assert [known[i] for i in code] == given[cohort.row].tolist()
+        assert list(known) == sorted(set(written))
+        assert [known[i] for i in code] == written[cohort.row].tolist()
     assert [names.labels[i] if i >= 0 else "" for i in cohort.label] == table["label"][cohort.row].tolist()
     np.testing.assert_array_equal(cohort.control, table["control"][cohort.row])
     pairs = list(zip(cohort.domain, cohort.treatment, strict=True))
