@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -49,10 +50,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             _plain_warnings()
-            return _run(*arguments)
+            status = _run(*arguments)
+        sys.stdout.flush()
+        return status
+    except SystemExit as error:  # tyro's, after --help (0) and after naming what it cannot parse (2)
+        return int(error.code or 0)
     except InputError as error:
         print(f"jbc: error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         print(f"jbc: error: {_told(error)}", file=sys.stderr)
         return 2

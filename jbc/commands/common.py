@@ -68,11 +68,28 @@ def roles(table: Table, columns: Columns, control: str | None = None) -> dict[st
     }
 
 
+def wake_jax() -> list[Any]:
+    """Let JAX keep compiled programs, and return its devices, or refuse to go on without any."""
+    import jax
+
+    cache.keep_compiled()
+    try:
+        return jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            "JAX finds no device to compute on",
+            which=[f"JAX_PLATFORMS={jax.config.jax_platforms or ''}"],
+            why=f"It said: {str(error).strip() or 'nothing'}.",
+            fix="Unset JAX_PLATFORMS, or install the jax that the device needs.",
+            code="no-device",
+        ) from error
+
+
 def open_run(run: Path) -> Corrector:
     """Load the model of a run, or a model's own folder."""
     from jbc.estimator import load
 
-    cache.keep_compiled()
+    wake_jax()
     inside = run / "model"
     if not inside.exists() and (run / "run.json").exists():
         raise InputError(

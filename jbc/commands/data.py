@@ -20,7 +20,7 @@ class List:
 class Fetch:
     """Download a data set into the cache, and tell where its files are."""
 
-    name: Annotated[str, tyro.conf.Positional]
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
     """Name of the data set."""
 
 

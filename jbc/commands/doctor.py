@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jbc import __version__, cache
-from jbc.commands.common import parse
+from jbc.commands.common import parse, wake_jax
+from jbc.errors import InputError
 
 PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex", "numpy", "anndata", "pandas", "scikit-learn",
@@ -28,18 +29,20 @@ def main(arguments: Sequence[str]) -> int:
     parse(Options, "doctor", arguments)
     print(f"jbc {__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(", ".join(f"{name} {_version(name)}" for name in PACKAGES))
-    import jax
-
-    devices = jax.devices()
-    print(f"devices: {', '.join(f'{d.platform} {d.device_kind}' for d in devices)}")
+    advice = []
+    try:
+        devices = wake_jax()
+    except InputError as error:
+        devices, advice = [], [str(error)]
+    print(f"devices: {', '.join(f'{d.platform} {d.device_kind}' for d in devices) or 'none'}")
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(f"processors: {threads}; XLA_FLAGS: {os.environ.get('XLA_FLAGS') or 'none'}")
     data = os.environ.get("JBC_DATA")
     print(f"cache: {cache.folder()} ({_state(cache.folder())}); JBC_DATA: {data or 'not set'}")
-    advice = _advice({d.platform for d in devices}, data)
+    advice += _advice({d.platform for d in devices}, data)
     for line in advice:
         print(f"! {line}")
-    print("nothing to complain about" if not advice else f"{len(advice)} things to look at")
+    print("nothing to complain about" if not advice else f"things to look at: {len(advice)}")
     return 0
 
 

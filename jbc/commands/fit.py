@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import tyro
 
-from jbc import __version__, cache, expression, presets
-from jbc.commands.common import Column, Columns, Files, parse, roles, show
+from jbc import __version__, expression, presets
+from jbc.commands.common import Column, Columns, Files, parse, roles, show, wake_jax
 from jbc.data.atomic import atomic_path
 from jbc.data.tables import read_table
 from jbc.errors import InputError
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
     groups = roles(table, columns, options.control)
     cohort = Cohort.from_arrays(table.x, features=table.features, **groups)
     run = _describe(options, cohort)
-    cache.keep_compiled()
+    wake_jax()
     from jbc.estimator import Corrector
 
     corrector = Corrector(options.method, steps=options.steps, random_state=options.seed)
