@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -78,7 +79,7 @@ def wake_jax() -> list[Any]:
     except (RuntimeError, AssertionError) as error:
         raise InputError(
             "JAX finds no device to compute on",
-            which=[f"JAX_PLATFORMS={jax.config.jax_platforms or ''}"],
+            which=[f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}"],
             why=f"It said: {str(error).strip() or 'nothing'}.",
             fix="Unset JAX_PLATFORMS, or install the jax that the device needs.",
             code="no-device",
