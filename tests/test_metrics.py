@@ -342,3 +342,9 @@ def test_evaluate_of_many_domains_compares_each_with_the_rest():
     x = np.random.default_rng(0).normal(size=(66, 2))
     rows = metrics.evaluate(x, np.repeat(np.arange(11), 6), draws=2)
     assert [row["other"] for row in rows if row["metric"] == "mmd"] == [REST] * 11
+
+
+def test_auc_of_probabilities_that_round_to_one():
+    rest = np.array([1e-20, 1e-25, 1e-22, 1e-30])
+    assert (1 - rest == 1).all()
+    assert metrics.auc([0, 1, 0, 1], np.stack([rest, 1 - rest], axis=1)) == 1

@@ -132,7 +132,9 @@ def auc(y: Any, probability: Any, *, classes: Sequence[Any] | None = None) -> fl
     names, code, probability = probabilities(y, probability, classes)
     present = _two_or_more(np.unique(code), names)
     if len(names) == 2:
-        return _ranked(code == 1, probability[:, 1])
+        # Probabilities that round to 1 are still told apart by the other column, which does not round to 0.
+        both = np.stack([probability[:, 1], -probability[:, 0]], axis=1)
+        return _ranked(code == 1, np.unique(both, axis=0, return_inverse=True)[1].reshape(-1))
     return float(np.mean([_ranked(code == k, probability[:, k]) for k in present]))
 
 
