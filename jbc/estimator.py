@@ -137,6 +137,9 @@ class Corrector(TransformerMixin, BaseEstimator):
         run = fit(method, cohort, jax.random.key(self.seed_), **options)
         self.n_features_in_ = cohort.x.shape[1]
         self.features_ = cohort.names.features
+        if self.features_ != checks.feature_names(None, self.n_features_in_):
+            # A model of the command line recognises the columns of a data frame as well.
+            self.feature_names_in_ = np.array(self.features_, dtype=object)
         self.domains_ = cohort.names.domains
         self.classes_ = np.array(cohort.names.labels)
         self._keep(run)
