@@ -57,7 +57,7 @@ def _state(folder: Path) -> str:
     """Tell whether a folder can be written to, or made."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    return "writable" if os.access(folder, os.W_OK) else "not writable"
+    return "writable" if folder.is_dir() and os.access(folder, os.W_OK) else "not writable"
 
 
 def _advice(platforms: set[str], data: str | None) -> list[str]:

@@ -47,9 +47,9 @@ def progress(label: str = "training") -> Iterator[Hook]:
 
 def read_log(path: Path, until: int) -> list[dict[str, Any]]:
     """Return the records of a log up to a step; the last line may have been cut short by a kill."""
-    lines = path.read_text().splitlines(keepends=True) if until and path.exists() else []
+    lines = path.read_bytes().splitlines(keepends=True) if until and path.exists() else []
     try:
-        records = [json.loads(line) for line in lines if line.endswith("\n")]
+        records = [json.loads(line) for line in lines if line.endswith(b"\n")]
         return [record for record in records if record["step"] <= until]
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(
