@@ -130,7 +130,7 @@ def _measurements(adata: AnnData, layer: str | None, use_rep: str | None) -> Any
                     fix=f"Use one of {', '.join(map(repr, fields)) or 'those that you add first'}.",
                     code="missing-field",
                 )
-            found = fields[key]
+            found: Any = fields[key]
             return found.to_numpy() if hasattr(found, "to_numpy") else found
     return adata.X[:] if adata.isbacked else adata.X  # pyright: ignore[reportOptionalSubscript]
 

@@ -15,8 +15,13 @@ LARGEST = 1e15
 UNKNOWN = ("", "-1")
 
 
-def values(x: Any, features: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return measurements as float32 and the mask of observed values (None when complete)."""
+def values(
+    x: Any, features: Sequence[str] | None = None, *, new: bool = False
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return measurements as float32 and the mask of observed values (None when complete).
+
+    Columns without a value are refused, except in new rows for a fitted model: few rows may miss a column.
+    """
     try:
         x = np.asarray(x, dtype=np.float64 if np.asarray(x).dtype == object else None)
     except (TypeError, ValueError) as error:
@@ -40,10 +45,10 @@ def values(x: Any, features: Sequence[str] | None = None) -> tuple[np.ndarray, n
             fix="Reshape to (n_samples, n_features), at least one of each.",
             code="bad-shape",
         )
-    return _finite(x, feature_names(features, x.shape[1]))
+    return _finite(x, feature_names(features, x.shape[1]), new)
 
 
-def _finite(x: np.ndarray, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray | None]:
+def _finite(x: np.ndarray, names: tuple[str, ...], new: bool) -> tuple[np.ndarray, np.ndarray | None]:
     """Refuse infinite and huge values, and turn NaN into a mask."""
     missing = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
     with np.errstate(invalid="ignore"):
@@ -57,7 +62,7 @@ def _finite(x: np.ndarray, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarr
             code="not-finite",
         )
     empty = missing.all(axis=0)
-    if empty.any():
+    if empty.any() and not new:
         raise InputError(
             "Columns without a single value (all NaN)",
             which=[names[i] for i in np.flatnonzero(empty)],
@@ -75,7 +80,7 @@ def incomplete(observed: np.ndarray, names: Sequence[str], method: str) -> Input
     columns = np.flatnonzero(~observed.all(axis=0))
     return InputError(
         f"Input contains NaN: {int((~observed).sum())} missing values, in columns",
-        which=[names[i] for i in columns],
+        which=[names[int(i)] for i in columns],
         why=f"{method} needs every value, and filling them in silently would be a guess.",
         fix="Impute them first, or remove these columns or rows.",
         code="missing-values",

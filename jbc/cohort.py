@@ -160,31 +160,31 @@ class Cohort:
         """
         x, observed = checks.values(x, features)
         n = len(x)
-        domain_names, domain = checks.domains(domain, n)
-        label_names, label = checks.labels(label, n)
-        treatment_names, treatment = checks.codes(treatment, n, "treatment")
+        domains, place = checks.domains(domain, n)
+        labels, kind = checks.labels(label, n)
+        treatments, condition = checks.codes(treatment, n, "treatment")
         _, subject = checks.codes(unit, n, "unit")
-        control = checks.mask(control, n, "control")
+        marked = checks.mask(control, n, "control")
         written = x if observed is None else np.where(observed, x, np.float32(np.nan))
-        order = np.lexsort((subject, control, label, _fingerprint(written), treatment, domain))
-        x, domain, treatment, label = x[order], domain[order], treatment[order], label[order]
-        names = Names(domain_names, treatment_names, label_names, checks.feature_names(features, x.shape[1]))
-        return cls(
-            x=x,
-            domain=domain,
-            treatment=treatment,
-            label=label,
-            control=control[order],
-            unit=np.arange(n, dtype=np.int32) if unit is None else subject[order],
-            weight=np.ones(n, np.int32),
-            row=order.astype(np.int32),
-            domains=_groups(domain, np.full(n, -1, np.int32)),
-            cells=_groups(domain, treatment),
-            sources=np.unique(domain[label >= 0]).astype(np.int32),
-            observed=None if observed is None else observed[order],
-            n_labels=len(label_names),
-            names=names,
-        )  # pyright: ignore[reportArgumentType]  # NumPy arrays on the host become jax arrays at first use
+        order = np.lexsort((subject, marked, kind, _fingerprint(written), condition, place))
+        place, condition, kind = place[order], condition[order], kind[order]
+        # NumPy arrays, on the host; they become JAX arrays where they are first computed with.
+        fields: dict[str, Any] = {
+            "x": x[order],
+            "domain": place,
+            "treatment": condition,
+            "label": kind,
+            "control": marked[order],
+            "unit": np.arange(n, dtype=np.int32) if unit is None else subject[order],
+            "weight": np.ones(n, np.int32),
+            "row": order.astype(np.int32),
+            "domains": _groups(place, np.full(n, -1, np.int32)),
+            "cells": _groups(place, condition),
+            "sources": np.unique(place[kind >= 0]).astype(np.int32),
+            "observed": None if observed is None else observed[order],
+        }
+        names = Names(domains, treatments, labels, checks.feature_names(features, x.shape[1]))
+        return cls(**fields, n_labels=len(labels), names=names)
 
     def nameless(self) -> Cohort:
         """Return the same arrays without names: what compiled programs take, so that names recompile nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -74,20 +75,23 @@ def run(
 
 def _classify(x: np.ndarray, world: World) -> np.ndarray:
     """Return the probabilities of a plain classifier trained on the labelled plates."""
+    from scipy.special import expit
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     known = world.domain != TARGET
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    return classifier.fit(x[known], world.label[known]).predict_proba(x)
+    odds = classifier.fit(x[known], world.label[known]).decision_function(x)
+    # Both probabilities from the odds: 1 - p would be 0 where p rounds to 1, and the rows could not be ranked.
+    return expit(np.stack([-odds, odds], axis=1))
 
 
 def _judge(outcome: Outcome, raw: np.ndarray, world: World) -> dict[str, Any]:
     """Judge one outcome: the hidden classes, the plates that are left, the truth that is kept."""
     from jbc import metrics
 
-    target, classes = world.domain == TARGET, np.unique(world.label)
+    target, classes = world.domain == TARGET, np.unique(world.label).tolist()
     report = metrics.classification_report(
         world.label[target], probability=outcome.probability[target], classes=classes
     )
@@ -195,13 +199,16 @@ def _figures(world: World, outcomes: Sequence[Outcome], model: Corrector) -> dic
     }
     floor = metrics.mmd_within(raw[first], rows=150, unit=world.unit[first], bandwidths=ladder)
     plots.mmd_boxes(boxes.subplots(), draws, floor=floor)
-    maps = {
-        kind: plots.before_after(raw, corrected, world.domain, world.label, kind=kind, rows=rows)
-        for kind, rows in (("pca", 900), ("tsne", 450))  # t-SNE is slow
-    }
+    map_of = partial(plots.before_after, raw, corrected, world.domain, world.label)
     return {
-        "pca": ("Principal components before and after, coloured by plate and by true class", maps["pca"]),
-        "tsne": ("t-SNE before and after, coloured by plate and by true class", maps["tsne"]),
+        "pca": (
+            "Principal components before and after, coloured by plate and by true class",
+            map_of(kind="pca"),
+        ),
+        "tsne": (
+            "t-SNE before and after, coloured by plate and by true class",
+            map_of(kind="tsne", rows=450),
+        ),
         "mmd": (
             "MMD between plates 1 and 3, 30 draws of 150 rows; the line is the MMD within plate 1",
             boxes,

@@ -53,6 +53,22 @@ def moments(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, 
     return mean, average(jnp.square(x - mean[group]))
 
 
+def location_and_spread(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, Array]:
+    """Return the mean and the standard deviation of every group, to divide by.
+
+    A feature that is constant up to rounding carries no signal, and must not be blown up into one: its spread is 1.
+
+    Examples
+    --------
+    >>> _, spread = location_and_spread(jnp.array([[1.0, 5.0], [3.0, 5.0]]), jnp.array([0, 0]), jnp.ones(2), 1)
+    >>> spread.tolist()
+    [[1.0, 1.0]]
+    """
+    mean, variance = moments(x, group, weight, groups)
+    spread = jnp.sqrt(variance)
+    return mean, jnp.where(spread > 1e-6 * (1 + jnp.abs(mean)), spread, 1)
+
+
 def orthogonal(key: Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> Array:
     r"""Draw a matrix with orthonormal rows or columns, uniformly (Haar), without LAPACK.
 

@@ -12,7 +12,7 @@ from jax import Array
 from jbc import audit
 from jbc.cohort import Cohort
 from jbc.errors import InputError
-from jbc.linalg import moments
+from jbc.linalg import location_and_spread
 from jbc.methods.base import ClosedForm, Fitted
 
 
@@ -67,9 +67,7 @@ class Standardise(ClosedForm):
         if self.on == "controls":
             weight = weight * jnp.asarray(cohort.control)
         groups = len(cohort.domains.count)
-        mean, variance = moments(jnp.asarray(cohort.x), jnp.asarray(cohort.domain), weight, groups)
-        spread = jnp.sqrt(variance)
-        spread = jnp.where(spread > 1e-6 * (1 + jnp.abs(mean)), spread, 1)
+        mean, spread = location_and_spread(jnp.asarray(cohort.x), jnp.asarray(cohort.domain), weight, groups)
         return {"mean": mean, "spread": spread if self.scale else jnp.ones_like(spread)}
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:

@@ -6,39 +6,21 @@ import dataclasses
 import functools
 from typing import Any, ClassVar, Literal
 
-import flax.struct
 import jax
 import jax.numpy as jnp
-import optax
 from jax import Array
 
 from jbc import audit
 from jbc.cohort import Cohort
 from jbc.draws import Draw, Rows
-from jbc.linalg import moments
+from jbc.linalg import location_and_spread
 from jbc.losses import alignment, cross_entropy, median_bandwidth, mmd2_matrix, squared_error
+from jbc.methods import joint_nets
 from jbc.methods.base import Fitted, Info, Trainable
-from jbc.nets import Calibrator, Classifier, Family, Player, Reconstructor
+from jbc.methods.joint_nets import JointState, Nets
+from jbc.nets import Family, Player
 
 Reduction = Literal["mean", "sum"]
-
-
-class JointState(flax.struct.PyTreeNode):
-    """The three players and what they look at.
-
-    ``sources`` are the positions in a minibatch of the labelled domains, ``rebuilt`` of those that have a
-    reconstructor (one network each, stacked); ``epoch`` is the number of steps in one pass over the largest domain.
-    """
-
-    calibrator: Player
-    classifier: Player | None
-    reconstructors: Player | None
-    location: Array
-    spread: Array
-    sources: Array
-    rebuilt: Array
-    epoch: Array
-    step: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +149,7 @@ class JointCalibration(Trainable):
     def begin(self, key: Array, cohort: Cohort, sources: Array, rebuilt: Array) -> JointState:
         """Make a state for minibatches whose labelled and rebuilt domains are at these positions."""
         d, groups = cohort.x.shape[-1], len(cohort.domains.count)
-        nets = self._nets(groups, _outputs(cohort))
+        nets = self._nets(groups, joint_nets.outputs(cohort.n_labels))
         keys = jax.random.split(key, 3)
         location, spread = self._measure(cohort)
         example = jnp.zeros((groups, 2, d))
@@ -214,25 +196,20 @@ class JointCalibration(Trainable):
 
     def finish(self, state: JointState, cohort: Cohort) -> Fitted:
         """Keep the parameters, and settle the statistics of every domain."""
-        groups = len(cohort.domains.count)
-        nets = self._nets(groups, _outputs(cohort))
-        domain = jnp.asarray(cohort.domain)
+        groups, domain = len(cohort.domains.count), jnp.asarray(cohort.domain)
+        nets = self._nets(groups, joint_nets.outputs(cohort.n_labels))
+        settle = functools.partial(
+            joint_nets.settle,
+            domain=domain,
+            weight=jnp.asarray(cohort.weight),
+            domains=groups,
+            own=self.statistics == "domain",
+        )
         x = self._inputs(state.location, state.spread, jnp.asarray(cohort.x), domain)
-
-        def settle(player: Player, net: Any, x: Array) -> tuple[Array, Fitted]:
-            if self.statistics == "domain":
-                y, found = net.apply(
-                    {"params": player.params}, x, domain, cohort.weight, mutable=["statistics"]
-                )
-                return y, {"params": player.params, "statistics": found.get("statistics", {})}
-            table = jax.tree.map(lambda row: jnp.broadcast_to(row, (groups, *row.shape)), player.running)
-            variables = {"params": player.params, "statistics": table}
-            return net.apply(variables, x, domain), variables
-
-        z, calibrator = settle(state.calibrator, nets.calibrator, x)
+        z, calibrator = settle(nets.calibrator, state.calibrator, x)
         fitted = {"calibrator": calibrator, "location": state.location, "spread": state.spread}
         if state.classifier is not None:
-            fitted["classifier"] = settle(state.classifier, nets.classifier, z)[1]
+            fitted["classifier"] = settle(nets.classifier, state.classifier, z)[1]
         if state.reconstructors is not None:
             fitted["reconstructors"] = {"params": state.reconstructors.params}
         return fitted
@@ -241,7 +218,7 @@ class JointCalibration(Trainable):
         """Return calibrated codes z = C(x)."""
         net = self._nets(len(fitted["location"]), 1).calibrator
         inputs = self._inputs(fitted["location"], fitted["spread"], x, domain)
-        return net.apply(fitted["calibrator"], inputs, domain)
+        return joint_nets.infer(net, fitted["calibrator"], inputs, domain)
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Decode the calibrated codes as if all rows came from one average domain.
@@ -251,19 +228,17 @@ class JointCalibration(Trainable):
         z = self.encode(fitted, x, domain)
         if "reconstructors" in fitted:
             net = self._nets(len(fitted["location"]), 1).reconstructor
-            z = jax.vmap(lambda params: net.apply({"params": params}, z))(
-                fitted["reconstructors"]["params"]
-            ).mean(axis=0)
+            each = jax.vmap(lambda variables: joint_nets.infer(net, variables, z))(fitted["reconstructors"])
+            z = each.mean(axis=0)
         z = z * fitted["spread"].mean(axis=0) + fitted["location"].mean(axis=0)
         return jnp.sign(z) * jnp.expm1(jnp.abs(z)) if self.log else z
 
     def predict(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Return logits, (n, classes); two classes have the logits 0 and D(z)."""
-        params = fitted["classifier"]["params"]
-        outputs = params[max(params, key=_number)]["bias"].shape[-1]
+        outputs = joint_nets.width(fitted["classifier"])
         net = self._nets(len(fitted["location"]), outputs).classifier
-        assert net is not None
-        logits = net.apply(fitted["classifier"], self.encode(fitted, x, domain), domain)
+        z = self.encode(fitted, x, domain)
+        logits = joint_nets.infer(net, fitted["classifier"], z, domain)
         return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1) if outputs == 1 else logits
 
     def review(self, info: dict[str, float]) -> list[str]:
@@ -276,8 +251,8 @@ class JointCalibration(Trainable):
             ]
         return []
 
-    def _nets(self, domains: int, outputs: int) -> _Nets:
-        return _build(self.family, self.dropout, self.weight_decay, domains, outputs)
+    def _nets(self, domains: int, outputs: int) -> Nets:
+        return joint_nets.build(self.family, self.dropout, self.weight_decay, domains, outputs)
 
     def _measure(self, cohort: Cohort) -> tuple[Array, Array]:
         """Return location and spread of the inputs, (domains, d) each."""
@@ -285,12 +260,10 @@ class JointCalibration(Trainable):
         if self.scale == "none":
             return jnp.zeros((groups, x.shape[1])), jnp.ones((groups, x.shape[1]))
         domain = jnp.asarray(cohort.domain) if self.scale == "domain" else jnp.zeros(len(x), jnp.int32)
-        mean, variance = moments(x, domain, jnp.asarray(cohort.weight), groups)
+        mean, spread = location_and_spread(x, domain, jnp.asarray(cohort.weight), groups)
         if self.scale == "pooled":
-            mean, variance = (jnp.broadcast_to(table[:1], table.shape) for table in (mean, variance))
-        spread = jnp.sqrt(variance)
-        # A feature that is constant up to rounding carries no signal; it must not be blown up into one.
-        return mean, jnp.where(spread > 1e-6 * (1 + jnp.abs(mean)), spread, 1)
+            mean, spread = (jnp.broadcast_to(table[:1], table.shape) for table in (mean, spread))
+        return mean, spread
 
     def _shape(self, x: Array) -> Array:
         return jnp.sign(x) * jnp.log1p(jnp.abs(x)) if self.log else x
@@ -320,7 +293,7 @@ class JointCalibration(Trainable):
     ) -> tuple[Array, tuple[Info, dict[str, Any]]]:
         """Sum the weighted terms whose players are among ``params``."""
         keys, running, info = jax.random.split(key, 3), {}, {}
-        z, running["calibrator"] = _forward(state.calibrator, params["calibrator"], x, keys[0])
+        z, running["calibrator"] = joint_nets.forward(state.calibrator, params["calibrator"], x, keys[0])
         total = jnp.zeros(())
         if self.align and len(x) > 1:
             unit = median_bandwidth(z) if self.bandwidth_unit == "median" else 1.0
@@ -329,7 +302,7 @@ class JointCalibration(Trainable):
             total += self.align * info["align"]
         if "classifier" in params and state.classifier is not None:
             label = label[state.sources]
-            logits, running["classifier"] = _forward(
+            logits, running["classifier"] = joint_nets.forward(
                 state.classifier, params["classifier"], z[state.sources], keys[1]
             )
             info["classify"] = cross_entropy(
@@ -337,60 +310,11 @@ class JointCalibration(Trainable):
             )
             total += self.classify * info["classify"]
         if "reconstructors" in params and state.reconstructors is not None:
-            output = _rebuild(state.reconstructors, params["reconstructors"], z[state.rebuilt], keys[2])
+            output = joint_nets.rebuild(
+                state.reconstructors, params["reconstructors"], z[state.rebuilt], keys[2]
+            )
             info["rebuild"] = squared_error(
                 output, x[state.rebuilt], features=self.features_reduced, domains=self.domains_reduced
             )
             total += self.reconstruct * info["rebuild"]
         return total, (info | {"loss": total}, running)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Nets:
-    calibrator: Calibrator
-    reconstructor: Reconstructor
-    classifier: Classifier | None
-    tx: optax.GradientTransformation
-
-
-@functools.cache
-def _build(family: Family, dropout: float, weight_decay: float, domains: int, outputs: int) -> _Nets:
-    """Build networks and optimiser once per configuration: programs compare them by identity."""
-    return _Nets(
-        Calibrator(family, dropout, domains),
-        Reconstructor(family, dropout),
-        Classifier(family, dropout, domains, outputs) if outputs else None,
-        optax.chain(optax.add_decayed_weights(weight_decay), optax.scale_by_adam()),
-    )
-
-
-def _forward(player: Player, params: Any, x: Array, key: Array) -> tuple[Array, Any]:
-    """Run a network in training; return its output and its running statistics."""
-    y, moved = player.apply_fn(
-        {"params": params, "running": player.running},
-        x,
-        train=True,
-        rngs={"dropout": key},
-        mutable=["running"],
-    )
-    return y, moved.get("running", player.running)
-
-
-def _rebuild(player: Player, params: Any, z: Array, key: Array) -> Array:
-    """Run every reconstructor on the codes of its own domain."""
-
-    def one(params: Any, z: Array, key: Array) -> Array:
-        return player.apply_fn({"params": params}, z, train=True, rngs={"dropout": key})
-
-    return jax.vmap(one)(params, z, jax.random.split(key, len(z)))
-
-
-def _outputs(cohort: Cohort) -> int:
-    """Return the number of logits: none without labels, one for two classes."""
-    return {0: 0, 2: 1}.get(cohort.n_labels, cohort.n_labels)
-
-
-def _number(layer: str) -> tuple[int, int]:
-    """Order linen's layer names; the last Dense layer comes last."""
-    kind, _, number = layer.rpartition("_")
-    return int(kind == "Dense"), int(number)

@@ -1,0 +1,108 @@
+"""The players of joint calibration, and how they are run."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from jbc.methods.base import Fitted
+from jbc.nets import Calibrator, Classifier, Family, Player, Reconstructor
+
+
+class JointState(flax.struct.PyTreeNode):
+    """The three players and what they look at.
+
+    ``sources`` are the positions in a minibatch of the labelled domains, ``rebuilt`` of those that have a
+    reconstructor (one network each, stacked); ``epoch`` is the number of steps in one pass over the largest domain.
+    """
+
+    calibrator: Player
+    classifier: Player | None
+    reconstructors: Player | None
+    location: Array
+    spread: Array
+    sources: Array
+    rebuilt: Array
+    epoch: Array
+    step: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Nets:
+    """Networks and optimiser of one configuration."""
+
+    calibrator: Calibrator
+    reconstructor: Reconstructor
+    classifier: Classifier | None
+    tx: optax.GradientTransformation
+
+
+@functools.cache
+def build(family: Family, dropout: float, weight_decay: float, domains: int, outputs: int) -> Nets:
+    """Build networks and optimiser once per configuration: programs compare them by identity."""
+    return Nets(
+        Calibrator(family, dropout, domains),
+        Reconstructor(family, dropout),
+        Classifier(family, dropout, domains, outputs) if outputs else None,
+        optax.chain(optax.add_decayed_weights(weight_decay), optax.scale_by_adam()),
+    )
+
+
+def outputs(classes: int) -> int:
+    """Return the number of logits: none without labels, one for two classes."""
+    return {0: 0, 2: 1}.get(classes, classes)
+
+
+def width(variables: Fitted) -> int:
+    """Return the number of logits of a fitted classifier, from its last layer."""
+    layers = variables["params"]
+    last = max((name for name in layers if name.startswith("Dense")), key=lambda name: int(name[6:]))
+    return layers[last]["bias"].shape[-1]
+
+
+def forward(player: Player, params: Any, x: Array, key: Array) -> tuple[Array, Any]:
+    """Run a network in training; return its output and its running statistics."""
+    y, moved = player.apply_fn(
+        {"params": params, "running": player.running},
+        x,
+        train=True,
+        rngs={"dropout": key},
+        mutable=["running"],
+    )
+    return y, moved.get("running", player.running)
+
+
+def rebuild(player: Player, params: Any, z: Array, key: Array) -> Array:
+    """Run every reconstructor in training, on the codes of its own domain."""
+
+    def one(params: Any, z: Array, key: Array) -> Array:
+        return player.apply_fn({"params": params}, z, train=True, rngs={"dropout": key})
+
+    return jax.vmap(one)(params, z, jax.random.split(key, len(z)))
+
+
+def infer(net: Any, variables: Fitted, *inputs: Array) -> Array:
+    """Run a network at inference."""
+    return net.apply(variables, *inputs)
+
+
+def settle(
+    net: Any, player: Player, x: Array, domain: Array, weight: Array, *, domains: int, own: bool
+) -> tuple[Array, Fitted]:
+    """Give a network its statistics for inference: every domain's own, or the running ones for all.
+
+    Returns the network's output on the given rows, and its variables.
+    """
+    if own:
+        y, found = net.apply({"params": player.params}, x, domain, weight, mutable=["statistics"])
+        return y, {"params": player.params, "statistics": found.get("statistics", {})}
+    table = jax.tree.map(lambda row: jnp.broadcast_to(row, (domains, *row.shape)), player.running)
+    variables = {"params": player.params, "statistics": table}
+    return infer(net, variables, x, domain), variables
