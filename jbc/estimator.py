@@ -282,7 +282,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         """Send rows through one of the method's functions, block by block."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype="numeric", ensure_all_finite=False)
-        x, observed = checks.values(X, self.features_)
+        x, observed = checks.values(X, self.features_, new=True)
         method = self.resolved
         if observed is not None and not method.honours_missing:
             raise checks.incomplete(observed, self.features_, type(method).__name__)
