@@ -56,6 +56,13 @@ def fit_lanes(method: Trainable, cohorts: Cohort | Sequence[Cohort], keys: Array
     >>> run.history[-1]["loss"].shape
     (2,)
     """
+    if not isinstance(cohorts, Cohort) and len(cohorts) != len(keys):
+        raise InputError(
+            f"{len(cohorts)} cohorts for {len(keys)} keys",
+            why="Every lane is one fit, of one cohort with one key.",
+            fix="Pass one key per cohort, or a single cohort for all keys.",
+            code="different-lanes",
+        )
     shared, varying = (cohorts, ()) if isinstance(cohorts, Cohort) else stack(cohorts)
     steps = options.pop("steps", None) or method.steps(shared if not varying else cohorts[0])  # pyright: ignore[reportIndexIssue]
     place = _place(len(keys))
@@ -78,14 +85,13 @@ def stack(cohorts: Sequence[Cohort]) -> tuple[Cohort, tuple[str, ...]]:
     (('label', 'sources'), [[1], [0]])
     """
     first = cohorts[0]
-    for other in cohorts[1:]:
-        if not np.array_equal(other.x, first.x) or not np.array_equal(other.domain, first.domain):
-            raise InputError(
-                "Lanes hold different rows",
-                why="Lanes of one program share one table; only labels and weights may differ.",
-                fix="Use Cohort.hide for tasks and Cohort.reweight for folds of one cohort.",
-                code="different-lanes",
-            )
+    if not all(_same_table(first, other) for other in cohorts[1:]):
+        raise InputError(
+            "Lanes hold different rows, codes or names",
+            why="Lanes of one program share one table; only labels and weights may differ.",
+            fix="Use Cohort.hide for tasks and Cohort.reweight for folds of one cohort.",
+            code="different-lanes",
+        )
     if len({len(c.sources) for c in cohorts}) > 1:
         raise InputError(
             "Lanes have different numbers of labelled domains",
@@ -101,6 +107,14 @@ def stack(cohorts: Sequence[Cohort]) -> tuple[Cohort, tuple[str, ...]]:
     )
     stacked = {name: np.stack([np.asarray(getattr(c, name)) for c in cohorts]) for name in varying}
     return dataclasses.replace(first, **stacked), varying
+
+
+def _same_table(one: Cohort, other: Cohort) -> bool:
+    """Tell whether two cohorts agree in everything that lanes share, names included."""
+    one, other = (dataclasses.replace(c, **dict.fromkeys(VARYING)) for c in (one, other))
+    return jax.tree.structure(one) == jax.tree.structure(other) and all(
+        map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other))
+    )
 
 
 def _axes(cohort: Cohort, varying: tuple[str, ...]) -> Cohort:
