@@ -23,12 +23,15 @@ from jbc.data.simulate import World, simulate_shift
 from jbc.draws import Draw, Rows
 from jbc.errors import InputError
 from jbc.methods.base import Fitted, Info, Trainable
+from jbc.methods.joint import JointCalibration
 
 ROOT = Path(jbc.__file__).parents[1]
 
 # One shape for nearly all tests, so that they share compiled programs: 3 domains × 40 rows × 4 features.
 SHAPE: dict[str, int] = {"n_per_domain": 40, "n_features": 4, "n_domains": 3}
 TARGET = "domain 3"
+JOINT = JointCalibration(rows=8)
+CHUNK = 10
 
 
 def world(seed: int = 0, shift: float = 1.0) -> World:
@@ -93,6 +96,20 @@ class Walk(Trainable):
         return x - fitted["at"]
 
 
+_COMPILED: list[str] = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, *_, **__: _COMPILED.append(event) if event.endswith("backend_compile_duration") else None
+)
+
+
+@contextlib.contextmanager
+def no_compilation() -> Iterator[None]:
+    """Fail when anything at all is compiled, be it a program of ours or a single operation."""
+    before = len(_COMPILED)
+    yield
+    assert len(_COMPILED) == before, f"{len(_COMPILED) - before} compilations"
+
+
 @contextlib.contextmanager
 def refusal(code: str) -> Iterator[pytest.ExceptionInfo[InputError]]:
     """Expect an InputError with this code."""
@@ -110,14 +127,14 @@ def assert_same_bytes(a: Any, b: Any) -> None:
         assert left.tobytes() == right.tobytes(), jax.tree_util.keystr(path)
 
 
-def assert_close(a: Any, b: Any, rtol: float) -> None:
-    """Compare two trees of numbers, relative to the largest entry of each leaf."""
+def assert_close(a: Any, b: Any, rtol: float, floor: float = 1e-3) -> None:
+    """Compare two trees of numbers, relative to the largest entry of each leaf, or to ``floor``."""
     assert jax.tree.structure(a) == jax.tree.structure(b)
     for (path, left), right in zip(jax.tree_util.tree_leaves_with_path(a), jax.tree.leaves(b), strict=True):
         left, right = np.asarray(left, np.float64), np.asarray(right, np.float64)
         assert left.shape == right.shape, jax.tree_util.keystr(path)
         gap = np.abs(left - right).max(initial=0)
-        assert gap <= rtol * max(np.abs(right).max(initial=0), 1e-3), (jax.tree_util.keystr(path), gap)
+        assert gap <= rtol * max(np.abs(right).max(initial=0), floor), (jax.tree_util.keystr(path), gap)
 
 
 def gap_of_means(x: np.ndarray, domain: np.ndarray) -> float:

@@ -1,0 +1,357 @@
+"""The conformance suite: what every method promises, whatever it does.
+
+A new method needs one line in METHODS of the registry and one in CONFIGURATIONS here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from problems import (
+    CHUNK,
+    JOINT,
+    assert_close,
+    assert_same_bytes,
+    cohort,
+    gap_of_means,
+    hidden,
+    no_compilation,
+    refusal,
+    world,
+)
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+
+import jbc
+from jbc import presets
+from jbc.baselines.standardise import Standardise
+from jbc.cohort import Cohort
+from jbc.draws import take
+from jbc.methods.base import Method, Trainable
+from jbc.methods.pairwise import PairwiseCalibration
+from jbc.methods.registry import METHODS, from_json, to_json
+from jbc.train import fit, fit_lanes
+from jbc.train.checkpoint import read_step, save_step
+
+# Small, so that each compiles in seconds. Every registered method has an entry, and every test below runs on each.
+CONFIGURATIONS: dict[str, Method] = {
+    "joint-calibration": JOINT,
+    "pairwise-calibration": PairwiseCalibration(JOINT),
+    "standardise": Standardise(),
+}
+# One with other settings than the default wherever possible: what must survive being written and read.
+UNUSUAL: dict[str, Method] = {
+    "joint-calibration": presets.joint("chd", "reference", bandwidths=(0.1, 1 / 3)),
+    "pairwise-calibration": PairwiseCalibration(presets.joint("cytof")),
+    "standardise": Standardise(scale=False, on="controls"),
+}
+SIGNATURES = {
+    "check": ["cohort"],
+    "steps": ["cohort"],
+    "init": ["key", "cohort"],
+    "step": ["key", "state", "rows"],
+    "finish": ["state", "cohort"],
+    "transform": ["fitted", "x", "domain"],
+    "encode": ["fitted", "x", "domain"],
+    "predict": ["fitted", "x", "domain"],
+    "adapt": ["fitted", "controls"],
+    "review": ["info"],
+}
+KEY = jax.random.key(0)
+
+every_method = pytest.mark.parametrize("method", CONFIGURATIONS.values(), ids=list(CONFIGURATIONS))
+trained = {name: method for name, method in CONFIGURATIONS.items() if isinstance(method, Trainable)}
+every_trained = pytest.mark.parametrize("method", trained.values(), ids=list(trained))
+
+
+def train(method: Method, table: Cohort, steps: int = CHUNK, key=KEY, **options):
+    """Fit, in chunks of one size, so that all tests share one program."""
+    if not isinstance(method, Trainable):
+        return fit(method, table, key)
+    return fit(method, table, key, steps=steps, chunk=CHUNK, **options)
+
+
+def corrector(method: Method, table: Cohort | None = None, steps: int = CHUNK) -> jbc.Corrector:
+    return jbc.Corrector(method, steps=steps).fit_cohort(cohort() if table is None else table)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """Fit each method once."""
+    return {type(method): corrector(method) for method in CONFIGURATIONS.values()}
+
+
+def test_every_registered_method_is_examined():
+    assert {name: type(method) for name, method in CONFIGURATIONS.items()} == METHODS
+    assert {name: type(method) for name, method in UNUSUAL.items()} == METHODS
+
+
+@every_method
+def test_methods_follow_the_contract(method):
+    cls = type(method)
+    assert dataclasses.is_dataclass(cls)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(method, dataclasses.fields(cls)[0].name, None)
+    assert hash(method) == hash(dataclasses.replace(method))
+    assert method == dataclasses.replace(method)
+    assert not [other for other in METHODS.values() if issubclass(other, cls) and other is not cls], "final"
+    for name, expected in SIGNATURES.items():
+        if hasattr(cls, name):
+            assert list(inspect.signature(getattr(cls, name)).parameters) == ["self", *expected], name
+    assert method.classifies == (cls.predict is not Method.predict)
+    assert method.encodes == (cls.encode is not Method.encode)
+    assert inspect.getdoc(cls)
+    for field in dataclasses.fields(cls):
+        assert field.name in (cls.__doc__ or ""), f"{field.name} is a setting without a word about it"
+
+
+@every_method
+def test_compiled_and_uncompiled_agree(method):
+    table = cohort()
+    bare, state = table.nameless(), None
+    if isinstance(method, Trainable):
+        state = jax.jit(method.init)(KEY, bare)
+        rows = take(bare, method.draw.plan(KEY, bare, 0, 1)[0], method.draw)
+        compiled, told = jax.jit(method.step)(KEY, state, rows)
+        raw, said = method.step(KEY, state, rows)
+        assert_close(compiled, raw, rtol=1e-5)
+        assert_close(told, said, rtol=1e-5, floor=1)  # a discrepancy is a small difference of means near 1
+    model = jax.jit(method.finish)(state, bare)
+    assert_close(model, method.finish(state, bare), rtol=1e-5)
+    for name in ("transform", *["encode"] * method.encodes, *["predict"] * method.classifies):
+        function = getattr(method, name)
+        found, expected = jax.jit(function)(model, bare.x, bare.domain), function(model, bare.x, bare.domain)
+        assert found.shape[0] == len(table.x)
+        assert_close(found, expected, rtol=1e-5)
+
+
+@every_method
+def test_nothing_recompiles_for_equal_configurations_and_other_data_of_the_same_shape(method):
+    drawn = world()
+    corrector(method).transform(drawn.x, domain=drawn.domain)
+    other = world(seed=1)
+    renamed = np.char.replace(other.domain, "domain", "plate")
+    kinds = np.char.replace(hidden(other), "class", "kind")
+    for seed in (1, 2):
+        twin = from_json(json.loads(json.dumps(to_json(method))))
+        assert twin is not method
+        again = jbc.Corrector(twin, steps=CHUNK, random_state=seed)
+        with no_compilation():
+            again.fit(other.x, kinds, domain=renamed).transform(other.x, domain=renamed)
+
+
+def test_compilations_are_counted():
+    with pytest.raises(AssertionError, match="1 compilations"), no_compilation():
+        jax.jit(lambda x: 3 * x + 1)(np.ones(17))
+
+
+@every_trained
+def test_lanes_equal_single_runs(method):
+    keys, table = jax.random.split(KEY, 3), cohort()
+    lanes = fit_lanes(method, table, keys, steps=CHUNK, chunk=CHUNK)
+    for number, key in enumerate(keys):
+        alone = train(method, table, key=key)
+        assert_close(jax.tree.map(lambda leaf, n=number: leaf[n], lanes.fitted), alone.fitted, rtol=1e-4)
+
+
+@every_trained
+def test_stopped_and_resumed_from_disk_equals_straight_through(method, tmp_path):
+    table = cohort()
+    straight = train(method, table, 2 * CHUNK)
+
+    def save_and_stop(event):
+        save_step(tmp_path, event.step, event.tree, {})
+        return True
+
+    first = train(method, table, 2 * CHUNK, hooks=[save_and_stop])
+    assert first.step == CHUNK
+    tree, _ = read_step(tmp_path, CHUNK, {"state": first.state, "best": None})
+    with no_compilation():
+        resumed = train(method, table, 2 * CHUNK, resume=lambda like: (CHUNK, tree))
+    assert_same_bytes(resumed.state, straight.state)
+    assert_same_bytes(resumed.fitted, straight.fitted)
+
+
+@every_trained
+def test_the_seed_decides(method):
+    table = cohort()
+    assert_same_bytes(train(method, table).fitted, train(method, table).fitted)
+    leaves = zip(
+        *(jax.tree.leaves(train(method, table, key=jax.random.key(s)).state) for s in (0, 1)), strict=True
+    )
+    assert any((np.asarray(a) != b).any() for a, b in leaves if not jnp.issubdtype(a.dtype, jnp.integer))
+
+
+@pytest.mark.parametrize(
+    "method", [*CONFIGURATIONS.values(), *UNUSUAL.values()], ids=lambda m: type(m).__name__
+)
+def test_configurations_survive_json(method):
+    record = json.loads(json.dumps(to_json(method)))
+    back = from_json(record)
+    assert back == method
+    assert hash(back) == hash(method)
+    assert repr(back) == repr(method)
+    assert pickle.loads(pickle.dumps(method)) == method
+    record["fields"]["surprise"] = 1
+    with refusal("unknown-setting") as caught:
+        from_json(record)
+    assert "surprise" in str(caught.value)
+
+
+@every_method
+def test_fitted_models_survive_pickle_and_disk(method, fitted, tmp_path):
+    drawn, model = world(), fitted[type(method)]
+    expected = model.transform(drawn.x, domain=drawn.domain)
+    model.save(tmp_path / "model")
+    for copy in (pickle.loads(pickle.dumps(model)), jbc.load(tmp_path / "model")):
+        assert_same_bytes(copy.transform(drawn.x, domain=drawn.domain), expected)
+        assert_same_bytes(jax.tree.leaves(copy.fitted_), jax.tree.leaves(model.fitted_))
+        assert copy.method == method
+        assert (copy.domains_, copy.features_) == (model.domains_, model.features_)
+        assert copy.classes_.tolist() == model.classes_.tolist()
+        if method.classifies:
+            assert_same_bytes(
+                copy.predict_proba(drawn.x, domain=drawn.domain),
+                model.predict_proba(drawn.x, domain=drawn.domain),
+            )
+    fresh = clone(model)
+    assert fresh.get_params() == model.get_params()
+    assert not hasattr(fresh, "fitted_")
+
+
+@every_method
+def test_a_fitted_model_is_a_small_tree_of_arrays(method, fitted):
+    """No optimiser moments, no functions, nothing but what inference needs."""
+    drawn, model = world(), fitted[type(method)]
+    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(model.fitted_))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(model.fitted_))
+    if isinstance(method, Trainable):
+        state = train(method, cohort()).state
+        assert sum(leaf.nbytes for leaf in jax.tree.leaves(model.fitted_)) < 0.7 * sum(
+            leaf.nbytes for leaf in jax.tree.leaves(state)
+        )
+    out = model.transform(drawn.x, domain=drawn.domain)
+    assert (out.shape, out.dtype) == (drawn.x.shape, np.float32)
+
+
+def accuracy(x: np.ndarray, truth: np.ndarray) -> float:
+    """Accuracy of a linear classifier on rows that it has not seen."""
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    return cross_val_score(LogisticRegression(), x, truth, cv=5).mean()
+
+
+@every_method
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_shifted_world_is_corrected(method, seed):
+    """The means meet as closely as they do by chance (0.4), nothing tells the domains apart, and classes stay."""
+    drawn = world(seed)
+    model = corrector(method, cohort(seed), steps=20 * CHUNK)
+    corrected = model.transform(drawn.x, domain=drawn.domain)
+    assert gap_of_means(drawn.x, drawn.domain) > 2
+    assert gap_of_means(corrected, drawn.domain) < 0.25
+    assert accuracy(drawn.x, drawn.domain) > 0.6
+    assert accuracy(corrected, drawn.domain) < 0.4  # chance is 1/3
+    assert accuracy(corrected, drawn.label) > 0.93
+    assert accuracy(corrected, drawn.label) > accuracy(drawn.x, drawn.label) - 0.02
+
+
+@every_method
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_world_without_a_batch_effect_is_left_nearly_alone(method, seed):
+    """Of n = 40 rows, a mean is off by 1/√n and a spread by 1/√(2n) of a standard deviation, by chance alone.
+
+    No method can know that such differences mean nothing, so it may move rows by √(1/n + 1/2n) = 0.19 of
+    their spread, and not more.
+    """
+    drawn = world(seed, shift=0.0)
+    model = corrector(method, cohort(seed, shift=0.0), steps=20 * CHUNK)
+    moved = model.transform(drawn.x, domain=drawn.domain) - drawn.x
+    spread = np.linalg.norm(drawn.x - drawn.x.mean(axis=0))
+    assert np.linalg.norm(moved) < np.sqrt(1.5 / 40) * spread
+
+
+@every_method
+def test_the_order_of_rows_does_not_matter(method, fitted):
+    drawn, model = world(), fitted[type(method)]
+    order = np.random.default_rng(0).permutation(len(drawn.x))
+    x, domain, label = drawn.x[order], drawn.domain[order], hidden(drawn)[order]
+    shuffled = jbc.Corrector(method, steps=CHUNK).fit(x, label, domain=domain)
+    assert_same_bytes(shuffled.fitted_, model.fitted_)
+    assert_same_bytes(model.transform(x, domain=domain), model.transform(drawn.x, domain=drawn.domain)[order])
+
+
+@every_method
+def test_a_row_is_corrected_alone(method, fitted):
+    """What else is in the table does not matter: not one bit changes."""
+    drawn, model = world(), fitted[type(method)]
+    whole = model.transform(drawn.x, domain=drawn.domain)
+    for rows in (slice(0, 1), slice(50, 60)):
+        assert_same_bytes(model.transform(drawn.x[rows], domain=drawn.domain[rows]), whole[rows])
+    many = np.tile(drawn.x, (9, 1)), np.tile(drawn.domain, 9)
+    np.testing.assert_allclose(model.transform(many[0], domain=many[1])[: len(whole)], whole, atol=1e-5)
+
+
+@every_method
+def test_bad_rows_are_refused_by_name(method, fitted):
+    drawn, model = world(), fitted[type(method)]
+    x, domain = drawn.x[:5], drawn.domain[:5]
+    with refusal("unknown-domain") as caught:
+        model.transform(x, domain=["domain 1"] * 4 + ["domain 9"])
+    assert "'domain 9'" in str(caught.value)
+    with refusal("missing-domain"):
+        model.transform(x)
+    holed = x.copy()
+    holed[2, 1] = np.nan
+    with refusal("missing-values") as caught:
+        model.transform(holed, domain=domain)
+    assert all(word in str(caught.value) for word in ("NaN", "'x1'", type(method).__name__))
+    with refusal("missing-values"):
+        model.transform(holed[2:3], domain=domain[2:3])
+    with refusal("not-finite"):
+        model.transform(np.where(np.isnan(holed), np.inf, holed), domain=domain)
+    with pytest.raises(ValueError, match="X has 3 features, but Corrector is expecting 4"):
+        model.transform(x[:, :3], domain=domain)
+    with refusal("bad-length"):
+        model.transform(x, domain=domain[:3])
+
+
+@every_method
+def test_bad_tables_are_refused_before_anything_is_fitted(method):
+    drawn = world()
+    holed = drawn.x.copy()
+    holed[7, 2] = np.nan
+    model = jbc.Corrector(method, steps=CHUNK)
+    with refusal("missing-values") as caught:
+        model.fit(holed, hidden(drawn), domain=drawn.domain)
+    assert all(word in str(caught.value) for word in ("NaN", "'x2'", type(method).__name__))
+    lonely = drawn.domain.copy()
+    lonely[0] = "alone"
+    with refusal("tiny-domain") as caught:
+        model.fit(drawn.x, hidden(drawn), domain=lonely)
+    assert "'alone'" in str(caught.value)
+    assert not hasattr(model, "fitted_")
+
+
+@every_method
+@pytest.mark.parametrize("where", ["everywhere", "in one domain"])
+@pytest.mark.parametrize("value", [0.0, 5.0, 1234.567])
+def test_constant_features_stay_in_place(method, where, value):
+    """Dividing by their spread would blow rounding up into a signal, or into NaN."""
+    drawn = world()
+    x = drawn.x.copy()
+    rows = slice(None) if where == "everywhere" else drawn.domain == "domain 2"
+    x[rows, 0] = value
+    model = corrector(method, Cohort.from_arrays(x, drawn.domain, label=hidden(drawn)))
+    corrected = model.transform(x, domain=drawn.domain)
+    assert np.isfinite(corrected).all()
+    assert corrected[:, 1:].std() < 2 * x[:, 1:].std()
+    if where == "everywhere":
+        assert np.abs(corrected[:, 0] - value).max() <= 0.2 * (1 + value)
