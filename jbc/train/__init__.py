@@ -2,7 +2,8 @@
 
 from jbc.train.hooks import interruptible, log_lines, progress, saving
 from jbc.train.lanes import fit_lanes, predict_lanes, stack
-from jbc.train.loop import Event, Hook, Program, Run, Stopping, drive, fit
+from jbc.train.loop import Event, Hook, Program, Run, drive, fit
+from jbc.train.stopping import Stopping
 
 __all__ = [
     "Event",

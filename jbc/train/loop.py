@@ -22,6 +22,7 @@ from jbc.cohort import Cohort
 from jbc.draws import take
 from jbc.errors import InputError
 from jbc.methods.base import Fitted, Method, State, Trainable
+from jbc.train.stopping import Stopping, judge, nothing_yet, out_of_patience
 
 CHUNK = 100
 
@@ -32,29 +33,6 @@ class Program(NamedTuple):
     init: Callable[..., State]
     chunk: Callable[..., tuple[State, dict[str, Array]]]
     finish: Callable[..., Fitted]
-
-
-@dataclasses.dataclass(frozen=True)
-class Stopping:
-    """Stop when a score has not risen for a while, and keep the best state.
-
-    Attributes
-    ----------
-    score
-        Function of ``(fitted, validation)``; higher is better. Of lanes it gets stacked fitted models and
-        returns one score each.
-    validation
-        Anything the score needs; rows that the training does not see, if the score is to mean something.
-    patience
-        Evaluations without a rise after which training stops.
-    rise
-        Smallest rise that counts.
-    """
-
-    score: Callable[[Fitted, Any], Any]
-    validation: Any = None
-    patience: int = 5
-    rise: float = 0.0
 
 
 class Event(NamedTuple):
@@ -161,12 +139,12 @@ def drive(
     bare = jax.device_put(cohort.nameless())
     tree = {"state": program.init(key, bare), "best": None}
     if stopping is not None:
-        tree["best"] = _no_best(tree["state"], program.finish(tree["state"], bare), stopping)
+        tree["best"] = nothing_yet(tree["state"], program.finish(tree["state"], bare), stopping)
     step, tree = (resume(tree) if resume is not None else None) or (0, tree)
     size, begun = chunk or _divisor(steps), time.monotonic()
     history: list[dict[str, Any]] = []
     per_step = rows * len(bare.domains.count)
-    stopped = stopping is not None and _out_of_patience(tree["best"], stopping)
+    stopped = stopping is not None and out_of_patience(tree["best"], stopping)
     while step < steps and not stopped:
         n = min(size, steps - step)
         part = None if plan is None else jnp.asarray(plan[step : step + n])
@@ -176,7 +154,7 @@ def drive(
         _refuse_divergence(told, step)
         tree = {"state": state, "best": tree["best"]}
         if stopping is not None:
-            tree["best"], stopped = _judge(tree["best"], state, program.finish(state, bare), stopping)
+            tree["best"], stopped = judge(tree["best"], state, program.finish(state, bare), stopping)
         history.append({"step": step} | told)
         event = Event(step, steps, per_step * n, time.monotonic() - begun, told, tree)
         stopped = bool(sum(bool(hook(event)) for hook in hooks)) or stopped
@@ -232,40 +210,3 @@ def _refuse_divergence(told: dict[str, np.ndarray], step: int) -> None:
             fix="Lower learning_rate, or look for extreme values in the input.",
             code="diverged",
         )
-
-
-def _no_best(state: State, fitted: Fitted, stopping: Stopping) -> dict[str, Any]:
-    """Return the record of the best state before any evaluation."""
-    score = np.asarray(stopping.score(fitted, stopping.validation), np.float32)
-    return {
-        "score": np.full_like(score, -np.inf),
-        "waited": np.zeros(score.shape, np.int32),
-        "state": jax.tree.map(jnp.copy, state),
-    }
-
-
-def _judge(
-    best: dict[str, Any], state: State, fitted: Fitted, stopping: Stopping
-) -> tuple[dict[str, Any], bool]:
-    """Compare a state with the best one, lane by lane; tell whether all lanes have run out of patience.
-
-    A lane that has run out keeps its best state, whatever the program goes on to compute for it.
-    """
-    score = np.asarray(stopping.score(fitted, stopping.validation), np.float32)
-    running = best["waited"] < stopping.patience
-    better = running & (score > best["score"] + stopping.rise)
-
-    def choose(new: Array, old: Array) -> Array:
-        return jnp.where(better.reshape(better.shape + (1,) * (new.ndim - better.ndim)), new, old)
-
-    kept = {
-        "score": np.where(better, score, best["score"]),
-        "waited": np.where(better, 0, best["waited"] + running).astype(np.int32),
-        "state": jax.tree.map(choose, state, best["state"]),
-    }
-    return kept, _out_of_patience(kept, stopping)
-
-
-def _out_of_patience(best: dict[str, Any], stopping: Stopping) -> bool:
-    """Tell whether no lane has any patience left."""
-    return bool((best["waited"] >= stopping.patience).all())
