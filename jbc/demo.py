@@ -181,24 +181,20 @@ def _picture(
 
 
 def _figures(world: World, outcomes: Sequence[Outcome], model: Corrector) -> dict[str, tuple[str, Figure]]:
-    from matplotlib.figure import Figure
-
     from jbc import metrics, plots
 
     raw, corrected = outcomes[0].x, outcomes[2].x
-    curves = Figure(figsize=(6, 3), layout="constrained")
     history = {
         name: [row[name] for row in model.history_] for name in ("step", "align", "classify", "rebuild")
     }
-    plots.losses(curves.subplots(), history, log=True)
-    boxes = Figure(figsize=(6, 3), layout="constrained")
+    curves = plots.losses(plots.axes(), history, log=True)
     ladder, first, target = metrics.bandwidth_ladder(raw), world.domain == "plate 1", world.domain == TARGET
     draws = {
         outcome.name: metrics.mmd(outcome.x[first], outcome.x[target], rows=150, bandwidths=ladder)
         for outcome in outcomes
     }
     floor = metrics.mmd_within(raw[first], rows=150, unit=world.unit[first], bandwidths=ladder)
-    plots.mmd_boxes(boxes.subplots(), draws, floor=floor)
+    boxes = plots.mmd_boxes(plots.axes(), draws, floor=floor)
     map_of = partial(plots.before_after, raw, corrected, world.domain, world.label)
     return {
         "pca": (
@@ -211,7 +207,7 @@ def _figures(world: World, outcomes: Sequence[Outcome], model: Corrector) -> dic
         ),
         "mmd": (
             "MMD between plates 1 and 3, 30 draws of 150 rows; the line is the MMD within plate 1",
-            boxes,
+            boxes.figure,
         ),
-        "losses": ("Losses of the training", curves),
+        "losses": ("Losses of the training", curves.figure),
     }

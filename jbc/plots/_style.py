@@ -24,6 +24,19 @@ NAMED = 12
 LONGEST = 26
 
 
+def axes(width: float = 6.0, height: float = 3.0) -> Axes:
+    """Make axes in a figure of their own, ``ax.figure``, without touching pyplot.
+
+    Examples
+    --------
+    >>> axes().figure.get_size_inches().tolist()
+    [6.0, 3.0]
+    """
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained").subplots()
+
+
 def colours(n: int, palette: str = "domain") -> list[Any]:
     """Return n colours: those of the palette, or evenly spaced ones of a sequential map when it is too small.
 
