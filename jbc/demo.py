@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from jbc.data.simulate import World, simulate_plates
 from jbc.data.tables import Table
 from jbc.data.write import write_table
 from jbc.estimator import Corrector
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 TARGET = "plate 3"
 
@@ -180,7 +177,7 @@ def _picture(
     )
 
 
-def _figures(world: World, outcomes: Sequence[Outcome], model: Corrector) -> dict[str, tuple[str, Figure]]:
+def _figures(world: World, outcomes: Sequence[Outcome], model: Corrector) -> dict[str, tuple[str, Any]]:
     from jbc import metrics, plots
 
     raw, corrected = outcomes[0].x, outcomes[2].x
