@@ -49,6 +49,6 @@ def main(arguments: Sequence[str]) -> int:
     except BaseException:
         shutil.rmtree(options.out, ignore_errors=True)
         raise
-    show(rows, "before and after")
+    show(rows, f"before and after; accuracy, AUC and MCC on {demo.TARGET}")
     print(f"\n{options.out / 'report.html'} ({time.monotonic() - begun:.0f} s)")
     return 0
