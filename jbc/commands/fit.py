@@ -149,7 +149,8 @@ def _report(corrector: Corrector, cohort: Cohort, options: Options) -> None:
 
 
 def _positive(options: Options) -> None:
-    bad = [f"--{n.replace('_', '-')}" for n in ("steps", "save_every") if (getattr(options, n) or 1) < 1]
+    counts = {"--steps": options.steps, "--save-every": options.save_every}
+    bad = [name for name, count in counts.items() if count is not None and count < 1]
     if options.seed < 0 or options.seed >= 2**32:
         bad.append("--seed")
     if bad:
