@@ -25,6 +25,9 @@ from jbc.train.loop import Run, Stopping, fit
 
 # Rows go through a compiled program in blocks of a fixed shape: nothing recompiles, and memory is bounded.
 BLOCKS = (1024, 16384)
+DESCRIBED = (
+    "method", "output", "features", "named", "domains", "classes", "steps", "seed", "history", "notes",
+)  # fmt: skip
 
 
 def _classifies(self: Corrector) -> bool:
@@ -116,6 +119,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         Corrector
             Itself.
         """
+        settings.check(self.resolved, self.steps)  # before scikit-learn asks the method what it can do
         X = validate_data(self, X, dtype="numeric", ensure_all_finite=False)
         cohort = Cohort.from_arrays(
             X,
@@ -324,10 +328,11 @@ def load(folder: str | Path) -> Corrector:
     from jbc.train.checkpoint import read
 
     fitted, meta = read(Path(folder))
-    if meta.get("kind") != "model":
+    kind, lost = meta.get("kind", "unknown"), [f"no {name}" for name in DESCRIBED if name not in meta]
+    if kind != "model" or lost:
         raise InputError(
             f"{folder} holds no model",
-            which=[meta.get("kind", "unknown")],
+            which=[kind] if kind != "model" else lost,
             why="Only a finished model can transform and predict.",
             fix="Finish the training (--resume), then load its model folder.",
             code="not-a-model",

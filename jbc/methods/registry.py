@@ -9,6 +9,7 @@ from typing import Any
 
 from jbc.baselines.standardise import Standardise
 from jbc.errors import InputError
+from jbc.methods import settings
 from jbc.methods.base import Method
 from jbc.methods.joint import JointCalibration
 from jbc.methods.pairwise import PairwiseCalibration
@@ -49,7 +50,9 @@ def from_json(record: dict[str, Any]) -> Method:
             fix=f"Use {close[0] if close else ' or '.join(METHODS)}, or another version of jbc.",
             code="unknown-method",
         )
-    return _build(METHODS[record["name"]], record["fields"])
+    method = _build(METHODS[record["name"]], record["fields"])
+    settings.check(method)
+    return method
 
 
 def _build(cls: type[Any], record: dict[str, Any]) -> Any:
