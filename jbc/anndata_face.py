@@ -132,7 +132,14 @@ def _measurements(adata: AnnData, layer: str | None, use_rep: str | None) -> Any
                 )
             found: Any = fields[key]
             return found.to_numpy() if hasattr(found, "to_numpy") else found
-    return adata.X[:] if adata.isbacked else adata.X  # pyright: ignore[reportOptionalSubscript]
+    if adata.X is None:
+        raise InputError(
+            "The data have no .X",
+            why="The measurements are taken from there.",
+            fix="Name a layer (layer=) or an embedding (use_rep=).",
+            code="no-measurements",
+        )
+    return adata.X[:] if adata.isbacked else adata.X
 
 
 def _column(adata: AnnData, key: str) -> np.ndarray:
