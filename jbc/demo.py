@@ -28,15 +28,13 @@ class Outcome(NamedTuple):
     probability: np.ndarray
 
 
-def run(
-    out: Path, *, seed: int = 0, steps: int | None = None, hooks: Sequence[Any] = ()
-) -> list[dict[str, Any]]:
-    """Simulate three plates, hide the labels of the last, correct, classify, and write everything into a folder.
+def compare(
+    seed: int = 0, *, steps: int | None = None, hooks: Sequence[Any] = ()
+) -> tuple[World, list[Outcome], Corrector, list[dict[str, Any]]]:
+    """Simulate three plates, hide the labels of the last, and correct them in three ways.
 
     Parameters
     ----------
-    out
-        An existing folder.
     seed
         Seed of the world and of the training.
     steps
@@ -46,28 +44,34 @@ def run(
 
     Returns
     -------
-    list of dict
-        The table before and after: one row per way of correcting.
+    tuple
+        The world, the outcomes, the fitted model, and the table: one row per outcome.
     """
     world = simulate_plates(seed)
-    label = np.where(world.domain == TARGET, "", world.label)
+    raw = np.log(world.x)
     model = Corrector(steps=steps, random_state=seed, hooks=hooks)
-    model.fit(world.x, label, domain=world.domain, unit=world.unit)
-    scaled = Corrector(Standardise()).fit_transform(np.log(world.x), domain=world.domain)
-    corrected = model.transform(world.x, domain=world.domain)
+    model.fit(world.x, _given(world), domain=world.domain, unit=world.unit)
+    scaled = Corrector(Standardise()).fit_transform(raw, domain=world.domain)
+    corrected = np.log(np.maximum(model.transform(world.x, domain=world.domain), 1e-3))
     outcomes = [
-        Outcome("measured", np.log(world.x), _classify(np.log(world.x), world)),
+        Outcome("measured", raw, _classify(raw, world)),
         Outcome("standardised", scaled, _classify(scaled, world)),
-        Outcome(
-            "joint calibration",
-            np.log(np.maximum(corrected, 1e-3)),
-            model.predict_proba(world.x, domain=world.domain),
-        ),
+        Outcome("joint calibration", corrected, model.predict_proba(world.x, domain=world.domain)),
     ]
-    rows = [_judge(outcome, outcomes[0].x, world) for outcome in outcomes]
-    _write(out, world, label, corrected, model, rows)
+    return world, outcomes, model, [_judge(outcome, raw, world) for outcome in outcomes]
+
+
+def run(out: Path, **options: Any) -> list[dict[str, Any]]:
+    """Write everything about :func:`compare` into an existing folder; return its table."""
+    world, outcomes, model, rows = compare(**options)
+    _write(out, world, model, rows)
     _picture(out, world, outcomes, model, rows)
     return rows
+
+
+def _given(world: World) -> np.ndarray:
+    """Return the labels without those of the target."""
+    return np.where(world.domain == TARGET, "", world.label)
 
 
 def _classify(x: np.ndarray, world: World) -> np.ndarray:
@@ -114,17 +118,12 @@ def _agreement(x: np.ndarray, truth: np.ndarray) -> float:
     return float(((a * b).sum(axis=0) / np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))).mean())
 
 
-def _write(
-    out: Path,
-    world: World,
-    label: np.ndarray,
-    corrected: np.ndarray,
-    model: Corrector,
-    rows: list[dict[str, Any]],
-) -> None:
+def _write(out: Path, world: World, model: Corrector, rows: list[dict[str, Any]]) -> None:
     import pandas as pd
 
-    obs = pd.DataFrame({"plate": world.domain, "subject": world.unit, "label": label, "truth": world.label})
+    columns = {"plate": world.domain, "subject": world.unit, "label": _given(world), "truth": world.label}
+    obs = pd.DataFrame(columns)
+    corrected = model.transform(world.x, domain=world.domain)
     probability = model.predict_proba(world.x, domain=world.domain)
     predicted = obs.assign(predicted=model.classes_[probability.argmax(axis=1)])
     names = tuple(f"probability_{each}" for each in model.classes_)
