@@ -320,6 +320,19 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "an unknown extension of the output": ("transform run --data good.csv --out new.xls", ("new.xls",)),
     "a pickle for the output": ("transform run --data good.csv --out new.pkl", ("new.pkl", "unpickles")),
+    "an input for the output": (
+        "transform run --data good.csv --out mine/../good.csv",
+        ("replace an input",),
+    ),
+    "a link to an input for the output": ("transform run --data good.csv --out link.csv", ("link.csv",)),
+    "an input for the numbers": (
+        "evaluate --data good.csv --before strange.csv --batch-key plate --out strange.csv",
+        ("'strange.csv'", "replace an input"),
+    ),
+    "missing values to judge": (
+        "evaluate --data holes.csv --batch-key plate --features m1 m2 m3",
+        ("'m2'",),
+    ),
     "other rows before": (
         "evaluate --data good.csv --before strange.csv --batch-key plate --features m1 m2 m3",
         ("different rows", "26 rows before", "24 rows after"),
@@ -345,6 +358,8 @@ def furnish(folder: Path) -> None:
     (folder / "mine").mkdir()
     (folder / "mine" / "notes.txt").write_text("precious\n")
     (folder / "mine.csv").mkdir()
+    (folder / "holes.csv").write_text(csv(m2=["", *range(23)]))
+    os.symlink("good.csv", folder / "link.csv")
     os.symlink("/dev/null", folder / "zero.csv")
     for name, content in (("broken", "{"), ("unfinished", "{}")):
         (folder / name).mkdir()

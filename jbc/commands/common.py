@@ -69,6 +69,18 @@ def roles(table: Table, columns: Columns, control: str | None = None) -> dict[st
     }
 
 
+def spare(data: Sequence[Path], out: Path | None) -> None:
+    """Refuse to replace an input by the output."""
+    if out is not None and os.path.realpath(out) in map(os.path.realpath, data):
+        raise InputError(
+            "The output would replace an input",
+            which=[str(out)],
+            why="What was measured would be lost.",
+            fix="Choose another --out.",
+            code="output-is-input",
+        )
+
+
 def wake_jax() -> list[Any]:
     """Let JAX keep compiled programs, and return its devices, or refuse to go on without any."""
     import jax

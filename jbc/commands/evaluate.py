@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jbc.commands.common import Column, Columns, Files, parse, roles, show
+from jbc import checks
+from jbc.commands.common import Column, Columns, Files, parse, roles, show, spare
 from jbc.data.atomic import atomic_path
 from jbc.data.tables import Table, read_table
 from jbc.errors import InputError
@@ -44,6 +45,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Options, "evaluate", arguments)
+    spare([*options.data, *options.before], options.out)
     from jbc.metrics import bandwidth_ladder
 
     after = _read(options, options.data)
@@ -73,7 +75,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _read(options: Options, files: Sequence[Path]) -> Table:
     keys = [options.batch_key, options.labels_key, options.unit_key, options.predicted_key]
-    return read_table(files, keys=[key for key in keys if key], features=options.features)
+    table = read_table(files, keys=[key for key in keys if key], features=options.features)
+    _, observed = checks.values(table.x, table.features)
+    if observed is not None:
+        raise checks.incomplete(observed, table.features, "jbc evaluate")
+    return table
 
 
 def _judge(options: Options, table: Table, ladder: Any) -> list[dict[str, Any]]:

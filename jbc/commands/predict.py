@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jbc import checks
-from jbc.commands.common import Column, Files, Run, open_run, parse, rows_for
+from jbc.commands.common import Column, Files, Run, open_run, parse, rows_for, spare
 from jbc.data.tables import Table
 from jbc.data.write import write_table
 from jbc.errors import InputError
@@ -35,6 +35,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Options, "predict", arguments)
+    spare(options.data, options.out)
     model = open_run(options.run)
     if not hasattr(model, "predict_proba"):
         raise InputError(

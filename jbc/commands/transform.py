@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from jbc.commands.common import Column, Files, Run, open_run, parse, rows_for
+from jbc.commands.common import Column, Files, Run, open_run, parse, rows_for, spare
 from jbc.data.tables import Table
 from jbc.data.write import write_table
 
@@ -31,6 +31,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Options, "transform", arguments)
+    spare(options.data, options.out)
     model = open_run(options.run).set_params(output=options.output)
     table, domain = rows_for(model, options.data, options.batch_key)
     corrected = model.transform(table.x, domain=domain)
