@@ -102,7 +102,7 @@ def _cached(file: Remote) -> Path:
     import pooch
     from requests.exceptions import RequestException
 
-    target = Path(os.environ.get("JBC_CACHE") or pooch.os_cache("jbc"), "data", file.path)
+    target = Path(os.environ.get("JBC_CACHE") or pooch.os_cache("jbc"), "data", file.path).expanduser()
     try:
         # Not streamed, because pooch leaves the connection of a refused stream open; the files are small.
         downloader: Any = pooch.HTTPDownloader(stream=False)
