@@ -22,6 +22,7 @@ from jbc import cache, presets
 from jbc.cli import COMMANDS, main
 from jbc.commands import fit as fit_command
 from jbc.commands.common import parse
+from jbc.train.checkpoint import latest, save_step
 from jbc.train.hooks import log_lines, read_log
 from jbc.train.loop import Event
 
@@ -308,6 +309,29 @@ def predicted(run_folder: Path) -> bytes:
     world = World()
     frame = pd.DataFrame(world.x, columns=list(FEATURES))
     return jbc.load(run_folder / "model").predict_proba(frame, domain=world.obs["plate"]).tobytes()
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_new_run_that_fails_leaves_its_checkpoints_or_nothing(model, tmp_path, monkeypatch, capsys, late):
+    def fail(self: jbc.Corrector, cohort: jbc.Cohort, **options: object) -> None:
+        if late:
+            save_step(tmp_path / "runs" / "new" / "checkpoints", 2, {"a": np.ones(2)}, {})
+        raise jbc.InputError("Training diverged", why="It does.", fix="Do not.", code="diverged")
+
+    monkeypatch.setattr(jbc.Corrector, "fit_cohort", fail)
+    assert fit(tmp_path / "runs" / "new", model.parent / "plates.csv") == 2
+    assert "Training diverged" in capsys.readouterr().err
+    assert (tmp_path / "runs" / "new").exists() == late
+    assert latest(tmp_path / "runs" / "new" / "checkpoints") == (2 if late else None)
+
+
+@pytest.mark.parametrize("resume", [["--resume"], []])
+def test_what_a_kill_left_of_the_first_moment_is_no_hindrance(model, tmp_path, resume):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".jbc-0123456789abcdef.json").write_text("{")
+    data = model.parent / "plates.csv"
+    assert run("fit", "--data", data, *KEYS, "--out", tmp_path / "run", *resume, "standardise") == 0
+    assert jbc.load(tmp_path / "run" / "model").domains_ == tuple(sorted(PLATES))
 
 
 def test_features_are_the_numeric_columns_that_are_neither_keys_nor_metadata(world, tmp_path):
