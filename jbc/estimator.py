@@ -205,7 +205,8 @@ class Corrector(TransformerMixin, BaseEstimator):
     @available_if(_classifies)
     def predict(self, X: Any, *, domain: Any = None, unit: Any = None) -> np.ndarray:
         """Return the most likely class of every row, or of its unit."""
-        return self.classes_[self.predict_proba(X, domain=domain, unit=unit).argmax(axis=1)]
+        probability = self.predict_proba(X, domain=domain, unit=unit)
+        return self.classes_[probability.argmax(axis=1)]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the output columns."""
