@@ -215,6 +215,7 @@ def test_commands_are_refused(case, folder, capsys):
     assert contents(folder) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", ["unknown option", "code for controls", "a missing folder for the output", "a damaged model"]
 )
@@ -237,6 +238,7 @@ def process(line: list[str], cache_folder: Path, first: str = "") -> subprocess.
 # Disks and permissions.
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs RLIMIT_FSIZE")
 @pytest.mark.parametrize(
     ("line", "size"),
@@ -245,7 +247,7 @@ def process(line: list[str], cache_folder: Path, first: str = "") -> subprocess.
         ("transform run --data good.csv --out new.h5ad", 300),
         ("transform run --data good.csv --out new.parquet", 300),
         ("evaluate --data good.csv --batch-key plate --features m1 m2 m3 --out old.csv", 300),
-        ("fit --data good.csv --batch-key plate --features m1 m2 m3 --out new standardise", 0),
+        ("fit --data good.csv --batch-key plate --features m1 m2 m3 --out new standardise", 60),
         ("fit --data good.csv --batch-key plate --features m1 m2 m3 --out new standardise", 600),
     ],
 )
