@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -15,6 +17,30 @@ sys.path.insert(0, str(Path(__file__).parent))  # for `problems`, which importli
 # Examples are the same in every run, and a slow machine is no failure.
 hypothesis.settings.register_profile("jbc", deadline=None, derandomize=True, max_examples=30, database=None)
 hypothesis.settings.load_profile("jbc")
+
+
+@contextlib.contextmanager
+def quick_compilation() -> Iterator[None]:
+    """Compile without optimising, where much is compiled that runs for a moment: it takes half the time."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def quick():
+    """Compile quickly for one test."""
+    with quick_compilation():
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick_file():
+    """Compile quickly for the tests of one file."""
+    with quick_compilation():
+        yield
 
 
 @pytest.fixture(scope="session")

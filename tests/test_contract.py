@@ -113,7 +113,9 @@ def test_methods_follow_the_contract(method):
         assert field.name in (cls.__doc__ or ""), f"{field.name} is a setting without a word about it"
 
 
+@pytest.mark.slow
 @every_method
+@pytest.mark.usefixtures("quick")
 def test_compiled_and_uncompiled_agree(method):
     table = cohort()
     bare, state = table.nameless(), None

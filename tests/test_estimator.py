@@ -50,6 +50,7 @@ def test_scikit_learns_own_checks(estimator, check):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick")
 @parametrize_with_checks([Corrector(JointCalibration(rows=8, dropout=0.0), steps=1)])
 def test_scikit_learns_own_checks_of_a_trained_method(estimator, check):
     check(estimator)

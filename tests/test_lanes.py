@@ -14,6 +14,7 @@ from jbc.baselines.standardise import Standardise
 from jbc.cohort import Cohort, fold_weights
 from jbc.train import Stopping, fit, fit_lanes, predict_lanes, stack
 
+pytestmark = pytest.mark.usefixtures("quick_file")
 KEYS = jax.random.split(jax.random.key(5), 3)
 
 
@@ -22,7 +23,7 @@ def lane(tree, number):
 
 
 @pytest.fixture(scope="module")
-def labelled():
+def labelled(quick_file):
     drawn = world()
     return Cohort.from_arrays(drawn.x, drawn.domain, label=drawn.label)
 
@@ -174,12 +175,14 @@ def test_every_cohort_needs_a_key(tasks):
         fit_lanes(JOINT, tasks, KEYS[:2], steps=1)
 
 
+FOUR = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
 DEVICES = """
-import json
+import dataclasses, json
 import jax, numpy as np
 from problems import CHUNK, JOINT, Walk, cohort
 from jbc.train import fit_lanes, predict_lanes
 
+method = dataclasses.replace(JOINT, dropout=0.0)
 table, devices = cohort(), jax.local_devices()
 
 def run(method, lanes):
@@ -189,20 +192,20 @@ def spread(run):
     return sorted({len(leaf.sharding.device_set) for leaf in jax.tree.leaves((run.fitted, run.state))})
 
 def logits(run):
-    return predict_lanes(JOINT, run.fitted, table.x, table.domain)
+    return predict_lanes(method, run.fitted, table.x, table.domain)
 
-four = run(JOINT, 4)
+four = run(method, 4)
 told = [len(devices), spread(four), spread(run(Walk(), 6)), spread(run(Walk(), 5))]
 many = logits(four)
 jax.local_devices = lambda: devices[:1]
-one = run(JOINT, 4)
+one = run(method, 4)
 print(json.dumps([*told, spread(one), float(abs(np.asarray(many) - np.asarray(logits(one))).max())]))
 """
 
 
 @pytest.mark.slow
 def test_lanes_spread_over_four_devices():
-    told = run_python(DEVICES, timeout=150, XLA_FLAGS="--xla_force_host_platform_device_count=4")
+    told = run_python(DEVICES, timeout=150, XLA_FLAGS=FOUR)
     devices, four, six, five, one, gap = json.loads(told)
     assert devices == 4
     assert four == [4], "every array of the result lies on four devices"
