@@ -29,9 +29,9 @@ def read_parquet(path: Path) -> pa.Table:
         with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read()
         table.validate(full=True)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise damaged(path, error) from error
-    index = _pandas_index(table)
+        index = _pandas_index(table)
+    except (pa.ArrowException, OSError, ValueError, TypeError, AttributeError) as error:
+        raise damaged(path, error) from error  # the last three are those of the index in the JSON of pandas
     if index is None:
         return table
     ids = table.column(index)
