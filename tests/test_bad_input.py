@@ -41,6 +41,8 @@ from jbc import cache
 from jbc.cli import main
 from jbc.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quick_file")
+
 SECONDS = 5.0
 
 

@@ -26,6 +26,8 @@ from jbc.train.checkpoint import latest, save_step
 from jbc.train.hooks import log_lines, read_log
 from jbc.train.loop import Event
 
+pytestmark = pytest.mark.usefixtures("quick_file")
+
 ROWS, PLATES = 45, ("01", "2024-03-01", "p/3")
 FEATURES = ("100.9", "<script>", "../../x", "m/z 512 é")
 ODD = (
@@ -183,6 +185,17 @@ def test_predict_keeps_rows_ids_and_metadata_and_equals_the_python_face(
     assert found.tobytes() == expected(corrector, world, "predict_proba").tobytes()
 
 
+@pytest.mark.parametrize("extension", FORMATS)
+def test_every_format_gives_the_same_run_and_the_same_judgement(world, model, tmp_path, extension):
+    data, told = world.write(tmp_path / f"in.{extension}"), tmp_path / "numbers.json"
+    assert run("fit", "--data", data, *KEYS, "--out", tmp_path / "run", "standardise") == 0
+    config, reference = (json.loads((each / "run.json").read_text()) for each in (tmp_path / "run", model))
+    assert config["data"] == reference["data"]  # a sum over values, names and groups
+    assert run("evaluate", "--data", data, *KEYS, "--out", told) == 0
+    rows = jbc.metrics.evaluate(world.x, world.obs["plate"], world.obs["class"])
+    assert json.loads(told.read_text()) == json.loads(json.dumps(rows))
+
+
 def test_text_files_keep_metadata_byte_for_byte(world, model, tmp_path):
     data, out = world.write(tmp_path / "in.csv"), tmp_path / "out.csv"
     assert run("transform", model, "--data", data, "--out", out) == 0
@@ -198,6 +211,10 @@ def csv_rows(text: str) -> list[list[str]]:
 
 def test_several_files_are_one_table(world, model, folder, tmp_path):
     parts = [world.write(tmp_path / "a.csv", slice(0, 20)), world.write(tmp_path / "b.tsv", slice(20, None))]
+    runs = [tmp_path / "parts", tmp_path / "whole"]
+    assert run("fit", "--data", *parts, *KEYS, "--out", runs[0], "standardise") == 0
+    assert run("fit", "--data", folder / "plates.csv", *KEYS, "--out", runs[1], "standardise") == 0
+    assert (runs[0] / "run.json").read_bytes() == (runs[1] / "run.json").read_bytes()
     for command in ("transform", "predict"):
         outs = [tmp_path / f"{command}-{name}.csv" for name in ("parts", "whole")]
         assert run(command, model, "--data", *parts, "--out", outs[0]) == 0
