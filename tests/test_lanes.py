@@ -185,8 +185,12 @@ from jbc.train import fit_lanes, predict_lanes
 method = dataclasses.replace(JOINT, dropout=0.0)
 table, devices = cohort(), jax.local_devices()
 
-def run(method, lanes):
-    return fit_lanes(method, table, jax.random.split(jax.random.key(5), lanes), steps=CHUNK, chunk=CHUNK)
+def run(method, lanes, **options):
+    keys = jax.random.split(jax.random.key(5), lanes)
+    return fit_lanes(method, table, keys, steps=CHUNK, chunk=CHUNK, **options)
+
+def restored(tree):
+    return 0, jax.tree.map(lambda leaf: jax.numpy.array(np.asarray(leaf)), tree)
 
 def spread(run):
     return sorted({len(leaf.sharding.device_set) for leaf in jax.tree.leaves((run.fitted, run.state))})
@@ -196,6 +200,7 @@ def logits(run):
 
 four = run(method, 4)
 told = [len(devices), spread(four), spread(run(Walk(), 6)), spread(run(Walk(), 5))]
+told.append(spread(run(Walk(), 4, resume=restored)))
 many = logits(four)
 jax.local_devices = lambda: devices[:1]
 one = run(method, 4)
@@ -206,10 +211,11 @@ print(json.dumps([*told, spread(one), float(abs(np.asarray(many) - np.asarray(lo
 @pytest.mark.slow
 def test_lanes_spread_over_four_devices():
     told = run_python(DEVICES, timeout=150, XLA_FLAGS=FOUR)
-    devices, four, six, five, one, gap = json.loads(told)
+    devices, four, six, five, again, one, gap = json.loads(told)
     assert devices == 4
     assert four == [4], "every array of the result lies on four devices"
     assert six == [3], "six lanes divide over three"
     assert five == [1], "five lanes divide over one only"
+    assert again == [4], "a resumed run spreads again"
     assert one == [1]
     assert gap < 1e-5
