@@ -21,12 +21,17 @@ hypothesis.settings.load_profile("jbc")
 
 @contextlib.contextmanager
 def quick_compilation() -> Iterator[None]:
-    """Compile without optimising, where much is compiled that runs for a moment: it takes half the time."""
+    """Compile without optimising, where much is compiled that runs for a moment: it takes half the time.
+
+    Programs compiled in one way give other last bits than those compiled in the other, so none outlives a change.
+    """
     import jax
 
+    jax.clear_caches()
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()
 
 
 @pytest.fixture

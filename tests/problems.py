@@ -147,7 +147,7 @@ def gap_of_means(x: np.ndarray, domain: np.ndarray) -> float:
 
 def run_python(code: str, timeout: float, **environment: str) -> str:
     """Run a program in a fresh interpreter that sees this very jbc; return what it prints."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"} | environment,

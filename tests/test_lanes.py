@@ -59,7 +59,7 @@ def test_tasks_are_lanes(tasks, task_run):
     """One program trains on every choice of the target, and each lane equals its fit alone."""
     for number, task in enumerate(tasks):
         alone = fit(JOINT, task, KEYS[number], steps=CHUNK, chunk=CHUNK)
-        assert_close(lane(task_run.fitted, number), alone.fitted, rtol=1e-4)
+        assert_close(lane(task_run.fitted, number), alone.fitted, rtol=1e-4, floor=0.1)
     logits = predict_lanes(JOINT, task_run.fitted, tasks[0].x, tasks[0].domain)
     assert logits.shape == (3, len(tasks[0].x), 2)
     expected = [JOINT.predict(lane(task_run.fitted, n), tasks[0].x, tasks[0].domain) for n in range(3)]
