@@ -156,12 +156,15 @@ def test_compilations_are_counted():
 
 
 @every_trained
+@pytest.mark.usefixtures("quick")
 def test_lanes_equal_single_runs(method):
     keys, table = jax.random.split(KEY, 3), cohort()
     lanes = fit_lanes(method, table, keys, steps=CHUNK, chunk=CHUNK)
     for number, key in enumerate(keys):
         alone = train(method, table, key=key)
-        assert_close(jax.tree.map(lambda leaf, n=number: leaf[n], lanes.fitted), alone.fitted, rtol=1e-4)
+        assert_close(
+            jax.tree.map(lambda leaf, n=number: leaf[n], lanes.fitted), alone.fitted, rtol=1e-4, floor=0.1
+        )
 
 
 @every_trained

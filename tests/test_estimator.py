@@ -63,7 +63,7 @@ def test_scikit_learns_own_checks_of_a_trained_method(estimator, check):
     check(estimator)
 
 
-def test_a_pipeline_routes_the_domain(drawn):
+def test_a_pipeline_routes_the_domain(drawn, quick):
     """Scaler, corrector, classifier: the corrector alone asks for the domain of each row."""
     with sklearn.config_context(enable_metadata_routing=True):
         corrector = Corrector(JOINT, steps=20 * CHUNK).set_fit_request(domain=True)

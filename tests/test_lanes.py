@@ -48,7 +48,7 @@ def test_seeds_are_lanes():
     run = fit_lanes(Walk(noise=0.1), table, KEYS, steps=12, chunk=4)
     for number, key in enumerate(KEYS):
         alone = fit(Walk(noise=0.1), table, key, steps=12, chunk=4)
-        assert_close(lane(run.fitted, number), alone.fitted, rtol=1e-4)
+        assert_close(lane(run.fitted, number), alone.fitted, rtol=1e-4, floor=0.1)
         for row, other in zip(run.history, alone.history, strict=True):
             assert row["step"] == other["step"]
             np.testing.assert_allclose(row["loss"][number], other["loss"], rtol=1e-4)
@@ -105,7 +105,7 @@ def test_folds_are_lanes():
         pairs = zip(*(jax.tree.leaves(lane(r.fitted, number)) for r in (spoilt, run)), strict=True)
         assert any((np.asarray(a) != b).any() for a, b in pairs)
     alone = fit(JOINT, folds[1], KEYS[1], steps=CHUNK, chunk=CHUNK)
-    assert_close(lane(run.fitted, 1), alone.fitted, rtol=1e-4)
+    assert_close(lane(run.fitted, 1), alone.fitted, rtol=1e-4, floor=0.1)
 
 
 def test_every_lane_keeps_its_own_best_state():
