@@ -207,8 +207,8 @@ class Cohort:
     def reweight(self, weight: ArrayLike) -> Cohort:
         """Return the cohort with other row weights, given in the cohort's own row order.
 
-        Every domain must keep at least one row, and no domain may weigh more than the largest one has rows
-        (a bootstrap within domains does neither).
+        Every domain and every treatment × domain cell must keep at least one row, and none may weigh more than
+        the largest one has rows (a bootstrap within the cells does neither).
         """
         weight = np.asarray(weight)
         if weight.shape != (len(self.x),) or (weight < 0).any() or (weight != np.rint(weight)).any():
@@ -218,19 +218,23 @@ class Cohort:
                 fix=f"Pass {len(self.x)} whole numbers.",
                 code="bad-weights",
             )
-        totals = np.bincount(np.asarray(self.domain), weights=weight)
-        bad = [
-            self.names.domains[i] for i in np.flatnonzero((totals == 0) | (totals > self.domains.capacity))
-        ]
-        if bad:
-            raise InputError(
-                "Row weights leave a domain empty, or heavier than the largest domain",
-                which=bad,
-                why="Minibatches are drawn from every domain.",
-                fix="Draw folds and bootstraps within domains.",
-                code="bad-weights",
-            )
+        for groups in (self.domains, self.cells):
+            totals = np.add.reduceat(weight, groups.offset)
+            bad = np.flatnonzero((totals == 0) | (totals > groups.capacity))
+            if len(bad):
+                raise InputError(
+                    "Row weights leave groups empty, or heavier than the largest group",
+                    which=[self._name(groups, int(i)) for i in bad],
+                    why="Minibatches are drawn from every domain, or from every treatment in every domain.",
+                    fix="Draw folds and bootstraps within these groups, or pass no treatment.",
+                    code="bad-weights",
+                )
         return dataclasses.replace(self, weight=weight.astype(np.int32))
+
+    def _name(self, groups: Groups, i: int) -> str:
+        """Name a domain, or a treatment in a domain."""
+        domain, treatment = self.names.domains[int(groups.domain[i])], int(groups.treatment[i])
+        return domain if treatment < 0 else f"{self.names.treatments[treatment]} in {domain}"
 
 
 def fold_weights(unit: ArrayLike, domain: ArrayLike, folds: int, seed: int = 0) -> np.ndarray:

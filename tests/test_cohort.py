@@ -191,6 +191,15 @@ def test_reweight_refuses(weight):
         cohort.reweight(weight)
 
 
+@pytest.mark.parametrize("weight", [[0, 0, 1, 1], [3, 0, 1, 0]])
+def test_reweight_refuses_to_empty_a_treatment_or_to_outgrow_the_largest(weight):
+    """Drawn by treatment, rows of another one would come in their place."""
+    cohort = Cohort.from_arrays(X, ["a"] * 4, treatment=["t", "t", "u", "u"])
+    with refusal("bad-weights") as caught:
+        cohort.reweight(weight)
+    assert "'t in a'" in str(caught.value)
+
+
 def test_reweight_keeps_all_else():
     cohort = Cohort.from_arrays(X, ["a", "a", "b", "b"])
     weighted = cohort.reweight([0, 2, 1, 0])
