@@ -156,7 +156,6 @@ def test_compilations_are_counted():
 
 
 @every_trained
-@pytest.mark.usefixtures("quick")
 def test_lanes_equal_single_runs(method):
     keys, table = jax.random.split(KEY, 3), cohort()
     lanes = fit_lanes(method, table, keys, steps=CHUNK, chunk=CHUNK)

@@ -16,6 +16,7 @@ from scipy import stats
 from jbc.cohort import Cohort
 from jbc.draws import Draw, take
 
+pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(7)
 
 

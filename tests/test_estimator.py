@@ -20,6 +20,7 @@ from jbc import Corrector, JointCalibration, Standardise
 from jbc.estimator import unit_medians
 from jbc.train import Stopping
 
+pytestmark = pytest.mark.usefixtures("quick_file")
 NAMES = [f"peak {number}" for number in range(4)]
 
 
@@ -34,12 +35,12 @@ def frame(drawn):
 
 
 @pytest.fixture(scope="module")
-def model(drawn):
+def model(drawn, quick_file):
     return Corrector(JOINT, steps=CHUNK).fit(drawn.x, hidden(drawn), domain=drawn.domain)
 
 
 @pytest.fixture(scope="module")
-def named(drawn, frame):
+def named(drawn, frame, quick_file):
     return Corrector(JOINT, steps=CHUNK).fit(frame, hidden(drawn), domain=drawn.domain)
 
 
@@ -57,13 +58,12 @@ def test_scikit_learns_own_checks(estimator, check):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick")
 @checks_of(Corrector(JointCalibration(rows=8, dropout=0.0), steps=1))
 def test_scikit_learns_own_checks_of_a_trained_method(estimator, check):
     check(estimator)
 
 
-def test_a_pipeline_routes_the_domain(drawn, quick):
+def test_a_pipeline_routes_the_domain(drawn):
     """Scaler, corrector, classifier: the corrector alone asks for the domain of each row."""
     with sklearn.config_context(enable_metadata_routing=True):
         corrector = Corrector(JOINT, steps=20 * CHUNK).set_fit_request(domain=True)
