@@ -38,18 +38,18 @@ def gram_fits(cohort: Cohort, rows: int) -> None:
 
 def classes_estimable(cohort: Cohort) -> None:
     """Refuse labels that a classifier cannot learn from, or that say the same as the domains."""
-    if cohort.n_labels == 1:
-        raise InputError(
-            "Only one class is labelled",
-            which=cohort.names.labels,
-            why="A classifier needs two classes to tell apart.",
-            fix="Label rows of another class, or pass no labels to calibrate without a classifier.",
-            code="one-class",
-        )
     known = np.asarray(cohort.label) >= 0
     both = np.stack([np.asarray(cohort.domain)[known], np.asarray(cohort.label)[known]], axis=1)
     seen = np.unique(both, axis=0)
     domains, classes = np.unique(seen[:, 0]), np.unique(seen[:, 1])
+    if len(classes) == 1:
+        raise InputError(
+            "Only one class is labelled",
+            which=[cohort.names.labels[classes[0]]],
+            why="A classifier needs two classes to tell apart.",
+            fix="Label rows of another class, or pass no labels to calibrate without a classifier.",
+            code="one-class",
+        )
     if len(classes) > 1 and len(seen) == len(domains):
         raise InputError(
             "Classes are confounded with domains: every labelled domain has a single class",

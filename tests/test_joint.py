@@ -401,3 +401,13 @@ def test_targets_get_the_mean_over_their_sources(table):
         for g, expected in enumerate((first, second, (first + second) / 2)):
             rows = table.domain == g
             np.testing.assert_allclose(found[rows], expected[rows], rtol=1e-4, atol=1e-5)
+
+
+def test_a_hidden_domain_may_not_leave_a_single_class():
+    """What counts is the labels that are left, not the names that were given."""
+    table = Cohort.from_arrays(
+        np.arange(16.0).reshape(8, 2), ["a"] * 4 + ["b"] * 4, label=["u"] * 4 + ["u", "v", "u", "v"]
+    )
+    JointCalibration().check(table)
+    with refusal("one-class"):
+        JointCalibration().check(table.hide("b"))
