@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from jbc.errors import InputError, listing
+from jbc.errors import InputError, closest, listing
 
 # Squares of larger values, summed over rows, leave the range of float32.
 LARGEST = 1e15
@@ -215,8 +214,8 @@ def known_domains(given: Any, n: int, known: tuple[str, ...]) -> np.ndarray:
 
 def unknown_domains(lost: Sequence[str], known: tuple[str, ...]) -> InputError:
     """Make the error for domains that a model has never seen."""
-    close = difflib.get_close_matches(lost[0], known, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    close = closest(lost[0], known)
+    hint = f" (did you mean {close!r}?)" if close else ""
     return InputError(
         "Unknown domains",
         which=lost,
@@ -228,8 +227,8 @@ def unknown_domains(lost: Sequence[str], known: tuple[str, ...]) -> InputError:
 
 def missing_column(key: str, known: Sequence[str]) -> InputError:
     """Make the error for a column that a table does not have."""
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"The table has {listing(known)}."
+    close = closest(key, known)
+    hint = f"Did you mean {close!r}?" if close else f"The table has {listing(known)}."
     return InputError(
         "Could not find the column",
         which=[key],

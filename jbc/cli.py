@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jbc import __version__
-from jbc.errors import InputError, InputWarning
+from jbc.errors import InputError, InputWarning, closest
 
 COMMANDS = {
     "demo": "simulate three plates, correct them, and write a report",
@@ -70,12 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(name: str, *arguments: str) -> int:
     if name not in COMMANDS:
-        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        close = closest(name, COMMANDS)
         raise InputError(
             "Unknown command",
             which=[name],
             why=f"jbc knows {', '.join(COMMANDS)}.",
-            fix=f"Did you mean jbc {close[0]}?" if close else "See jbc --help.",
+            fix=f"Did you mean jbc {close}?" if close else "See jbc --help.",
             code="unknown-command",
         )
     return importlib.import_module(f"jbc.commands.{name}").main(list(arguments))

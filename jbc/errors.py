@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 SHOWN = 5
@@ -31,6 +32,21 @@ def _plain(item: object) -> object:
 def _message(what: str, which: Iterable[object] | None, why: str, fix: str) -> str:
     offenders = "" if which is None else f": {listing(which)}"
     return f"{what}{offenders}. {why} {fix}"
+
+
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """Find the name that a typing error most likely meant.
+
+    Examples
+    --------
+    >>> closest("plate", ["Plate", "well"])
+    'Plate'
+    >>> closest("plate", []) is None
+    True
+    """
+    folded = {other.casefold(): other for other in reversed(list(names))}
+    found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    return folded[found[0]] if found else None
 
 
 class InputError(ValueError):

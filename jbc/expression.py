@@ -6,13 +6,12 @@ Expressions come from command lines and from files, so they are parsed, never ev
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from jbc.errors import InputError
+from jbc.errors import InputError, closest
 
 LONGEST = 120  # characters of an expression that a message repeats
 
@@ -133,12 +132,12 @@ def _scalar(value: Any) -> str | bool | float:
 
 def _column(name: str, columns: Mapping[str, Any]) -> np.ndarray:
     if name not in columns:
-        close = difflib.get_close_matches(name, list(columns), n=1)
+        close = closest(name, columns)
         raise InputError(
             "Unknown column in an expression",
             which=[name],
             why="Rows are marked by the values of a column.",
-            fix=f"Did you mean {close[0]!r}?" if close else "Use a column of the table that is no feature.",
+            fix=f"Did you mean {close!r}?" if close else "Use a column of the table that is no feature.",
             code="unknown-column",
         )
     return np.asarray(columns[name], dtype=object)

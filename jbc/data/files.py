@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from jbc.errors import InputError
+from jbc.errors import InputError, closest
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".h5ad")
@@ -22,21 +21,6 @@ SIGNATURES = {
     b"\x80": "pickle",
 }
 EXPECTED = {".parquet": "Parquet", ".h5ad": "HDF5", ".csv.gz": "gzip", ".tsv.gz": "gzip"}
-
-
-def closest(name: str, names: Iterable[str]) -> str | None:
-    """Find the name that a typing error most likely meant.
-
-    Examples
-    --------
-    >>> closest("plate", ["Plate", "well"])
-    'Plate'
-    >>> closest("plate", []) is None
-    True
-    """
-    folded = {other.casefold(): other for other in reversed(list(names))}
-    found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
-    return folded[found[0]] if found else None
 
 
 def format_of(path: Path) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jbc import cache
 from jbc.data.catalogue import Entry, Remote, describe, find
 from jbc.data.simulate import simulate_plates
 from jbc.data.tables import read_table
@@ -102,7 +103,7 @@ def _cached(file: Remote) -> Path:
     import pooch
     from requests.exceptions import RequestException
 
-    target = Path(os.environ.get("JBC_CACHE") or pooch.os_cache("jbc"), "data", file.path).expanduser()
+    target = cache.folder() / "data" / file.path
     try:
         # Not streamed, because pooch leaves the connection of a refused stream open; the files are small.
         downloader: Any = pooch.HTTPDownloader(stream=False)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import typing
 from typing import Any
 
 from jbc.baselines.standardise import Standardise
-from jbc.errors import InputError
+from jbc.errors import InputError, closest
 from jbc.methods import settings
 from jbc.methods.base import Method
 from jbc.methods.joint import JointCalibration
@@ -42,12 +41,12 @@ def from_json(record: dict[str, Any]) -> Method:
     64
     """
     if record["name"] not in METHODS:
-        close = difflib.get_close_matches(record["name"], METHODS, n=1)
+        close = closest(record["name"], METHODS)
         raise InputError(
             "Unknown method",
             which=[record["name"]],
             why="Only methods of this version can be run.",
-            fix=f"Use {close[0] if close else ' or '.join(METHODS)}, or another version of jbc.",
+            fix=f"Use {close if close else ' or '.join(METHODS)}, or another version of jbc.",
             code="unknown-method",
         )
     method = _build(METHODS[record["name"]], record["fields"])
