@@ -97,7 +97,8 @@ def correct(
     model.fit(x, label, control=control, **groups)
     corrected = model.transform(x, domain=groups["domain"])
     base = key_added.removeprefix("X_")
-    adata.obsm[key_added] = _codes(model, x, groups["domain"], corrected)
+    encodes = model.resolved.encodes
+    adata.obsm[key_added] = model.encode(x, domain=groups["domain"]) if encodes else corrected
     if use_rep is None:
         adata.layers[base] = corrected
     else:
@@ -146,10 +147,6 @@ def _column(adata: AnnData, key: str) -> np.ndarray:
     if key not in adata.obs:
         raise checks.missing_column(key, [str(name) for name in adata.obs.columns])
     return adata.obs[key].to_numpy(dtype=object)
-
-
-def _codes(model: Corrector, x: np.ndarray, domain: np.ndarray, corrected: np.ndarray) -> np.ndarray:
-    return model.encode(x, domain=domain) if model.encodes else corrected
 
 
 def _categories(classes: np.ndarray, code: np.ndarray) -> Any:

@@ -248,11 +248,6 @@ class Corrector(TransformerMixin, BaseEstimator):
         """The method that is fitted: the given one, or the default."""
         return JointCalibration() if self.method is None else self.method
 
-    @property
-    def encodes(self) -> bool:
-        """Whether the method has latent codes."""
-        return self.resolved.encodes
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.resolved.honours_missing
@@ -279,8 +274,7 @@ class Corrector(TransformerMixin, BaseEstimator):
             {name: value if name == "step" else float(value) for name, value in row.items()}
             for row in run.history
         ]
-        review = getattr(self.resolved, "review", None)
-        for message in review(self.history_[-1]) if review and self.history_ else ():
+        for message in self.resolved.review(self.history_[-1]) if self.history_ else ():
             warnings.warn(message, InputWarning, stacklevel=4)
 
     def _run(self, name: str, X: Any, domain: Any) -> np.ndarray:

@@ -64,6 +64,11 @@ class Method(abc.ABC):
         """Return the logits of rows, (n, classes)."""
         raise NotImplementedError
 
+    def review(self, info: dict[str, float]) -> list[str]:
+        """Look at what the last steps reported, and return warnings for the user."""
+        del info
+        return []
+
 
 @dataclasses.dataclass(frozen=True)
 class ClosedForm(Method):
@@ -90,8 +95,3 @@ class Trainable(Method):
     @abc.abstractmethod
     def step(self, key: Array, state: State, rows: Rows) -> tuple[State, Info]:
         """Train on one minibatch."""
-
-    def review(self, info: dict[str, float]) -> list[str]:
-        """Look at what the last steps reported, and return warnings for the user."""
-        del info
-        return []
