@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import hashlib
 import http.server
 import os
@@ -59,6 +60,29 @@ def tiny(monkeypatch, tmp_path):
     return register
 
 
+@pytest.fixture
+def mixture(monkeypatch, tmp_path):
+    """Put two small files of counts below JBC_DATA: they share two genes, name their cells alike, and the files
+    that tell about the cells list them in another order.
+    """
+    cells = '"cell_number","cell_line_demuxlet","demuxlet_cls"\n'
+    contents = {
+        "sc_dropseq.count": '"A","B","C"\n"G3",1,2,3\n"G2",4,5,6\n"G1",7,8,9\n',
+        "sc_dropseq.metadata": cells + '"C",1,"c","SNG"\n"A",1,"a","DBL"\n"B",2,"b","SNG"\n',
+        "sc_celseq2_5cl_p3.count": '"C","A"\n"G1",10,11\n"G4",12,13\n"G3",14,15\n',
+        "sc_celseq2_5cl_p3.metadata": cells + '"A",1,"b","SNG"\n"C",1,"a","SNG"\n',
+    }
+    remotes = []
+    for name, text in contents.items():
+        path, packed = tmp_path / f"{name}.csv.gz", gzip.compress(text.encode())
+        path.write_bytes(packed)
+        remotes.append(catalogue.Remote(path.name, "http://127.0.0.1:9/", hashlib.sha256(packed).hexdigest()))
+    entry = catalogue.Entry("mixture", "A title", "counts", "CC0", "Somebody", "Nothing", tuple(remotes))
+    monkeypatch.setattr(catalogue, "ENTRIES", (entry,))
+    monkeypatch.setenv("JBC_DATA", str(tmp_path))
+    return tmp_path
+
+
 def code_of(call, *args) -> str:
     with pytest.raises(InputError) as caught:
         call(*args)
@@ -72,6 +96,7 @@ def test_every_entry_is_pinned_and_described():
         "cytof",
         "cytof-person1",
         "cytof-person2",
+        "sc-mixology",
         "simulated-plates",
     }
     for name in datasets.names():
@@ -81,7 +106,7 @@ def test_every_entry_is_pinned_and_described():
         assert described["source"].split() == [file.url for file in files]
         for file in files:
             assert re.fullmatch(
-                r"https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/.+\.csv", file.url
+                r"https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/.+\.csv(\.gz)?", file.url
             )
             assert re.fullmatch("[0-9a-f]{64}", file.sha256)
             assert "3month" not in file.path
@@ -150,6 +175,99 @@ def test_cytof(name, persons):
         Path(DATA, f"CyTOF/Person{persons[0]}Day1_baseline.csv"), delimiter=",", dtype=np.float32
     )
     np.testing.assert_array_equal(adata.X[: len(first)], first)
+
+
+def test_cells_are_joined_by_name_and_genes_intersected(mixture):
+    adata = datasets.load("mixture")
+    assert adata.var_names.tolist() == ["G1", "G3"]
+    np.testing.assert_array_equal(adata.X, np.float32([[7, 1], [8, 2], [9, 3], [10, 14], [11, 15]]))
+    told = {name: adata.obs[name].tolist() for name in adata.obs}
+    assert told == {
+        "domain": ["Drop-seq"] * 3 + ["CEL-seq2 plate 3"] * 2,
+        "label": ["a", "b", "c", "a", "b"],
+        "unit": ["Drop-seq-A", "Drop-seq-B", "Drop-seq-C", "CEL-seq2 plate 3-C", "CEL-seq2 plate 3-A"],
+        "protocol": ["Drop-seq"] * 3 + ["CEL-seq2"] * 2,
+        "doublet": [True, False, False, False, False],
+        "two_cells": [False, True, False, False, False],
+    }
+
+
+def test_another_file_of_counts_is_refused(mixture):
+    path = mixture / "sc_dropseq.count.csv.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()).replace(b"4,5,6", b"4,5,7")))
+    assert code_of(datasets.load, "mixture") == "checksum"
+
+
+MIXOLOGY = {
+    "sc_celseq2": ("CEL-seq2", {"H1975": 112, "H2228": 81, "HCC827": 81}),
+    "sc_dropseq": ("Drop-seq", {"H1975": 86, "H2228": 69, "HCC827": 70}),
+    "sc_celseq2_5cl_p1": (
+        "CEL-seq2 plate 1",
+        {"A549": 103, "H1975": 50, "H2228": 50, "H838": 51, "HCC827": 43},
+    ),
+    "sc_celseq2_5cl_p2": (
+        "CEL-seq2 plate 2",
+        {"A549": 107, "H1975": 44, "H2228": 44, "H838": 71, "HCC827": 41},
+    ),
+    "sc_celseq2_5cl_p3": (
+        "CEL-seq2 plate 3",
+        {"A549": 118, "H1975": 35, "H2228": 41, "H838": 75, "HCC827": 36},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def mixology():
+    return datasets.load("sc-mixology")
+
+
+def about_cells(stem: str) -> pd.DataFrame:
+    return pd.read_csv(Path(DATA, f"sc_mixology/{stem}.metadata.csv.gz"), index_col=0)
+
+
+@needs_data
+@pytest.mark.parametrize("stem", MIXOLOGY)
+def test_sc_mixology_is_what_pandas_reads(mixology, stem):
+    domain, lines = MIXOLOGY[stem]
+    rows = (mixology.obs["domain"] == domain).to_numpy()
+    x, obs = mixology.X[rows], mixology.obs[rows]
+    counts = pd.read_csv(Path(DATA, f"sc_mixology/{stem}.count.csv.gz"), index_col=0)
+    np.testing.assert_array_equal(x, counts.loc[mixology.var_names].to_numpy().T)
+    cells = obs["unit"].str.removeprefix(f"{domain}-").tolist()
+    assert cells == counts.columns.tolist()
+    about = about_cells(stem)
+    assert sorted(cells) == sorted(about.index)
+    about = about.loc[cells]
+    assert obs["label"].tolist() == about["cell_line_demuxlet"].tolist()
+    assert obs["label"].value_counts().loc[lambda count: count > 0].to_dict() == lines
+    assert obs["doublet"].tolist() == (about["demuxlet_cls"] == "DBL").tolist()
+    wells = about.get("cell_number", pd.Series(1, about.index))
+    assert obs["two_cells"].tolist() == (wells == 2).tolist()
+    # The publishers counted each cell's molecules over all genes: a cell that met another's row would stand out.
+    kept = x.sum(axis=1) / about["total_count_per_cell"]
+    assert kept.between(0.89, 1).all()
+
+
+@needs_data
+def test_sc_mixology_is_what_its_notes_say(mixology):
+    obs, notes = mixology.obs, datasets.describe("sc-mixology")["notes"]
+    assert mixology.shape == (274 + 225 + 297 + 307 + 305, 11533)
+    assert mixology.X.dtype == np.float32
+    assert mixology.X.flags.c_contiguous
+    assert mixology.var_names.is_monotonic_increasing
+    assert mixology.var_names.is_unique
+    assert mixology.var_names.str.startswith("ENSG").all()
+    assert obs["unit"].is_unique
+    assert obs["domain"].unique().tolist() == [domain for domain, _ in MIXOLOGY.values()]
+    assert obs.groupby("protocol", observed=True).size().to_dict() == {"CEL-seq2": 1183, "Drop-seq": 225}
+    assert all(obs[name].dtype == "category" for name in ("domain", "label", "unit", "protocol"))
+    assert obs["two_cells"].sum() == 116
+    doublets = obs.groupby("domain", observed=True)["doublet"].mean()
+    assert (round(100 * doublets.min()), round(100 * doublets.max())) == (7, 47)
+    older = pd.concat([about_cells(stem) for stem in ("sc_celseq2", "sc_dropseq")])
+    parted = older[older["cell_line"] != older["cell_line_demuxlet"]]
+    assert parted["demuxlet_cls"].tolist() == ["DBL"] * 8
+    assert all(fact in notes for fact in ("11533", "116 wells", "7 to 47 %", "8 doublets"))
 
 
 @needs_data

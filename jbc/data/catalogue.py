@@ -16,6 +16,15 @@ CELLS = (
     "Raw intensities, 18 to 42 % zeros; the 25 markers were published without names. Every cell is its own "
     "unit; obs['person'] and obs['day'] tell where it comes from."
 )
+CELL_LINES = (
+    "Raw counts of the 11533 genes that all 5 files name (95 to 97 % of the molecules of each; no spike-ins), "
+    "in the order of their Ensembl ids. CEL-seq2 and Drop-seq hold 3 lines, CEL-seq2 plate 1 to 3 the same and 2 "
+    "more. obs['label'] is the line that fits a cell's SNPs best, by demuxlet; an older call, cell_line, parts "
+    "from it in 8 doublets and is left out, as are the columns of quality control. No cell is left out: "
+    "obs['doublet'] marks what demuxlet takes for two lines in one, 7 to 47 % of a domain, and obs['two_cells'] "
+    "the 116 wells of the plates that were filled with two cells. Only cells with neither mark have a label "
+    "beyond doubt. Every cell is its own unit."
+)
 NIU = (
     "Niu et al., Deep learning based multi-batch calibration for classification in various omics, 2021, "
     "doi:10.21203/rs.3.rs-1017151/v1"
@@ -24,8 +33,13 @@ SHAHAM = (
     "Shaham et al., Removal of batch effects using distribution-matching residual networks, Bioinformatics "
     "33(16), 2017, doi:10.1093/bioinformatics/btx196"
 )
+TIAN = (
+    "Tian et al., Benchmarking single cell RNA-sequencing analysis pipelines using mixture control experiments, "
+    "Nature Methods 16(6), 2019, doi:10.1038/s41592-019-0425-8"
+)
 NWCQ = ("n778509775/NWCQ", "80b54d3b122b149dfbc3fd41b520a09600b33410")
 BATCH_EFFECT_REMOVAL = ("ushaham/BatchEffectRemoval", "89d13ab74076e10e1c99a31d9fe24572a983a850")
+SC_MIXOLOGY = ("LuyiTian/sc_mixology", "7d00ffb0bd043467f365a9358d7312f294f13c9f")
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,14 @@ def _cells(person: int, sums: tuple[str, ...]) -> tuple[Remote, ...]:
     )
 
 
+def _counts(stem: str, *sums: str) -> tuple[Remote, ...]:
+    names = [f"{stem}.{part}.csv.gz" for part in ("count", "metadata")]
+    return tuple(
+        _remote(f"sc_mixology/{name}", f"data/csv/{name}", SC_MIXOLOGY, sha256)
+        for name, sha256 in zip(names, sums, strict=True)
+    )
+
+
 MI = _plates(
     "MI",
     (
@@ -105,6 +127,33 @@ PERSON_2 = _cells(
         "2508fa38908dcf22b80f5f93a41dec58620ff1b54aa34e4e78e32130c7d3ca42",
     ),
 )
+MIXOLOGY = (
+    *_counts(
+        "sc_celseq2",
+        "a82aa89b8995aed412f4260c0adb343967e33a801af6f2e0aa647c1d897a5a21",
+        "78429916bac394d92d8c972059a8f195c5479ce578da04f1eb3ba599585ef3d9",
+    ),
+    *_counts(
+        "sc_dropseq",
+        "98c0bb6a9fbf4b93967ef82cef9985d7691cf59a31dc5b0b3699f70ed1a0fd08",
+        "4c48f3e13778e89192d9861095bc102cc0deb9eba1a7f47a093f5a058ce1aa6a",
+    ),
+    *_counts(
+        "sc_celseq2_5cl_p1",
+        "577324d2fd427685144420536489202c68ae98cb22f5825c40c8cf41c5fe0a07",
+        "a6f5b206f891113162d2c9af27860c187a04ccd8848f9bc29be97dfa95eeadc4",
+    ),
+    *_counts(
+        "sc_celseq2_5cl_p2",
+        "c6ef3df82d9fa44598ee15d8a07113c44a830ee3d2e3205c93590d594240bab5",
+        "06d2f3b9fd646b4a3c1e6d1af7205c7eec1017bfab9a4c68853f9a3fc97be836",
+    ),
+    *_counts(
+        "sc_celseq2_5cl_p3",
+        "e535abac653a5a3ee44eff88345db2315693732f679156ab20ee924b21bced9a",
+        "c373869c9d3bbca9dc7773a8b8ef65e6035c939d45b18cb410fede526770eadb",
+    ),
+)
 
 
 def _spectra(name: str, title: str, files: tuple[Remote, ...]) -> Entry:
@@ -125,6 +174,15 @@ ENTRIES = (
     _cytof("cytof-person1", "Mass cytometry of blood cells, person 1 on 2 days, 25 markers", PERSON_1),
     _cytof("cytof-person2", "Mass cytometry of blood cells, person 2 on 2 days, 25 markers", PERSON_2),
     Entry(
+        "sc-mixology",
+        "Single cells of 3 or 5 lung cancer lines, CEL-seq2 (4 plates) and Drop-seq, 11533 genes",
+        "counts",
+        "MIT",
+        TIAN,
+        CELL_LINES,
+        MIXOLOGY,
+    ),
+    Entry(
         "simulated-plates",
         "Simulated mass spectra, 3 plates of 300 rows, 2 classes, 40 features",
         "simulated",
@@ -141,7 +199,7 @@ def names() -> tuple[str, ...]:
     Examples
     --------
     >>> names()
-    ('mi', 'chd', 'cytof', 'cytof-person1', 'cytof-person2', 'simulated-plates')
+    ('mi', 'chd', 'cytof', 'cytof-person1', 'cytof-person2', 'sc-mixology', 'simulated-plates')
     """
     return tuple(entry.name for entry in ENTRIES)
 

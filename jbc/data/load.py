@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from requests.exceptions import RequestException
 
 ROWS_PER_UNIT = 5
+MIXOLOGY_DOMAINS = {
+    "sc_celseq2": "CEL-seq2",
+    "sc_dropseq": "Drop-seq",
+    "sc_celseq2_5cl_p1": "CEL-seq2 plate 1",
+    "sc_celseq2_5cl_p2": "CEL-seq2 plate 2",
+    "sc_celseq2_5cl_p3": "CEL-seq2 plate 3",
+}
 
 
 def load(name: str) -> AnnData:
@@ -191,6 +198,33 @@ def _cells(entry: Entry) -> AnnData:
     return _anndata(x, tuple(f"marker {number}" for number in range(1, x.shape[1] + 1)), obs)
 
 
+def _counts(entry: Entry) -> AnnData:
+    """Read counts of genes × cells, one file a domain, each beside a file that tells about the same cells."""
+    import pandas as pd
+
+    paths = fetch(entry.name)
+    counts, about = {}, []
+    for values, metadata in zip(paths[::2], paths[1::2], strict=True):
+        domain = MIXOLOGY_DOMAINS[values.name.removesuffix(".count.csv.gz")]
+        counts[domain] = pd.read_csv(values, index_col=0).astype(np.float32)
+        # By name: nothing promises that two files list their cells in one order.
+        about.append(pd.read_csv(metadata, index_col=0).loc[list(counts[domain].columns)])
+    shared = pd.concat(counts, axis="columns", join="inner").sort_index()
+    known = pd.concat(about)
+    # Plates give their cells the same names, so that only domain and name together tell cells apart.
+    domains = [domain for domain, _ in shared.columns]
+    obs = {
+        "domain": domains,
+        "label": known["cell_line_demuxlet"].to_numpy(),
+        "unit": [f"{domain}-{cell}" for domain, cell in shared.columns],
+        "protocol": [domain.partition(" plate ")[0] for domain in domains],
+    }
+    adata = _anndata(shared.to_numpy().T, tuple(shared.index), obs)
+    adata.obs["doublet"] = (known["demuxlet_cls"] == "DBL").to_numpy()
+    adata.obs["two_cells"] = (known["cell_number"] == 2).to_numpy()
+    return adata
+
+
 def _simulated(entry: Entry) -> AnnData:
     del entry
     return simulate_plates(seed=0).to_anndata()
@@ -210,5 +244,6 @@ def _anndata(
 READERS: dict[str, Callable[[Entry], AnnData]] = {
     "spectra": _spectra,
     "cells": _cells,
+    "counts": _counts,
     "simulated": _simulated,
 }
