@@ -1,0 +1,292 @@
+"""How fast joint calibration trains: jbc beside a plain PyTorch program, in turns, each in a process of its own.
+
+python experiments/bench_joint.py [--rounds 5] [--lanes 1 8] writes experiments/results/bench_joint.json and prints a
+table. PyTorch comes with `pip install "jbc[bench]"`; without it only the JAX side is measured.
+
+What is counted is one update of the optimiser. In the reference configuration a minibatch of every domain makes two
+of them, step A and step B, on either side; in the default configuration it makes one. Both sides train for the same
+number of epochs, timed from the table in memory to the trained networks, by then with jbc's programs compiled.
+Compilation is what the first run of a process takes more than its second.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+# Nothing heavy up here: on Linux, a process begins with the peak memory of the one that starts it.
+import tyro
+
+RESULTS = Path(__file__).parent / "results" / "bench_joint.json"
+TORCH = {
+    "released": "PyTorch as released",
+    "one call": "PyTorch, cross-entropy in one call",
+    "tuned": "PyTorch, tuned",
+}
+Configuration = Literal["reference", "paper", "default"]
+PER_UPDATE = "ms per update and model"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Compare the speed of jbc and PyTorch."""
+
+    rounds: int = 5  # times that every side has its turn
+    epochs: int = 20  # length of a timed run
+    configurations: tuple[Configuration, ...] = (
+        "reference",
+        "default",
+    )  # of jbc; PyTorch knows only the reference
+    lanes: tuple[int, ...] = (1, 8)  # numbers of seeds that jbc trains at once; on an accelerator, 1 32 256
+    cores: int = 2  # cores that either side may use
+    threads: int = 2  # threads of PyTorch
+    seeds: int = 10  # seeds of the whole table, for each hidden domain
+    table: bool = True  # also train the whole table once, and look at its memory
+    data: str = "mi"  # name of a data set
+    quick: bool = False  # see whether everything runs, on a small world; the numbers mean nothing
+    out: Path = RESULTS  # where the rows go
+
+
+QUICK: dict[str, Any] = {
+    "rounds": 1, "epochs": 1, "configurations": ("reference",), "lanes": (2,), "threads": 1, "seeds": 1,
+    "data": "simulated-plates",
+}  # fmt: skip
+
+
+class Side(NamedTuple):
+    """What is measured: a variant of the PyTorch program, a configuration of jbc, or the whole table of one."""
+
+    program: Literal["PyTorch", "jbc", "table"]
+    configuration: Any
+    lanes: int
+
+
+def timed(run: Callable[[], Any]) -> tuple[float, Any]:
+    begun = time.perf_counter()
+    outcome = run()
+    return time.perf_counter() - begun, outcome
+
+
+def load(data: str):
+    import jbc
+
+    adata = jbc.datasets.load(data)
+    return jbc.Cohort.from_arrays(adata.X, adata.obs["domain"], label=adata.obs["label"])
+
+
+def method_of(configuration: Configuration):
+    import jbc
+
+    if configuration == "default":
+        return jbc.JointCalibration()
+    return jbc.presets.joint("mi", configuration)
+
+
+def measure_torch(side: Side, options: Options) -> dict[str, Any]:
+    """Train one seed in PyTorch, the last domain being the target."""
+    import torch
+    import torch_joint
+
+    torch.set_num_threads(options.threads)
+    cohort = load(options.data)
+    starts = [int(offset) for offset in cohort.domains.offset[1:]]
+    x = torch.tensor(cohort.x).tensor_split(starts)
+    labels = torch.tensor(cohort.label).tensor_split(starts)
+
+    def train(epochs: int) -> int:
+        settings = torch_joint.Settings(epochs=epochs)
+        return torch_joint.train(
+            x, labels, sources=len(x) - 1, settings=settings, variant=side.configuration
+        )[2]
+
+    train(1)  # neither side pays for what only a first run does
+    seconds, updates = timed(lambda: train(options.epochs))
+    return {"seconds": seconds, "updates": updates, "backend": "cpu"}
+
+
+def measure_jax(side: Side, options: Options) -> dict[str, Any]:
+    """Train seeds in jbc, the last domain being the target: once to compile, once for the time."""
+    import jax
+
+    from jbc.train import fit, fit_lanes
+
+    cohort, whole = load(options.data), method_of(side.configuration)
+    cohort, method = cohort.hide(cohort.names.domains[-1]), dataclasses.replace(whole, epochs=options.epochs)
+    per_step = method.classify_rounds + method.rebuild_rounds if method.alternate else 1
+
+    def train(seed: int):
+        key = jax.random.key(seed)
+        if side.lanes == 1:
+            return jax.block_until_ready(fit(method, cohort, key).fitted)
+        return jax.block_until_ready(fit_lanes(method, cohort, jax.random.split(key, side.lanes)).fitted)
+
+    first, _ = timed(lambda: train(0))
+    seconds, _ = timed(lambda: train(1))
+    return {
+        "seconds": seconds,
+        "compilation": first - seconds,
+        "updates": per_step * method.steps(cohort),
+        "updates of a model": per_step * whole.steps(cohort),
+        "backend": jax.default_backend(),
+    }
+
+
+def measure_table(side: Side, options: Options) -> dict[str, Any]:
+    """Train every choice of the target with every seed, as lanes of one program, and classify all rows."""
+    import jax
+    import jax.numpy as jnp
+
+    from jbc.train import fit_lanes, predict_lanes
+
+    cohort, method = load(options.data), method_of(side.configuration)
+    if options.quick:
+        method = dataclasses.replace(method, epochs=options.epochs)
+    names = cohort.names.domains
+    tasks = [cohort.hide(name) for name in names for _ in range(options.seeds)]
+    keys = jnp.tile(jax.random.split(jax.random.key(0), options.seeds), len(names))
+
+    def train():
+        fitted = fit_lanes(method, tasks, keys).fitted
+        return jax.block_until_ready(predict_lanes(method, fitted, cohort.x, cohort.domain))
+
+    seconds, _ = timed(train)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {"seconds": seconds, "peak": peak / 1e9, "lanes": len(tasks), "backend": jax.default_backend()}
+
+
+def measure(side: Side, options: Options) -> dict[str, Any]:
+    """Measure in this process."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
+    if side.program == "PyTorch":
+        return measure_torch(side, options)
+    import jax
+
+    jax.config.update("jax_enable_compilation_cache", False)
+    return (measure_jax if side.program == "jbc" else measure_table)(side, options)
+
+
+def ask(side: Side, options: Options) -> dict[str, Any]:
+    """Measure in a process of its own."""
+    print(*side, file=sys.stderr)
+    told = json.dumps([side, dataclasses.asdict(options)], default=str)
+    done = subprocess.run(
+        [sys.executable, __file__, "--side", told], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def row(what: str, side: Side, backend: str, values: list[float], unit: str, **changes: Any) -> dict:
+    """Make a row: the median over rounds, and their range."""
+    named = {"what": what, "configuration": side.configuration, "lanes": side.lanes, "backend": backend}
+    found = {"value": statistics.median(values), "unit": unit, "low": min(values), "high": max(values)}
+    return named | found | {"rounds": len(values)} | changes
+
+
+def milliseconds(turns: list[dict[str, Any]], lanes: int) -> list[float]:
+    return [1000 * told["seconds"] / told["updates"] / lanes for told in turns]
+
+
+def rows_of(turns: dict[Side, list[dict[str, Any]]]) -> list[dict]:
+    """Summarise what every side took."""
+    rows = []
+    for side, told in turns.items():
+        each, backend = milliseconds(told, side.lanes), told[0]["backend"]
+        if side.program == "PyTorch":
+            rows.append(
+                row(TORCH[side.configuration], side, backend, each, PER_UPDATE, configuration="reference")
+            )
+            continue
+        models = [1000 / (ms * one["updates of a model"]) for ms, one in zip(each, told, strict=True)]
+        rows += [
+            row("jbc", side, backend, each, PER_UPDATE),
+            row("jbc, whole models", side, backend, models, "models per second"),
+            row("jbc, compilation", side, backend, [one["compilation"] for one in told], "s"),
+        ]
+    return rows
+
+
+def ratios_of(turns: dict[Side, list[dict[str, Any]]]) -> list[dict]:
+    """Tell how many times faster jbc is on the same run: the ratio of the medians, and its range over rounds."""
+    rows = []
+    for ours in (side for side in turns if (side.program, side.configuration) == ("jbc", "reference")):
+        for theirs in (side for side in turns if side.program == "PyTorch"):
+            slow, fast = milliseconds(turns[theirs], 1), milliseconds(turns[ours], ours.lanes)
+            what, backend = f"jbc against {TORCH[theirs.configuration]}", turns[ours][0]["backend"]
+            each = [s / f for s, f in zip(slow, fast, strict=True)]
+            value = statistics.median(slow) / statistics.median(fast)
+            rows.append(row(what, ours, backend, each, "times faster", value=value))
+    return rows
+
+
+def table_of(options: Options) -> list[dict]:
+    """Train the whole table in the default configuration."""
+    told = ask(Side("table", "default", 0), options)
+    side = Side("jbc", "default", told["lanes"])
+    return [
+        row("jbc, whole table with compilation", side, told["backend"], [told["seconds"]], "s"),
+        row("jbc, whole table, peak memory", side, told["backend"], [told["peak"]], "GB"),
+    ]
+
+
+def bench(options: Options) -> list[dict]:
+    """Measure everything, and return the rows."""
+    import jbc
+
+    packages = [name for name in ("jax", "jaxlib", "flax", "optax", "numpy", "torch") if find_spec(name)]
+    sides = [Side("jbc", name, lanes) for name in options.configurations for lanes in options.lanes]
+    if "torch" in packages:
+        sides = [Side("PyTorch", variant, 1) for variant in TORCH] + sides
+    else:
+        print("PyTorch is not installed (the extra `bench` has it): only the JAX side is measured.")
+    turns: dict[Side, list[dict[str, Any]]] = {side: [] for side in sides}
+    for _ in range(options.rounds):
+        for side in sides:
+            turns[side].append(ask(side, options))
+    rows = rows_of(turns) + ratios_of(turns) + (table_of(options) if options.table else [])
+    versions = {"python": platform.python_version(), "jbc": jbc.__version__}
+    versions |= {name: importlib.metadata.version(name) for name in packages}
+    cores = min(options.cores, os.cpu_count() or options.cores)
+    return [found | {"cores": cores, "versions": versions} for found in rows]
+
+
+def markdown(rows: list[dict]) -> str:
+    lines = ["| | configuration | lanes | backend | median | range | |", "|:--|:--|--:|:--|--:|--:|:--|"]
+    for found in rows:
+        cells = [str(found[name]) for name in ("what", "configuration", "lanes", "backend")]
+        cells += [f"{found['value']:.3g}", f"{found['low']:.3g}–{found['high']:.3g}", found["unit"]]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure one side, if told to by another process, or all of them."""
+    if sys.argv[1:2] == ["--side"]:
+        side, options = json.loads(sys.argv[2])
+        print(json.dumps(measure(Side(*side), Options(**options))))
+        return
+    options = tyro.cli(Options)
+    if options.quick:
+        options = dataclasses.replace(options, **QUICK)
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5:
+        print("Other programs are busy on this machine: the times will mean little.", file=sys.stderr)
+    rows = bench(options)
+    options.out.parent.mkdir(exist_ok=True)
+    options.out.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()
