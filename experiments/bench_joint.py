@@ -45,10 +45,8 @@ class Options:
 
     rounds: int = 5  # times that every side has its turn
     epochs: int = 20  # length of a timed run
-    configurations: tuple[Configuration, ...] = (
-        "reference",
-        "default",
-    )  # of jbc; PyTorch knows only the reference
+    # of jbc; PyTorch knows only the reference
+    configurations: tuple[Configuration, ...] = ("reference", "default")
     lanes: tuple[int, ...] = (1, 8)  # numbers of seeds that jbc trains at once; on an accelerator, 1 32 256
     cores: int = 2  # cores that either side may use
     threads: int = 2  # threads of PyTorch
