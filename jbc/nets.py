@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from flax import struct
 from flax.training.train_state import TrainState
 from jax import Array
 
@@ -26,13 +27,25 @@ def tanhshrink(x: Array) -> Array:
 
 
 class Player(TrainState):
-    """A Flax TrainState with the running statistics of its norms, trained at a rate given at each update."""
+    """A Flax TrainState with the running statistics of its norms, trained at a rate given at each update.
+
+    With a ``memory`` above 0, ``slow`` is the moving average of the parameters, which inference takes.
+    """
 
     running: Any = None
+    slow: Any = None
+    memory: float = struct.field(pytree_node=False, default=0.0)
 
     @classmethod
     def make(
-        cls, net: nn.Module, tx: optax.GradientTransformation, key: Array, x: Array, copies: int | None = None
+        cls,
+        net: nn.Module,
+        tx: optax.GradientTransformation,
+        key: Array,
+        x: Array,
+        *,
+        copies: int | None = None,
+        memory: float = 0.0,
     ) -> Player:
         """Initialise a network on an example input, or several copies of it, stacked.
 
@@ -44,14 +57,26 @@ class Player(TrainState):
         state = cls.create(
             apply_fn=net.apply, params=variables["params"], tx=tx, running=variables.get("running", {})
         )
-        return state.replace(step=jnp.int32(0))  # a Python int would recompile every program that takes it
+        # A step that is a Python int would recompile every program that takes it, and one array under two
+        # names cannot be donated.
+        slow = jax.tree.map(jnp.copy, state.params) if memory else None
+        return state.replace(step=jnp.int32(0), slow=slow, memory=memory)
+
+    @property
+    def settled(self) -> Any:
+        """The parameters for inference."""
+        return self.slow if self.memory else self.params
 
     def update(self, grads: Any, rate: Array | float, running: Any = None) -> Player:
-        """Apply one update of the optimiser, scaled by ``-rate``."""
+        """Apply one update of the optimiser, scaled by ``-rate``; the average follows."""
         updates, opt_state = self.tx.update(grads, self.opt_state, self.params)
         params = optax.apply_updates(self.params, jax.tree.map(lambda u: -rate * u, updates))
-        kept = self.running if running is None else running
-        return self.replace(step=self.step + 1, params=params, opt_state=opt_state, running=kept)
+        kept, slow, step = self.running if running is None else running, self.slow, self.step + 1
+        if self.memory:
+            # A young average forgets faster, or it would remember the start of a short training.
+            memory = jnp.minimum(self.memory, step / (step + 10.0))
+            slow = jax.tree.map(lambda old, new: memory * old + (1 - memory) * new, slow, params)
+        return self.replace(step=step, params=params, opt_state=opt_state, running=kept, slow=slow)
 
     def restart(self, when: Array) -> Player:
         """Forget the optimiser's moments where ``when`` is true."""
@@ -191,8 +216,12 @@ class Classifier(nn.Module):
             h = leaky(skip + _plain(d, 100)(leaky(_plain(100, d)(skip))))
             widths, fan_in = (50, 16), d
         else:
-            h = nn.Dropout(self.dropout, deterministic=not train)(z)
-            widths, fan_in = (64, 16), d
+            # Both as they are and squashed: extreme values of a single peak should not decide alone.
+            h = jnp.concatenate([z, jnp.tanh(z / 1.5)], axis=-1)
+            for width in (256, 64):
+                h = nn.relu(nn.Dense(width, kernel_init=nn.initializers.he_normal())(h))
+                h = nn.Dropout(self.dropout, deterministic=not train)(h)
+            return _plain(self.outputs, 64)(h)
         for width in widths:
             h, fan_in = leaky(_plain(width, fan_in)(h)), width
         return _plain(self.outputs, fan_in)(h)

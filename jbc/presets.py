@@ -13,16 +13,24 @@ from jbc.methods.joint import JointCalibration
 
 Truth = Literal["paper", "reference"]
 
-# Kernels of width 1 to 16 on codes as they are, raw inputs, running statistics: common to both truths.
+# Kernels of width 1 to 16 on codes as they are, raw inputs, running statistics, the last weights: common to
+# both truths.
 _PUBLISHED: dict[str, Any] = {
     "log": False,
+    "level": "keep",
     "scale": "none",
+    "members": 1,
+    "coupled": True,
+    "noise": 0.0,
+    "smoothing": 0.0,
+    "average": 0.0,
     "statistics": "running",
     "bandwidths": (1.0, 2.0, 4.0, 8.0, 16.0),
     "bandwidth_unit": "fixed",
     "unbiased": False,
     "decay": 0.9 ** (1 / 10_000),
     "weight_decay": 5e-5,
+    "min_steps": 1,
     "max_steps": 2**31 - 1,
 }
 _MANY: dict[str, Any] = _PUBLISHED | {

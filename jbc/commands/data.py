@@ -47,4 +47,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _summary(about: dict) -> dict:
-    return {key: about.get(key) for key in ("summary", "licence")}
+    return {key: about.get(key) for key in ("title", "licence")}

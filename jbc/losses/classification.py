@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
@@ -13,6 +14,7 @@ def cross_entropy(
     logits: Array,
     label: Array,
     *,
+    smoothing: float = 0.0,
     rows: Literal["mean", "sum"] = "mean",
     domains: Literal["mean", "sum"] = "mean",
 ) -> Array:
@@ -29,6 +31,9 @@ def cross_entropy(
         (K, m, 1) or (K, m, classes).
     label
         (K, m) codes; rows of code -1 do not count.
+    smoothing
+        Probability that the target leaves to all classes alike, ε: the target of class c is
+        (1 - ε) [c = y] + ε / classes.
     rows, domains
         Reductions.
 
@@ -40,9 +45,11 @@ def cross_entropy(
     """
     known = label >= 0
     if logits.shape[-1] == 1:
-        each = optax.sigmoid_binary_cross_entropy(logits[..., 0], (label == 1).astype(logits.dtype))
+        target = (1 - smoothing) * (label == 1) + smoothing / 2
+        each = optax.sigmoid_binary_cross_entropy(logits[..., 0], target)
     else:
-        each = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(label, 0))
+        target = optax.smooth_labels(jax.nn.one_hot(label, logits.shape[-1]), smoothing)
+        each = optax.softmax_cross_entropy(logits, target)
     per_domain = jnp.where(known, each, 0).sum(axis=1)
     if rows == "mean":
         per_domain = per_domain / jnp.maximum(known.sum(axis=1), 1)

@@ -13,10 +13,10 @@ from jax import Array
 from jbc import audit
 from jbc.cohort import Cohort
 from jbc.draws import Draw, Rows
-from jbc.linalg import location_and_spread
 from jbc.losses import alignment, cross_entropy, median_bandwidth, mmd2_matrix, squared_error
 from jbc.methods import joint_nets
 from jbc.methods.base import Fitted, Info, Trainable
+from jbc.methods.inputs import Inputs, Level, Scale
 from jbc.methods.joint_nets import JointState, Nets
 from jbc.nets import Family, Player
 
@@ -41,14 +41,21 @@ class JointCalibration(Trainable):
 
     Parameters
     ----------
-    log
-        Train on sign(x) log(1 + ``|x|``).
-    scale
-        Standardise the inputs by the statistics of each row's domain, by pooled ones, or not at all.
+    log, level, scale
+        Logarithm, level of the row, and standardisation of the inputs: see :class:`~jbc.methods.inputs.Inputs`.
     family
         Networks: ours starts as the identity; the others are the papers'.
     dropout
         Rate of dropped hidden units, in training.
+    members
+        Number of classifiers that are trained side by side, and averaged.
+    coupled
+        Let the gradient of the classifiers pass into the calibrator.
+    noise
+        Spread of the noise that is added to the codes that the classifier learns from, in units of the
+        standardised inputs.
+    smoothing
+        Probability that the targets of the classifier leave to the classes that a label does not name.
     statistics
         Normalise at inference by each domain's own statistics, or by the running averages of training, which
         pool the domains.
@@ -71,12 +78,14 @@ class JointCalibration(Trainable):
         rows, of the squared error over features, and of both over domains.
     rows
         Rows per domain in a minibatch.
-    epochs, max_steps
-        Length of training: passes over the largest domain, at most so many steps.
+    epochs, min_steps, max_steps
+        Length of training: passes over the largest domain, within these numbers of steps.
     learning_rate, decay, weight_decay
         Adam's rate, its factor per epoch, and the decay added to the gradient.
     restart
         Forget Adam's moments at every epoch.
+    average
+        Use the moving average of the weights with this memory, instead of the last weights.
 
     Notes
     -----
@@ -97,9 +106,14 @@ class JointCalibration(Trainable):
     encodes: ClassVar[bool] = True
 
     log: bool = True
-    scale: Literal["domain", "pooled", "none"] = "domain"
+    level: Level = "auto"
+    scale: Scale = "domain"
     family: Family = "residual"
     dropout: float = 0.5
+    members: int = 4
+    coupled: bool = False
+    noise: float = 0.3
+    smoothing: float = 0.1
     statistics: Literal["domain", "running"] = "domain"
     rebuild: Literal["sources", "all", "none"] = "all"
     align: float = 1.0
@@ -116,12 +130,19 @@ class JointCalibration(Trainable):
     features_reduced: Reduction = "mean"
     domains_reduced: Reduction = "mean"
     rows: int = 128
-    epochs: int = 100
+    epochs: int = 40
+    min_steps: int = 400
     max_steps: int = 2000
     learning_rate: float = 1e-3
     decay: float = 1.0
     weight_decay: float = 1e-4
     restart: bool = False
+    average: float = 0.99
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the networks see."""
+        return Inputs(self.log, self.level, self.scale)
 
     @property
     def draw(self) -> Draw:
@@ -129,8 +150,8 @@ class JointCalibration(Trainable):
         return Draw(by="domain", rows=self.rows)
 
     def steps(self, cohort: Cohort) -> int:
-        """Return ``epochs`` passes over the largest domain, at most ``max_steps``."""
-        return min(self.epochs * int(self.draw.epoch(cohort)), self.max_steps)
+        """Return ``epochs`` passes over the largest domain, or the number of steps that bounds them."""
+        return min(max(self.epochs * int(self.draw.epoch(cohort)), self.min_steps), self.max_steps)
 
     def check(self, cohort: Cohort) -> None:
         """Refuse cohorts that cannot be aligned or classified."""
@@ -139,7 +160,7 @@ class JointCalibration(Trainable):
         audit.classes_estimable(cohort)
 
     def init(self, key: Array, cohort: Cohort) -> JointState:
-        """Draw the networks; measure location and spread of the inputs."""
+        """Draw the networks; measure what standardises the inputs."""
         everything = jnp.asarray(cohort.domains.domain)
         # Without any label, all domains are equal.
         sources = jnp.asarray(cohort.sources) if len(cohort.sources) else everything
@@ -151,19 +172,21 @@ class JointCalibration(Trainable):
         d, groups = cohort.x.shape[-1], len(cohort.domains.count)
         nets = self._nets(groups, joint_nets.outputs(cohort.n_labels))
         keys = jax.random.split(key, 3)
-        location, spread = self._measure(cohort)
+        tables = self.inputs.measure(
+            jnp.asarray(cohort.x), jnp.asarray(cohort.domain), jnp.asarray(cohort.weight), groups
+        )
         example = jnp.zeros((groups, 2, d))
-        reconstructors = None
+        player = functools.partial(Player.make, tx=nets.tx, memory=self.average)
+        classifier = reconstructors = None
+        if nets.classifier is not None:
+            classifier = player(nets.classifier, key=keys[1], x=example, copies=self.members)
         if len(rebuilt):
-            reconstructors = Player.make(
-                nets.reconstructor, nets.tx, keys[2], example[0], copies=len(rebuilt)
-            )
+            reconstructors = player(nets.reconstructor, key=keys[2], x=example[0], copies=len(rebuilt))
         return JointState(
-            calibrator=Player.make(nets.calibrator, nets.tx, keys[0], example),
-            classifier=Player.make(nets.classifier, nets.tx, keys[1], example) if nets.classifier else None,
+            calibrator=player(nets.calibrator, key=keys[0], x=example),
+            classifier=classifier,
             reconstructors=reconstructors,
-            location=location,
-            spread=spread,
+            tables=tables,
             sources=sources,
             rebuilt=rebuilt,
             epoch=self.draw.epoch(cohort).astype(jnp.int32),
@@ -178,7 +201,7 @@ class JointCalibration(Trainable):
             first = state.step % state.epoch == 0
             players = {p: getattr(state, p) for p in ("calibrator", "classifier", "reconstructors")}
             state = state.replace(**{p: v.restart(first) if v else None for p, v in players.items()})
-        x = self._inputs(state.location, state.spread, rows.x, rows.domain[:, None])
+        x = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
         info: Info = {}
         if self.alternate:
             for number, (rounds, parts) in enumerate(
@@ -205,19 +228,22 @@ class JointCalibration(Trainable):
             domains=groups,
             own=self.statistics == "domain",
         )
-        x = self._inputs(state.location, state.spread, jnp.asarray(cohort.x), domain)
-        z, calibrator = settle(nets.calibrator, state.calibrator, x)
-        fitted = {"calibrator": calibrator, "location": state.location, "spread": state.spread}
+        x = self.inputs.apply(state.tables, jnp.asarray(cohort.x), domain)
+        player = state.calibrator
+        z, calibrator = settle(nets.calibrator, player.settled, player.running, x)
+        fitted = {"calibrator": calibrator, "inputs": state.tables}
         if state.classifier is not None:
-            fitted["classifier"] = settle(nets.classifier, state.classifier, z)[1]
+            player = state.classifier
+            each = jax.vmap(lambda *member: settle(nets.classifier, *member, z)[1])
+            fitted["classifier"] = each(player.settled, player.running)
         if state.reconstructors is not None:
-            fitted["reconstructors"] = {"params": state.reconstructors.params}
+            fitted["reconstructors"] = {"params": state.reconstructors.settled}
         return fitted
 
     def encode(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Return calibrated codes z = C(x)."""
-        net = self._nets(len(fitted["location"]), 1).calibrator
-        inputs = self._inputs(fitted["location"], fitted["spread"], x, domain)
+        net = self._nets(_domains(fitted), 1).calibrator
+        inputs = self.inputs.apply(fitted["inputs"], x, domain)
         return joint_nets.infer(net, fitted["calibrator"], inputs, domain)
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
@@ -227,18 +253,16 @@ class JointCalibration(Trainable):
         """
         z = self.encode(fitted, x, domain)
         if "reconstructors" in fitted:
-            net = self._nets(len(fitted["location"]), 1).reconstructor
-            each = jax.vmap(lambda variables: joint_nets.infer(net, variables, z))(fitted["reconstructors"])
-            z = each.mean(axis=0)
-        z = z * fitted["spread"].mean(axis=0) + fitted["location"].mean(axis=0)
-        return jnp.sign(z) * jnp.expm1(jnp.abs(z)) if self.log else z
+            net = self._nets(_domains(fitted), 1).reconstructor
+            z = joint_nets.infer_mean(net, fitted["reconstructors"], z)
+        return self.inputs.restore(fitted["inputs"], z, x, domain)
 
     def predict(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Return logits, (n, classes); two classes have the logits 0 and D(z)."""
         outputs = joint_nets.width(fitted["classifier"])
-        net = self._nets(len(fitted["location"]), outputs).classifier
+        net = self._nets(_domains(fitted), outputs).classifier
         z = self.encode(fitted, x, domain)
-        logits = joint_nets.infer(net, fitted["classifier"], z, domain)
+        logits = joint_nets.infer_mean(net, fitted["classifier"], z, domain)
         return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1) if outputs == 1 else logits
 
     def review(self, info: dict[str, float]) -> list[str]:
@@ -253,23 +277,6 @@ class JointCalibration(Trainable):
 
     def _nets(self, domains: int, outputs: int) -> Nets:
         return joint_nets.build(self.family, self.dropout, self.weight_decay, domains, outputs)
-
-    def _measure(self, cohort: Cohort) -> tuple[Array, Array]:
-        """Return location and spread of the inputs, (domains, d) each."""
-        groups, x = len(cohort.domains.count), self._shape(jnp.asarray(cohort.x))
-        if self.scale == "none":
-            return jnp.zeros((groups, x.shape[1])), jnp.ones((groups, x.shape[1]))
-        domain = jnp.asarray(cohort.domain) if self.scale == "domain" else jnp.zeros(len(x), jnp.int32)
-        mean, spread = location_and_spread(x, domain, jnp.asarray(cohort.weight), groups)
-        if self.scale == "pooled":
-            mean, spread = (jnp.broadcast_to(table[:1], table.shape) for table in (mean, spread))
-        return mean, spread
-
-    def _shape(self, x: Array) -> Array:
-        return jnp.sign(x) * jnp.log1p(jnp.abs(x)) if self.log else x
-
-    def _inputs(self, location: Array, spread: Array, x: Array, domain: Array) -> Array:
-        return (self._shape(x) - location[domain]) / spread[domain]
 
     def _update(
         self, key: Array, state: JointState, *, x: Array, label: Array, rate: Array, parts: tuple[str, ...]
@@ -292,7 +299,7 @@ class JointCalibration(Trainable):
         self, params: dict[str, Any], *, key: Array, state: JointState, x: Array, label: Array
     ) -> tuple[Array, tuple[Info, dict[str, Any]]]:
         """Sum the weighted terms whose players are among ``params``."""
-        keys, running, info = jax.random.split(key, 3), {}, {}
+        keys, running, info = jax.random.split(key, 4), {}, {}
         z, running["calibrator"] = joint_nets.forward(state.calibrator, params["calibrator"], x, keys[0])
         total = jnp.zeros(())
         if self.align and len(x) > 1:
@@ -301,16 +308,24 @@ class JointCalibration(Trainable):
             info["align"] = alignment(mmd2, self.pairs)
             total += self.align * info["align"]
         if "classifier" in params and state.classifier is not None:
-            label = label[state.sources]
-            logits, running["classifier"] = joint_nets.forward(
-                state.classifier, params["classifier"], z[state.sources], keys[1]
+            codes = z[state.sources] if self.coupled else jax.lax.stop_gradient(z[state.sources])
+            seen = jnp.broadcast_to(codes, (self.members, *codes.shape))
+            if self.noise:
+                seen += self.noise * jax.random.normal(keys[3], seen.shape)
+            logits, running["classifier"] = joint_nets.forward_each(
+                state.classifier, params["classifier"], seen, keys[1]
             )
-            info["classify"] = cross_entropy(
-                logits, label, rows=self.rows_reduced, domains=self.domains_reduced
+            entropy = functools.partial(
+                cross_entropy,
+                label=label[state.sources],
+                smoothing=self.smoothing,
+                rows=self.rows_reduced,
+                domains=self.domains_reduced,
             )
+            info["classify"] = jax.vmap(entropy)(logits).mean()
             total += self.classify * info["classify"]
         if "reconstructors" in params and state.reconstructors is not None:
-            output = joint_nets.rebuild(
+            output, _ = joint_nets.forward_each(
                 state.reconstructors, params["reconstructors"], z[state.rebuilt], keys[2]
             )
             info["rebuild"] = squared_error(
@@ -318,3 +333,7 @@ class JointCalibration(Trainable):
             )
             total += self.reconstruct * info["rebuild"]
         return total, (info | {"loss": total}, running)
+
+
+def _domains(fitted: Fitted) -> int:
+    return len(fitted["inputs"]["location"])

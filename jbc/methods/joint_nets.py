@@ -13,6 +13,7 @@ import optax
 from jax import Array
 
 from jbc.methods.base import Fitted
+from jbc.methods.inputs import Tables
 from jbc.nets import Calibrator, Classifier, Family, Player, Reconstructor
 
 
@@ -26,8 +27,7 @@ class JointState(flax.struct.PyTreeNode):
     calibrator: Player
     classifier: Player | None
     reconstructors: Player | None
-    location: Array
-    spread: Array
+    tables: Tables
     sources: Array
     rebuilt: Array
     epoch: Array
@@ -79,13 +79,13 @@ def forward(player: Player, params: Any, x: Array, key: Array) -> tuple[Array, A
     return y, moved.get("running", player.running)
 
 
-def rebuild(player: Player, params: Any, z: Array, key: Array) -> Array:
-    """Run every reconstructor in training, on the codes of its own domain."""
+def forward_each(player: Player, params: Any, x: Array, key: Array) -> tuple[Array, Any]:
+    """Run every copy of a stacked network in training, each on its own part of ``x``."""
 
-    def one(params: Any, z: Array, key: Array) -> Array:
-        return player.apply_fn({"params": params}, z, train=True, rngs={"dropout": key})
+    def one(params: Any, running: Any, x: Array, key: Array) -> tuple[Array, Any]:
+        return forward(player.replace(running=running), params, x, key)
 
-    return jax.vmap(one)(params, z, jax.random.split(key, len(z)))
+    return jax.vmap(one)(params, player.running, x, jax.random.split(key, len(x)))
 
 
 def infer(net: Any, variables: Fitted, *inputs: Array) -> Array:
@@ -93,16 +93,29 @@ def infer(net: Any, variables: Fitted, *inputs: Array) -> Array:
     return net.apply(variables, *inputs)
 
 
+def infer_mean(net: Any, variables: Fitted, *inputs: Array) -> Array:
+    """Run every copy of a stacked network at inference, and average."""
+    return jax.vmap(lambda one: infer(net, one, *inputs))(variables).mean(axis=0)
+
+
 def settle(
-    net: Any, player: Player, x: Array, domain: Array, weight: Array, *, domains: int, own: bool
+    net: Any,
+    params: Any,
+    running: Any,
+    x: Array,
+    *,
+    domain: Array,
+    weight: Array,
+    domains: int,
+    own: bool,
 ) -> tuple[Array, Fitted]:
     """Give a network its statistics for inference: every domain's own, or the running ones for all.
 
     Returns the network's output on the given rows, and its variables.
     """
     if own:
-        y, found = net.apply({"params": player.params}, x, domain, weight, mutable=["statistics"])
-        return y, {"params": player.params, "statistics": found.get("statistics", {})}
-    table = jax.tree.map(lambda row: jnp.broadcast_to(row, (domains, *row.shape)), player.running)
-    variables = {"params": player.params, "statistics": table}
+        y, found = net.apply({"params": params}, x, domain, weight, mutable=["statistics"])
+        return y, {"params": params, "statistics": found.get("statistics", {})}
+    table = jax.tree.map(lambda row: jnp.broadcast_to(row, (domains, *row.shape)), running)
+    variables = {"params": params, "statistics": table}
     return infer(net, variables, x, domain), variables

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from jbc.errors import InputError
 from jbc.methods.base import Method
 
-RATES = ("dropout",)
+RATES = ("dropout", "smoothing", "average")
 COUNT = "a whole number from 1"
 
 
