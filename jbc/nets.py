@@ -166,7 +166,8 @@ class Calibrator(nn.Module):
         if self.family == "residual":
             h = leaky(_orthogonal(d)(x))
             h = nn.Dropout(self.dropout, deterministic=not train)(h)
-            return x + nn.Dense(d, kernel_init=nn.initializers.zeros)(h)
+            # No bias: alignment does not see a common shift, and Adam would amplify its rounding.
+            return x + nn.Dense(d, use_bias=False, kernel_init=nn.initializers.zeros)(h)
         x = DomainNorm(self.domains)(x, domain, weight)
         if self.family == "twobatch":
             return _orthogonal(d)(leaky(_orthogonal(d)(leaky(x))))

@@ -162,7 +162,7 @@ def test_lanes_equal_single_runs(method):
     for number, key in enumerate(keys):
         alone = train(method, table, key=key)
         assert_close(
-            jax.tree.map(lambda leaf, n=number: leaf[n], lanes.fitted), alone.fitted, rtol=1e-4, floor=0.1
+            jax.tree.map(lambda leaf, n=number: leaf[n], lanes.fitted), alone.fitted, rtol=3e-4, floor=0.1
         )
 
 

@@ -81,6 +81,7 @@ def load(golden, prefix, family, state):
     layers = LAYERS[family]
     calibrator, running_c = variables(golden, f"{prefix}/calibrator", layers["calibrator"])
     classifier, running_d = variables(golden, f"{prefix}/discriminator", layers["discriminator"])
+    classifier, running_d = jax.tree.map(lambda leaf: leaf[None], (classifier, running_d))  # one member
     both = [variables(golden, f"{prefix}/reconstructor_{k}", layers["reconstructor"])[0] for k in (1, 2)]
     return state.replace(
         calibrator=state.calibrator.replace(params=calibrator, running=running_c),

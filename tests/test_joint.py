@@ -87,8 +87,9 @@ def test_without_alignment_the_target_has_no_influence_on_the_networks(table):
     here, there = train(method, table), train(method, other)
     for player in ("calibrator", "classifier", "reconstructors"):
         assert_same_bytes(getattr(here.state, player), getattr(there.state, player))
-    assert_same_bytes(here.state.location[:2], there.state.location[:2])
-    assert differ(here.state.location[2], there.state.location[2])
+    tables = here.state.tables["location"], there.state.tables["location"]
+    assert_same_bytes(*(location[:2] for location in tables))
+    assert differ(*(location[2] for location in tables))
     assert not {"align", "kernel"} & set(here.history[-1])
     assert differ(train(JOINT, table).state.calibrator, train(JOINT, other).state.calibrator)
 
@@ -246,9 +247,10 @@ def test_the_learning_rate_decays_by_epochs(table):
 
 
 def test_the_length_of_training_is_in_epochs_but_bounded(table):
-    assert change(epochs=7).steps(table) == 35
+    assert change(epochs=7, min_steps=1).steps(table) == 35
+    assert change(epochs=7, min_steps=50).steps(table) == 50
     assert change(epochs=7, max_steps=20).steps(table) == 20
-    assert change(rows=512).steps(table) == 100
+    assert change(rows=512, min_steps=1).steps(table) == 40
 
 
 # Saturated kernels
@@ -277,6 +279,45 @@ def test_review_reads_the_kernel():
 
 
 # Classes
+
+
+def test_only_a_coupled_classifier_moves_the_calibrator(table):
+    for coupled in (False, True):
+        method = change(coupled=coupled, align=0.0, rebuild="none")
+        state = method.init(KEY, table)
+        after, _ = jax.jit(method.step)(KEY, state, minibatch(method, table))
+        moved = jax.tree.map(jnp.subtract, after.calibrator.params, state.calibrator.params)
+        # Weight decay moves the calibrator too, but not where its weights are zero.
+        assert bool(jnp.any(moved["Dense_1"]["kernel"] != 0)) is coupled
+        assert differ(after.classifier.params, state.classifier.params)
+
+
+def test_the_members_differ_and_are_averaged(table):
+    method = change(members=3)
+    fitted = train(method, table).fitted
+    kernels = fitted["classifier"]["params"]["Dense_0"]["kernel"]
+    assert kernels.shape[0] == 3
+    assert differ(kernels[0], kernels[1])
+    alone = [
+        method.predict(
+            fitted | {"classifier": jax.tree.map(lambda leaf, n=n: leaf[n : n + 1], fitted["classifier"])},
+            table.x,
+            table.domain,
+        )
+        for n in range(3)
+    ]
+    together = method.predict(fitted, table.x, table.domain)
+    np.testing.assert_allclose(together, np.mean(alone, axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_inference_takes_the_averaged_weights(table):
+    run = train(change(average=0.5, learning_rate=1e-2), table)
+    player = run.state.classifier
+    assert differ(player.slow, player.params)
+    assert_same_bytes(run.fitted["classifier"]["params"], player.slow)
+    plain = train(change(average=0.0), table)
+    assert plain.state.classifier.slow is None
+    assert_same_bytes(plain.fitted["classifier"]["params"], plain.state.classifier.params)
 
 
 @pytest.mark.parametrize("seed", [2, 4])

@@ -91,7 +91,7 @@ def fit(method: Method, cohort: Cohort, key: Array, **options: Any) -> Run:
     >>> cohort = Cohort.from_arrays(world.x, world.domain, label=world.label)
     >>> run = fit(JointCalibration(rows=16), cohort, jax.random.key(0), steps=4)
     >>> run.step, sorted(run.fitted)
-    (4, ['calibrator', 'classifier', 'location', 'reconstructors', 'spread'])
+    (4, ['calibrator', 'classifier', 'inputs', 'reconstructors'])
     """
     if not isinstance(method, Trainable):
         bare = jax.device_put(cohort.nameless())
