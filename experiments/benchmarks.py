@@ -1,0 +1,203 @@
+"""BENCHMARKS.md, made from the rows in experiments/results.
+
+python experiments/benchmarks.py
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import bench_joint
+
+RESULTS = Path(__file__).parent / "results"
+DOCUMENT = Path(__file__).parents[1] / "BENCHMARKS.md"
+DEFAULT = "default"
+# Beside the accuracy on every target: level, metric and heading of the averages over all tasks.
+AVERAGES = (
+    ("sample", "auc", "AUC"),
+    ("sample", "auc_hard", "hard AUC"),
+    ("sample", "f_score", "F"),
+    ("sample", "mcc", "MCC"),
+    ("unit", "acc", "accuracy, units"),
+    ("unit", "auc", "AUC, units"),
+)
+DATASETS = {"cytof-person1": "Person 1", "cytof-person2": "Person 2"}
+TITLES = {
+    "mi": "MI: three plates of mass spectra (Tables 1a and 1b)",
+    "chd": "CHD: four plates of mass spectra (Tables 2a and 2b)",
+    "cytof": "CyTOF: two days of two persons (Table 2 of the two-batch paper)",
+    "sc-mixology": "Single cells by several protocols (the kind of Table 3)",
+    "ceilings": "MI: ceilings inside one plate",
+    "ablations": "MI: what each part of the default buys",
+}
+TEXTS = {
+    "mi": "Two plates are sources, the third is the target. A unit is a run of five near-identical spectra, "
+    "which are rows of one blood sample; it gets the median probability of its rows.",
+    "chd": "Two plates are sources, the other two are targets, for every choice of two. Columns of targets are "
+    "means over the choices of the sources.",
+    "cytof": "One day is the source, the other the target; the positive class is the rarer one.",
+    "sc-mixology": "Three cell lines with known identity (H1975, H2228, HCC827), without doublets and wells of two "
+    "cells, and the 500 genes that vary most over all domains, from counts per 10,000. The paper's pancreas "
+    "data are not public in this form, and the 10x counts that would make a third protocol of these lines are not "
+    "at hand. So every one of the five domains (CEL-seq2, Drop-seq, and three plates of CEL-seq2) is the target "
+    "once, the other four being sources. F and AUC are means over the classes; the numbers in print are of "
+    "other data and not shown.",
+    "ceilings": "Ten folds inside each plate, judged together. With folds of rows, as in the paper, spectra of one "
+    "blood sample are on both sides of the split, and the result tells how well they are recognised; folds "
+    "of units keep them together.",
+    "ablations": "One thing changed at a time. *Target* is judged by the labels of the target, as in the table of MI. "
+    "*Selection* asks for no label of the target: of its two sources, one is learned from and the other is "
+    "judged, both ways; the target takes part without labels. Choices may be made by it, for one task. The "
+    "average over the tasks uses the labels of every plate, since each is a source in two tasks, which is why "
+    "selection is also given for each task.",
+}  # fmt: skip
+HEAD = """# Benchmarks of joint calibration
+
+Made by `python experiments/benchmarks.py` from the rows in `experiments/results/`, which `python experiments/joint.py`
+and `python experiments/bench_joint.py` write. Numbers are mean ± standard deviation over seeds; the labels of a target
+are used for nothing but the score. *Hard AUC* is what the papers print as AUC: of labels instead of probabilities,
+and so, of two classes, the balanced accuracy. *default* is `jbc.JointCalibration()`; *reference* and *paper* are the
+presets after the released programs and the publication. Lines in italics are numbers in print (*ours* being the
+authors' method; with the table), from [1] for MI and CHD and from [2] for CyTOF. *Our inputs* are those of the default;
+raw values are scaled over the sources before a logistic regression.
+
+[1] Niu et al., Deep learning based multi-batch calibration for classification in various omics,
+doi 10.21203/rs.3.rs-1017151/v1. [2] Niu et al., Joint deep learning for batch effect removal and classification
+toward MALDI MS based metabolomics, BMC Bioinformatics 2022.
+"""
+SPEED = """## Speed
+
+jbc beside a plain PyTorch program with the same networks and the same run, in turns, each in a process of its own."""
+
+
+def pick(rows: Sequence[dict], **fields: Any) -> list[dict]:
+    return [row for row in rows if all(row.get(name) == value for name, value in fields.items())]
+
+
+def cell(rows: Sequence[dict]) -> str:
+    """Write a number; of a target with several choices of sources, the mean over these."""
+    chosen = [row for row in rows if "|" in row["source"]] or list(rows)
+    if len(chosen) != 1:
+        return ""
+    (row,) = chosen
+    if row["published"] is not None:
+        return f"{row['published']:.3f}"
+    return f"{row['mean']:.3f}" + ("" if row["sd"] is None else f" ± {row['sd']:.3f}")
+
+
+def grid(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    align = "|:--|" + "--:|" * (len(head) - 1)
+    return "\n".join(
+        ["| " + " | ".join(head) + " |", align, *("| " + " | ".join(one) + " |" for one in lines)]
+    )
+
+
+def comparison(rows: Sequence[dict]) -> str:
+    """Write the methods of one data set, one a line."""
+    rows = [row for row in rows if row["level"] != "table"]
+    targets = [name for name in dict.fromkeys(row["target"] for row in rows) if name != "all"]
+    averages = [one for one in AVERAGES if pick(rows, level=one[0], metric=one[1])]
+    head = ["accuracy on"] + [f"target {name}" for name in targets] + ["average"]
+    lines = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        of = pick(rows, method=method)
+        accuracy = pick(of, level="sample", metric="acc")
+        cells = [cell(pick(accuracy, target=name)) for name in (*targets, "all")]
+        cells += [cell(pick(of, level=level, metric=metric, target="all")) for level, metric, _ in averages]
+        in_print = of[0]["published"] is not None
+        lines.append([f"*{method}*" if in_print else method, *cells, "" if in_print else str(of[0]["seeds"])])
+    return grid([*head, *(name for _, _, name in averages), "seeds"], lines)
+
+
+def ablation(rows: Sequence[dict]) -> str:
+    """Write the variants of the default, one a line."""
+    wanted = [("target", "acc", "all", "target, accuracy"), ("target", "auc", "all", "AUC")]
+    wanted += [("selection", "acc", "all", "selection, accuracy"), ("selection", "auc", "all", "AUC")]
+    tasks = [name for name in dict.fromkeys(row["target"] for row in rows) if name != "all"]
+    wanted += [("selection", "acc", name, f"for target {name}") for name in tasks]
+    lines = [
+        [method]
+        + [
+            cell(pick(rows, method=method, score=score, metric=metric, target=target))
+            for score, metric, target, _ in wanted
+        ]
+        for method in dict.fromkeys(row["method"] for row in rows)
+    ]
+    return grid(["", *(name for *_, name in wanted)], lines)
+
+
+def markdown(table: str, rows: Sequence[dict]) -> str:
+    """Write the rows of one table as Markdown."""
+    if table == "ablations":
+        return ablation(rows)
+    parts = []
+    for name in dict.fromkeys(row["dataset"] for row in rows):
+        of = pick(rows, dataset=name)
+        parts += [f"**{DATASETS[name]}**"] if name in DATASETS else []
+        parts += [comparison(of), *reading(of)]
+    return "\n\n".join(parts)
+
+
+def reading(rows: Sequence[dict]) -> list[str]:
+    """Say what follows from the numbers of a data set: who is best, and how sure one target is."""
+    ours = pick(rows, method=DEFAULT)
+    if not ours:
+        return []
+    overall = [
+        row for row in pick(rows, level="sample", metric="acc", target="all") if row["mean"] is not None
+    ]
+    best = max(overall, key=lambda row: row["mean"])
+    (mine,) = pick(overall, method=DEFAULT)
+    said = f"The highest average accuracy of all that was trained here is that of *{best['method']}*"
+    said += "." if best is mine else f", {best['mean'] - mine['mean']:.3f} above the default's."
+    for row in pick(ours, metric="units per domain"):
+        p, units = mine["mean"], row["mean"]
+        error = math.sqrt(p * (1 - p) / units)
+        said += (
+            f" With about {units:.0f} units in a target, its accuracy has a standard error of {error:.3f}."
+        )
+    for row in pick(ours, metric="seconds"):
+        tasks = len({(one["source"], one["target"]) for one in pick(ours, level="sample", metric="acc")}) - 1
+        said += f" All seeds and tasks of the default took {row['mean']:.0f} s together, {tasks} targets"
+    return [said]
+
+
+def section(table: str) -> str:
+    """Write one table with what was run."""
+    path = RESULTS / f"joint_{table}.json"
+    told = f"## {TITLES[table]}\n\n{TEXTS[table]}"
+    if not path.is_file():
+        return f"{told}\n\nNot run yet, or the data were not at hand."
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return "\n\n".join([told, markdown(table, found["rows"]), run(table, found["about"])])
+
+
+def run(table: str, about: dict[str, Any]) -> str:
+    """Say which command gave the rows."""
+    options = " ".join(
+        f"--{name.replace('_', '-')} {value}" for name, value in about["options"].items() if value
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    return f"`python experiments/joint.py --tables {table} {options}`, {about['backend']}, {about['cores']} cores; {versions}."
+
+
+def document() -> str:
+    """Write the whole text."""
+    parts = [HEAD.strip(), *(section(table) for table in TITLES)]
+    speed = RESULTS / "bench_joint.json"
+    if speed.is_file():
+        parts += [SPEED, bench_joint.markdown(json.loads(speed.read_text(encoding="utf-8")))]
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Write BENCHMARKS.md."""
+    DOCUMENT.write_text(document(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

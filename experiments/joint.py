@@ -1,0 +1,266 @@
+"""The tables of the joint-calibration papers, and what each part of the default buys.
+
+python experiments/joint.py [--tables mi chd cytof sc-mixology ceilings ablations] [--seeds 10] trains every table,
+all tasks and seeds of a method as lanes of one program, prints it beside the papers' numbers (where published.csv
+lies in the folder papers beside JBC_DATA), and writes experiments/results/joint_<table>.json. BENCHMARKS.md is made
+from these files by experiments/benchmarks.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import benchmarks
+import jax
+import jax.numpy as jnp
+import joint_tasks
+import numpy as np
+import tyro
+from joint_tasks import Data, Found, Task
+
+import jbc
+from jbc import cache
+from jbc.cohort import Cohort, fold_weights
+from jbc.data.atomic import atomic_path
+from jbc.methods.base import Trainable
+from jbc.train import fit_lanes, predict_lanes
+
+RESULTS = Path(__file__).parent / "results"
+FOLDS = 10
+Table = Literal["mi", "chd", "cytof", "sc-mixology", "ceilings", "ablations"]
+
+MI = Data("mi", "MI", 2, ("1a", "1b"))
+DATA: dict[Table, tuple[Data, ...]] = {
+    "mi": (MI,),
+    "chd": (Data("chd", "CHD", 2, ("2a", "2b")),),
+    "cytof": (
+        Data("cytof-person1", "CyTOF_patient1", 1, ("2",)),
+        Data("cytof-person2", "CyTOF_patient2", 1, ("2",)),
+    ),
+    "sc-mixology": (Data("sc-mixology", "", 4),),
+}
+# One thing changed at a time.
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "without logarithm": {"log": False},
+    "level of the rows kept": {"level": "keep"},
+    "scale of all domains together": {"scale": "pooled"},
+    "no scale": {"scale": "none"},
+    "no alignment": {"align": 0.0},
+    "no reconstruction": {"reconstruct": 0.0},
+    "one classifier": {"members": 1},
+    "classifier shapes the calibrator": {"coupled": True},
+    "no noise on the codes": {"noise": 0.0},
+    "no label smoothing": {"smoothing": 0.0},
+    "no dropout": {"dropout": 0.0},
+    "last weights, no average": {"average": 0.0},
+    "100 epochs": {"epochs": 100},
+    "networks of the many-batch paper": {"family": "multibatch"},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Train the papers' tables."""
+
+    tables: tuple[Table, ...] = ("mi", "chd", "cytof", "sc-mixology", "ceilings", "ablations")
+    seeds: int = 10
+    ablation_seeds: int = 5
+    cell_seeds: int = 3  # of sc-mixology, and of the published configurations on CyTOF, which train for long
+    ceiling_seeds: int = 3  # each with folds of its own
+    steps: int | None = None  # stop every training there, to see whether everything runs
+    out: Path = RESULTS  # where the rows go
+
+
+class Trained(NamedTuple):
+    """Probabilities (tasks, seeds, rows, classes), the number of steps, and the time it took."""
+
+    probability: np.ndarray
+    steps: int
+    seconds: float
+
+
+def train(method: Trainable, cohorts: Sequence[Cohort], seeds: int, steps: int | None = None) -> Trained:
+    """Train one method on all tasks (or folds) with all seeds, as lanes of one program, and classify all rows."""
+    began = time.perf_counter()
+    keys = jnp.tile(jax.random.split(jax.random.key(0), seeds), len(cohorts))
+    lanes = [cohort for cohort in cohorts for _ in range(seeds)]
+    run = fit_lanes(method, lanes, keys, steps=steps)
+    logits = predict_lanes(method, run.fitted, cohorts[0].x, cohorts[0].domain)
+    probability = np.asarray(jax.nn.softmax(logits)).reshape(len(cohorts), seeds, *logits.shape[1:])
+    return Trained(probability, run.step, time.perf_counter() - began)
+
+
+def methods(table: Table) -> dict[str, Trainable]:
+    """Return what is trained for a table."""
+    published = "scrna" if table == "sc-mixology" else table
+    default = jbc.JointCalibration()
+    found: dict[str, Trainable] = {"default": default}
+    if table != "cytof":  # with two batches there is only one pair
+        found["default, pairwise"] = jbc.PairwiseCalibration(default)
+    truths = ("reference",) if table == "sc-mixology" else ("reference", "paper")
+    return found | {truth: jbc.presets.joint(published, truth) for truth in truths}
+
+
+def seeds_of(table: Table, method: str, options: Options) -> int:
+    rare = table == "sc-mixology" or (table == "cytof" and not method.startswith("default"))
+    return min(options.seeds, options.cell_seeds) if rare else options.seeds
+
+
+def transfer(table: Table, options: Options) -> list[dict]:
+    """Train one table of the papers."""
+    return [
+        row for data in DATA[table] for row in compared(table, data, joint_tasks.load(data.name), options)
+    ]
+
+
+def compared(table: Table, data: Data, cohort: Cohort, options: Options) -> list[dict]:
+    """Compare the methods with simple pipelines and with the papers, on one data set."""
+    parts, named = joint_tasks.tasks(cohort, data.sources), {"table": table, "dataset": data.name}
+    rows = []
+    for name, method in methods(table).items():
+        seeds = seeds_of(table, name, options)
+        trained = train(method, [part.cohort for part in parts], seeds, options.steps)
+        found = joint_tasks.judge(cohort, parts, trained.probability)
+        rows += joint_tasks.rows_of(found, **named, method=name, steps=trained.steps)
+        rows.append(seconds(trained, **named, method=name, seeds=seeds, steps=trained.steps))
+    for name, probability in joint_tasks.simple(cohort, parts):
+        rows += joint_tasks.rows_of(joint_tasks.judge(cohort, parts, probability), **named, method=name)
+    return rows + joint_tasks.printed(papers(), data, table)
+
+
+def seconds(trained: Trained, **named: Any) -> dict:
+    """Make a row of the time that training and classifying took, with compilation."""
+    return joint_tasks.row(**named, level="table", metric="seconds", mean=round(trained.seconds, 1))
+
+
+def ceilings(options: Options) -> list[dict]:
+    """Cross-validate inside every plate: by rows, as the paper did, and by units, which keeps replicates together."""
+    cohort, method = joint_tasks.load(MI.name), jbc.JointCalibration()
+    found: dict[str, Found] = {}
+    for name in cohort.names.domains:
+        plate = joint_tasks.one_domain(cohort, name)
+        units = {"rows": np.arange(len(plate.x)), "units": plate.unit}
+        for what, unit in units.items():
+            folds = [fold_weights(unit, plate.domain, FOLDS, seed) for seed in range(options.ceiling_seeds)]
+            judged = {
+                f"default, folds of {what}": held_out(plate, folds, method, options.steps),
+                f"raw + gradient boosting, folds of {what}": held_out_trees(plate, folds),
+            }
+            for label, probability in judged.items():
+                part = Task((name,), (name,), plate)
+                for key, cells in joint_tasks.judge(plate, [part], probability[None]).items():
+                    found.setdefault(label, {}).setdefault(key, {}).update(cells)
+    rows = [
+        row
+        for label in sorted(found, key=lambda label: label.endswith("units"))
+        for row in joint_tasks.rows_of(found[label], table="ceilings", dataset=MI.name, method=label)
+    ]
+    return rows + joint_tasks.printed(papers(), MI, "ceilings", inside=True)
+
+
+def held_out(plate: Cohort, folds: Sequence[np.ndarray], method: Trainable, steps: int | None) -> np.ndarray:
+    """Classify every row by the lane that did not see it, (seeds, rows, classes)."""
+    weights = np.concatenate(folds)
+    told = train(method, [plate.reweight(weight) for weight in weights], 1, steps).probability[:, 0]
+    told = told.reshape(len(folds), FOLDS, *told.shape[1:])
+    return (told * (1 - np.stack(folds))[..., None]).sum(axis=1)
+
+
+def held_out_trees(plate: Cohort, folds: Sequence[np.ndarray]) -> np.ndarray:
+    """Classify every row by boosted trees that did not see it, (seeds, rows, classes)."""
+    model, x = joint_tasks.pipelines()["gradient boosting"], np.asarray(plate.x)
+    told = np.zeros((len(folds), len(x), plate.n_labels))
+    for number, weights in enumerate(folds):
+        for weight in weights:
+            fitted = model.fit(x[weight > 0], plate.label[weight > 0])
+            told[number, weight == 0] = fitted.predict_proba(x[weight == 0])
+    return told
+
+
+def ablations(options: Options) -> list[dict]:
+    """Change one thing of the default at a time."""
+    cohort = joint_tasks.load(MI.name)
+    return [row for name in ABLATIONS for row in ablated(cohort, name, options)]
+
+
+def ablated(cohort: Cohort, name: str, options: Options) -> list[dict]:
+    """Score a variant on the targets, and without any label of the targets, by learning from one source less."""
+    method = dataclasses.replace(jbc.JointCalibration(), **ABLATIONS[name])
+    rows = []
+    for score, sources in (("target", MI.sources), ("selection", MI.sources - 1)):
+        parts = joint_tasks.tasks(cohort, sources)
+        trained = train(method, [part.cohort for part in parts], options.ablation_seeds, options.steps)
+        found = joint_tasks.judge(cohort, parts, trained.probability)
+        if score == "selection":
+            found = {key: selected(cells) for key, cells in found.items()}
+        named = {"table": "ablations", "dataset": MI.name, "method": name, "score": score}
+        rows += joint_tasks.rows_of(found, **named, steps=trained.steps)
+    return [row for row in rows if row["level"] == "sample" and row["metric"] in ("acc", "auc")]
+
+
+def selected(cells: dict[tuple[str, str], np.ndarray]) -> dict[tuple[str, str], np.ndarray]:
+    """Average, for every target, the scores of its sources when one of them is hidden from the other."""
+    names = sorted({name for where in cells for name in where})
+    chosen = {
+        target: [where for where in cells if target not in where] for target in sorted(names, reverse=True)
+    }
+    return {
+        ("+".join(name for name in names if name != target), target): np.mean(
+            [cells[w] for w in pairs], axis=0
+        )
+        for target, pairs in chosen.items()
+    }
+
+
+def papers() -> Path:
+    """Return the folder of the papers' numbers, beside the data."""
+    return Path(os.environ.get("JBC_DATA", os.devnull)).parent / "papers"
+
+
+def about(options: Options) -> dict[str, Any]:
+    """Tell what the rows come from."""
+    packages = ("jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn")
+    versions = {"python": platform.python_version(), "jbc": jbc.__version__}
+    versions |= {name: importlib.metadata.version(name) for name in packages}
+    asked = {
+        name: value for name, value in dataclasses.asdict(options).items() if name not in ("out", "tables")
+    }
+    return {"options": asked, "versions": versions, "backend": jax.default_backend(), "cores": os.cpu_count()}
+
+
+def write(path: Path, told: dict[str, Any], rows: list[dict]) -> None:
+    """Write a row a line, so that a change of one number is a change of one line."""
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        text = f'{{"about": {json.dumps(told, ensure_ascii=False)},\n"rows": [\n{lines}\n]}}\n'
+        temporary.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Train the tables that are asked for."""
+    options = tyro.cli(Options)
+    cache.keep_compiled()
+    special: dict[str, Callable[[Options], list[dict]]] = {"ceilings": ceilings, "ablations": ablations}
+    for table in options.tables:
+        if table == "chd" and joint_tasks.absent(table):
+            print("The CHD plates are not below JBC_DATA: their tables are skipped, and never downloaded.")
+            continue
+        # The time of a table is that of a first run.
+        jax.config.update("jax_enable_compilation_cache", table != "mi")
+        rows = special[table](options) if table in special else transfer(table, options)
+        write(options.out / f"joint_{table}.json", about(options), rows)
+        print(benchmarks.markdown(table, rows), flush=True)
+
+
+if __name__ == "__main__":
+    main()

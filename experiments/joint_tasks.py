@@ -1,0 +1,239 @@
+"""The data of joint calibration's tables: their tasks, what judges predictions, simple pipelines, printed numbers."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from anndata import AnnData
+
+import jbc
+from jbc.cohort import Cohort
+from jbc.estimator import unit_medians
+from jbc.metrics import classification_report
+
+LINES = ("H1975", "H2228", "HCC827")
+GENES = 500
+# The published "AUC" comes from hard labels; "auc" here is that of probabilities.
+NAMES = {"accuracy": "acc", "f_score": "f_score", "auc": "auc", "auc_hard": "auc_hard", "mcc": "mcc"}
+PRINTED = {"acc": "acc", "f_score": "f_score", "auc": "auc_hard", "mcc": "mcc"}
+Found = dict[tuple[str, str], dict[tuple[str, str], np.ndarray]]
+
+
+class Data(NamedTuple):
+    """A data set: its name here and in ``published.csv``, how many domains are sources, where it is printed."""
+
+    name: str
+    published: str
+    sources: int
+    tables: tuple[str, ...] = ()
+
+
+class Task(NamedTuple):
+    """Learn from the labels of some domains to classify the others, whose labels are hidden in the cohort."""
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    cohort: Cohort
+
+
+def absent(name: str) -> bool:
+    """Tell whether a file of a data set is not below ``JBC_DATA``."""
+    from jbc.data.catalogue import find
+
+    folder = Path(os.environ.get("JBC_DATA", os.devnull))
+    return not all((folder / file.path).is_file() for file in find(name).files)
+
+
+def load(name: str) -> Cohort:
+    """Load a data set with all its labels."""
+    adata = jbc.datasets.load(name)
+    return cohort_of(cell_lines(adata) if name == "sc-mixology" else adata)
+
+
+def cohort_of(adata: AnnData) -> Cohort:
+    obs = adata.obs
+    return Cohort.from_arrays(
+        np.asarray(adata.X), obs["domain"].astype(str), label=obs["label"].astype(str), unit=obs["unit"]
+    )
+
+
+def cell_lines(adata: AnnData) -> AnnData:
+    """Keep single cells of three lines, as counts per 10,000, and the genes that vary most (no label is used)."""
+    obs = adata.obs
+    adata = adata[obs["label"].isin(LINES) & ~obs["doublet"] & ~obs["two_cells"]].copy()
+    counts = np.asarray(adata.X)
+    adata.X = 1e4 * counts / counts.sum(axis=1, keepdims=True)
+    genes = np.argsort(-np.log1p(adata.X).var(axis=0), kind="stable")[:GENES]
+    return adata[:, np.sort(genes)].copy()
+
+
+def task(cohort: Cohort, sources: Sequence[str]) -> Task:
+    """Hide the labels of every domain that is no source."""
+    targets = tuple(name for name in cohort.names.domains if name not in sources)
+    for name in targets:
+        cohort = cohort.hide(name)
+    return Task(tuple(sources), targets, cohort)
+
+
+def tasks(cohort: Cohort, sources: int) -> list[Task]:
+    """Make a task of every choice of the sources."""
+    return [task(cohort, names) for names in itertools.combinations(cohort.names.domains, sources)]
+
+
+def one_domain(cohort: Cohort, name: str) -> Cohort:
+    """Return the rows of one domain as a cohort of their own."""
+    rows = np.asarray(cohort.domain) == cohort.names.domains.index(name)
+    label = np.array(cohort.names.labels, dtype=object)[cohort.label[rows]]
+    return Cohort.from_arrays(
+        cohort.x[rows], np.repeat(name, rows.sum()), label=label, unit=cohort.unit[rows]
+    )
+
+
+def short(*names: str) -> str:
+    """Name domains as the papers do: 1+3 for plates 1 and 3."""
+    return "+".join(name.removeprefix("plate ").removeprefix("day ") for name in names)
+
+
+def scores(cohort: Cohort, domain: str, probability: np.ndarray) -> Iterator[tuple[str, str, float]]:
+    """Judge the rows of one domain, and its units: yield level, metric and value."""
+    rows = np.asarray(cohort.domain) == cohort.names.domains.index(domain)
+    label, unit, probability = cohort.label[rows], cohort.unit[rows], probability[rows]
+    levels = {"sample": (label, probability)}
+    _, first = np.unique(unit, return_index=True)
+    if len(first) < len(unit):
+        levels["unit"] = label[first], unit_medians(probability, unit)[first]
+    for level, (truth, each) in levels.items():
+        report = classification_report(truth, probability=each, classes=range(cohort.n_labels))
+        yield from ((level, NAMES[metric], value) for metric, value in report.items())
+
+
+def judge(cohort: Cohort, parts: Sequence[Task], probability: np.ndarray) -> Found:
+    """Score every target of every task, from probabilities (tasks, seeds, rows, classes)."""
+    found: Found = {}
+    for one, seeds in zip(parts, probability, strict=True):
+        for target in one.targets:
+            where = short(*one.sources), short(target)
+            for number, each in enumerate(seeds):
+                for level, metric, value in scores(cohort, target, each):
+                    values = found.setdefault((level, metric), {}).setdefault(where, np.empty(len(seeds)))
+                    values[number] = value
+    return found
+
+
+def rows_of(found: Found, **named: Any) -> list[dict]:
+    """Summarise over seeds: every task, every target over its choices of sources, and the average of all."""
+    rows = []
+    for (level, metric), cells in found.items():
+        groups: dict[tuple[str, str], list[np.ndarray]] = {where: [each] for where, each in cells.items()}
+        for target in dict.fromkeys(where[1] for where in cells):
+            choices = [source for source, other in cells if other == target]
+            groups["|".join(choices), target] = [cells[source, target] for source in choices]
+        groups["all", "all"] = list(cells.values())
+        for (source, target), values in groups.items():
+            each = np.mean(values, axis=0)
+            rows.append(
+                row(
+                    **named, source=source, target=target, level=level, metric=metric,
+                    mean=rounded(each.mean()), seeds=len(each),
+                    sd=rounded(each.std(ddof=1)) if len(each) > 1 else None,
+                )
+            )  # fmt: skip
+    return rows
+
+
+def row(**fields: Any) -> dict:
+    """Complete a result row."""
+    names = (
+        "table",
+        "dataset",
+        "method",
+        "source",
+        "target",
+        "level",
+        "metric",
+        "mean",
+        "sd",
+        "seeds",
+        "published",
+    )
+    return dict.fromkeys(names) | fields
+
+
+def rounded(value: float) -> float:
+    return round(float(value), 4)
+
+
+def printed(folder: Path, data: Data, table: str, *, inside: bool = False) -> list[dict]:
+    """Return what the papers print, or nothing without their numbers; ``inside`` one batch, or between batches."""
+    path = folder / "published.csv"
+    if not path.is_file():
+        print(f"No {path.name} beside the data: the papers' numbers are left out.")
+        return []
+    with path.open(encoding="utf-8", newline="") as lines:
+        found = [
+            told
+            for told in csv.DictReader(lines)
+            if told["dataset"] == data.published
+            and told["table"] in data.tables
+            and (told["method"] == "crossvalidation") == inside
+        ]
+    return [
+        row(
+            table=table, dataset=data.name, source=told["source"], target=told["target"], level=told["level"],
+            method=f"{told['method'].replace('_', ' ')} ({told['table']})", metric=PRINTED[told["metric"]],
+            published=float(told["value"]),
+        )
+        for told in found
+    ]  # fmt: skip
+
+
+def pipelines() -> dict[str, Any]:
+    """Return the simple classifiers."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return {
+        # The scale is that of the sources together, and only there for the solver and its penalty.
+        "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)),
+        "gradient boosting": HistGradientBoostingClassifier(random_state=0),
+    }
+
+
+def representations(cohort: Cohort) -> dict[str, np.ndarray]:
+    """Return what simple pipelines see: raw values, logs z-scored by domain, and the inputs of our default."""
+    x, domain = np.asarray(cohort.x), np.asarray(cohort.domain)
+    logs = np.log1p(np.maximum(x, 0))
+    scored = np.empty_like(logs)
+    for code in np.unique(domain):
+        rows = domain == code
+        spread = logs[rows].std(axis=0)
+        scored[rows] = (logs[rows] - logs[rows].mean(axis=0)) / np.where(spread > 0, spread, 1)
+    inputs = jbc.JointCalibration().inputs
+    given = jnp.asarray(x), jnp.asarray(domain)
+    tables = inputs.measure(*given, jnp.asarray(cohort.weight), len(cohort.names.domains))
+    return {
+        "raw": x,
+        "z-score per domain": scored,
+        "our inputs": np.asarray(inputs.apply(tables, *given)),
+    }
+
+
+def simple(cohort: Cohort, parts: Sequence[Task]) -> Iterator[tuple[str, np.ndarray]]:
+    """Fit the simple pipelines to the labels of the sources; yield their name and probabilities (tasks, 1, n, K)."""
+    for seen, x in representations(cohort).items():
+        for learner, model in pipelines().items():
+            told = np.zeros((len(parts), 1, len(x), cohort.n_labels))
+            for number, one in enumerate(parts):
+                known = np.asarray(one.cohort.label) >= 0
+                model.fit(x[known], one.cohort.label[known])
+                told[number, 0][:, model.classes_] = model.predict_proba(x)
+            yield f"{seen} + {learner}", told
