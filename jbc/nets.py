@@ -15,6 +15,7 @@ from flax.training.train_state import TrainState
 from jax import Array
 
 from jbc.linalg import moments, orthogonal
+from jbc.noise import dropout
 
 Family = Literal["residual", "multibatch", "twobatch"]
 
@@ -63,9 +64,9 @@ class Player(TrainState):
         return state.replace(step=jnp.int32(0), slow=slow, memory=memory)
 
     @property
-    def settled(self) -> Any:
-        """The parameters for inference."""
-        return self.slow if self.memory else self.params
+    def settled(self) -> tuple[Any, Any]:
+        """The parameters for inference, and the running statistics."""
+        return (self.slow if self.memory else self.params), self.running
 
     def update(self, grads: Any, rate: Array | float, running: Any = None) -> Player:
         """Apply one update of the optimiser, scaled by ``-rate``; the average follows."""
@@ -132,6 +133,17 @@ class DomainNorm(nn.Module):
         running_var.value = keep * running_var.value + share @ unbiased
 
 
+class Dropout(nn.Module):
+    """Drop values in training."""
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """Return x, or what is left of it."""
+        return dropout(self.make_rng("dropout"), x, self.rate) if train and self.rate else x
+
+
 def _uniform(fan_in: int) -> Callable[..., Array]:
     """Draw from ±1/√fan_in: what the papers' framework does unless told otherwise."""
 
@@ -165,13 +177,13 @@ class Calibrator(nn.Module):
         d = x.shape[-1]
         if self.family == "residual":
             h = leaky(_orthogonal(d)(x))
-            h = nn.Dropout(self.dropout, deterministic=not train)(h)
+            h = Dropout(self.dropout)(h, train=train)
             # No bias: alignment does not see a common shift, and Adam would amplify its rounding.
             return x + nn.Dense(d, use_bias=False, kernel_init=nn.initializers.zeros)(h)
         x = DomainNorm(self.domains)(x, domain, weight)
         if self.family == "twobatch":
             return _orthogonal(d)(leaky(_orthogonal(d)(leaky(x))))
-        h = nn.Dropout(self.dropout, deterministic=not train)(_orthogonal(d)(x))
+        h = Dropout(self.dropout)(_orthogonal(d)(x), train=train)
         return _orthogonal(d)(tanhshrink(h))
 
 
@@ -190,7 +202,7 @@ class Reconstructor(nn.Module):
             return z + nn.Dense(d, kernel_init=nn.initializers.zeros)(h)
         if self.family == "twobatch":
             return _orthogonal(d)(leaky(_orthogonal(d)(leaky(_orthogonal(d)(z)))))
-        h = nn.Dropout(self.dropout, deterministic=not train)(_orthogonal(d)(z))
+        h = Dropout(self.dropout)(_orthogonal(d)(z), train=train)
         return _orthogonal(d)(tanhshrink(h))
 
 
@@ -221,7 +233,7 @@ class Classifier(nn.Module):
             h = jnp.concatenate([z, jnp.tanh(z / 1.5)], axis=-1)
             for width in (256, 64):
                 h = nn.relu(nn.Dense(width, kernel_init=nn.initializers.he_normal())(h))
-                h = nn.Dropout(self.dropout, deterministic=not train)(h)
+                h = Dropout(self.dropout)(h, train=train)
             return _plain(self.outputs, 64)(h)
         for width in widths:
             h, fan_in = leaky(_plain(width, fan_in)(h)), width

@@ -173,6 +173,17 @@ def test_cross_entropy_is_scikit_learns_log_loss(classes, rows, domains):
     np.testing.assert_allclose(entropy(logits, label, rows=rows, domains=domains), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("classes", [2, 4])
+def test_smoothed_targets_leave_their_share_to_all_classes(classes):
+    rng = np.random.default_rng(0)
+    logits, label = rng.normal(size=(1, 9, 1 if classes == 2 else classes)), rng.integers(0, classes, (1, 9))
+    full = np.concatenate([0 * logits, logits], axis=-1) if classes == 2 else logits
+    log_p = full - np.log(np.exp(full).sum(axis=-1, keepdims=True))
+    target = 0.8 * np.eye(classes)[label] + 0.2 / classes
+    found = cross_entropy(jnp.asarray(logits, jnp.float32), jnp.asarray(label), smoothing=0.2)
+    np.testing.assert_allclose(found, -(target * log_p).sum(axis=-1).mean(), rtol=1e-5)
+
+
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_unknown_labels_change_neither_the_loss_nor_its_gradient(outputs):
     rng = np.random.default_rng(0)

@@ -19,6 +19,7 @@ from jbc.methods.base import Fitted, Info, Trainable
 from jbc.methods.inputs import Inputs, Level, Scale
 from jbc.methods.joint_nets import JointState, Nets
 from jbc.nets import Family, Player
+from jbc.noise import jitter
 
 Reduction = Literal["mean", "sum"]
 
@@ -229,15 +230,13 @@ class JointCalibration(Trainable):
             own=self.statistics == "domain",
         )
         x = self.inputs.apply(state.tables, jnp.asarray(cohort.x), domain)
-        player = state.calibrator
-        z, calibrator = settle(nets.calibrator, player.settled, player.running, x)
+        z, calibrator = settle(nets.calibrator, state.calibrator.settled, x)
         fitted = {"calibrator": calibrator, "inputs": state.tables}
         if state.classifier is not None:
-            player = state.classifier
-            each = jax.vmap(lambda *member: settle(nets.classifier, *member, z)[1])
-            fitted["classifier"] = each(player.settled, player.running)
+            each = jax.vmap(lambda member: settle(nets.classifier, member, z)[1])
+            fitted["classifier"] = each(state.classifier.settled)
         if state.reconstructors is not None:
-            fitted["reconstructors"] = {"params": state.reconstructors.settled}
+            fitted["reconstructors"] = {"params": state.reconstructors.settled[0]}
         return fitted
 
     def encode(self, fitted: Fitted, x: Array, domain: Array) -> Array:
@@ -311,7 +310,7 @@ class JointCalibration(Trainable):
             codes = z[state.sources] if self.coupled else jax.lax.stop_gradient(z[state.sources])
             seen = jnp.broadcast_to(codes, (self.members, *codes.shape))
             if self.noise:
-                seen += self.noise * jax.random.normal(keys[3], seen.shape)
+                seen += self.noise * jitter(keys[3], seen.shape)
             logits, running["classifier"] = joint_nets.forward_each(
                 state.classifier, params["classifier"], seen, keys[1]
             )

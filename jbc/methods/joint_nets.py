@@ -100,8 +100,7 @@ def infer_mean(net: Any, variables: Fitted, *inputs: Array) -> Array:
 
 def settle(
     net: Any,
-    params: Any,
-    running: Any,
+    settled: tuple[Any, Any],
     x: Array,
     *,
     domain: Array,
@@ -111,8 +110,9 @@ def settle(
 ) -> tuple[Array, Fitted]:
     """Give a network its statistics for inference: every domain's own, or the running ones for all.
 
-    Returns the network's output on the given rows, and its variables.
+    ``settled`` are its parameters and running statistics. Returns its output on the given rows, and its variables.
     """
+    params, running = settled
     if own:
         y, found = net.apply({"params": params}, x, domain, weight, mutable=["statistics"])
         return y, {"params": params, "statistics": found.get("statistics", {})}
