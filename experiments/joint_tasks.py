@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from anndata import AnnData
+from threadpoolctl import threadpool_limits
 
 import jbc
 from jbc.cohort import Cohort
@@ -166,6 +167,16 @@ def row(**fields: Any) -> dict:
     return dict.fromkeys(names) | fields
 
 
+def whole(metric: str, value: float, **fields: Any) -> dict:
+    """Make a row about a whole table."""
+    return row(**fields, level="table", metric=metric, mean=round(value, 1))
+
+
+def units(cohort: Cohort) -> float:
+    """Return the mean number of units in a domain."""
+    return len(np.unique(cohort.unit)) / len(cohort.names.domains)
+
+
 def rounded(value: float) -> float:
     return round(float(value), 4)
 
@@ -184,14 +195,33 @@ def printed(folder: Path, data: Data, table: str, *, inside: bool = False) -> li
             and told["table"] in data.tables
             and (told["method"] == "crossvalidation") == inside
         ]
-    return [
+    rows = [
         row(
-            table=table, dataset=data.name, source=told["source"], target=told["target"], level=told["level"],
-            method=f"{told['method'].replace('_', ' ')} ({told['table']})", metric=PRINTED[told["metric"]],
+            table=table,
+            dataset=data.name,
+            method=f"{told['method'].replace('_', ' ')} ({told['table']})",
+            source=told["source"],
+            target=told["target"],
+            level=told["level"],
+            metric=PRINTED[told["metric"]],
             published=float(told["value"]),
         )
         for told in found
-    ]  # fmt: skip
+    ]
+    return rows + averages(rows)
+
+
+def averages(rows: Sequence[dict]) -> list[dict]:
+    """Average what is printed for all targets, where the average itself is not printed."""
+    cells: dict[tuple[str, str, str], list[dict]] = {}
+    for told in rows:
+        cells.setdefault((told["method"], told["level"], told["metric"]), []).append(told)
+    return [
+        each[0]
+        | {"source": "all", "target": "all", "published": rounded(np.mean([t["published"] for t in each]))}
+        for each in cells.values()
+        if all(told["target"] != "all" for told in each)
+    ]
 
 
 def pipelines() -> dict[str, Any]:
@@ -234,6 +264,7 @@ def simple(cohort: Cohort, parts: Sequence[Task]) -> Iterator[tuple[str, np.ndar
             told = np.zeros((len(parts), 1, len(x), cohort.n_labels))
             for number, one in enumerate(parts):
                 known = np.asarray(one.cohort.label) >= 0
-                model.fit(x[known], one.cohort.label[known])
-                told[number, 0][:, model.classes_] = model.predict_proba(x)
+                with threadpool_limits(1):  # beside other programs, threads wait for each other
+                    model.fit(x[known], one.cohort.label[known])
+                    told[number, 0][:, model.classes_] = model.predict_proba(x)
             yield f"{seen} + {learner}", told
