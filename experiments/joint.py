@@ -1,15 +1,16 @@
 """The tables of the joint-calibration papers, and what each part of the default buys.
 
-python experiments/joint.py [--tables mi chd cytof sc-mixology ceilings ablations] [--seeds 10] trains every table,
-all tasks and seeds of a method as lanes of one program, prints it beside the papers' numbers (where published.csv
-lies in the folder papers beside JBC_DATA), and writes experiments/results/joint_<table>.json. BENCHMARKS.md is made
-from these files by experiments/benchmarks.py.
+python experiments/joint.py [--tables mi chd cytof sc-mixology ceilings ablations tried] [--seeds 10] trains
+every table, all tasks and seeds of a method as lanes of one program, prints it beside the papers' numbers (where
+published.csv lies in the folder papers beside JBC_DATA), and writes experiments/results/joint_<table>.json.
+BENCHMARKS.md is made from these files by experiments/benchmarks.py.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import os
@@ -23,6 +24,7 @@ import benchmarks
 import jax
 import jax.numpy as jnp
 import joint_tasks
+import joint_tried
 import numpy as np
 import tyro
 from joint_tasks import Data, Found, Task
@@ -39,7 +41,7 @@ RESULTS = Path(__file__).parent / "results"
 FOLDS = 10
 TRUTHS = ("reference", "paper")
 TIMED = "mi", "default"
-Table = Literal["mi", "chd", "cytof", "sc-mixology", "ceilings", "ablations"]
+Table = Literal["mi", "chd", "cytof", "sc-mixology", "ceilings", "ablations", "tried"]
 
 MI = Data("mi", "MI", 2, ("1a", "1b"))
 DATA: dict[Table, tuple[Data, ...]] = {
@@ -75,7 +77,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 class Options:
     """Train the papers' tables."""
 
-    tables: tuple[Table, ...] = ("mi", "chd", "cytof", "sc-mixology", "ceilings", "ablations")
+    tables: tuple[Table, ...] = ("mi", "chd", "cytof", "sc-mixology", "ceilings", "ablations", "tried")
     seeds: int = 10
     ablation_seeds: int = 5
     cell_seeds: int = 3  # of sc-mixology, and of the published configurations on CyTOF, which train for long
@@ -209,17 +211,45 @@ def ablations(options: Options) -> list[dict]:
 
 
 def ablated(cohort: Cohort, name: str, options: Options) -> list[dict]:
-    """Score a variant on the targets, and without any label of the targets, by learning from one source less."""
+    """Train a variant of the default."""
     method = dataclasses.replace(jbc.JointCalibration(), **ABLATIONS[name])
+
+    def run(parts: Sequence[Task]) -> Trained:
+        return train(method, [part.cohort for part in parts], options.ablation_seeds, options.steps)
+
+    return scored("ablations", name, cohort, lambda parts: run(parts).probability)
+
+
+def tried(options: Options) -> list[dict]:
+    """Train what did not become part of the default."""
+    cohort = joint_tasks.load(MI.name)
+
+    @functools.cache
+    def trained(name: str, sources: int) -> np.ndarray:
+        trial = joint_tried.TRIALS[name]
+        trial = dataclasses.replace(trial, steps=options.steps or trial.steps)
+        parts = joint_tasks.tasks(cohort, sources)
+        return joint_tried.outputs(trial, cohort, parts, options.ablation_seeds)
+
+    def run(name: str, parts: Sequence[Task]) -> np.ndarray:
+        if name in joint_tried.TRIALS:
+            return trained(name, len(parts[0].sources))
+        plain = trained(joint_tried.PLAIN, len(parts[0].sources))
+        return joint_tried.after(name, cohort, parts, plain)
+
+    names = [*joint_tried.TRIALS, *joint_tried.AFTERWARDS]
+    return [row for name in names for row in scored("tried", name, cohort, functools.partial(run, name))]
+
+
+def scored(table: str, name: str, cohort: Cohort, run: Callable[[Sequence[Task]], np.ndarray]) -> list[dict]:
+    """Score a variant on the targets, and without any label of the targets, by learning from one source less."""
     rows = []
     for score, sources in (("target", MI.sources), ("selection", MI.sources - 1)):
         parts = joint_tasks.tasks(cohort, sources)
-        trained = train(method, [part.cohort for part in parts], options.ablation_seeds, options.steps)
-        found = joint_tasks.judge(cohort, parts, trained.probability)
+        found = joint_tasks.judge(cohort, parts, run(parts))
         if score == "selection":
             found = {key: selected(cells) for key, cells in found.items()}
-        named = {"table": "ablations", "dataset": MI.name, "method": name, "score": score}
-        rows += joint_tasks.rows_of(found, **named, steps=trained.steps)
+        rows += joint_tasks.rows_of(found, table=table, dataset=MI.name, method=name, score=score)
     return [row for row in rows if row["level"] == "sample" and row["metric"] in ("acc", "auc")]
 
 
@@ -266,7 +296,11 @@ def main() -> None:
     """Train the tables that are asked for."""
     options = tyro.cli(Options)
     cache.keep_compiled()
-    special: dict[str, Callable[[Options], list[dict]]] = {"ceilings": ceilings, "ablations": ablations}
+    special: dict[str, Callable[[Options], list[dict]]] = {
+        "ceilings": ceilings,
+        "ablations": ablations,
+        "tried": tried,
+    }
     for table in options.tables:
         if table == "chd" and joint_tasks.absent(table):
             print("The CHD plates are not below JBC_DATA: their tables are skipped, and never downloaded.")
