@@ -142,6 +142,38 @@ def ablation(rows: Sequence[dict]) -> str:
     return grid(["", *(name for *_, name in wanted)], lines)
 
 
+def brief() -> tuple[str, str]:
+    """Return the two tables of the README: a choice of methods on MI, and what the parts of the default buy."""
+    rows = stored("mi")
+    wanted = {
+        "raw + logistic regression": "as measured + logistic regression",
+        "z-score per domain + logistic regression": "log, z-score per plate + logistic regression",
+        "z-score per domain + gradient boosting": "log, z-score per plate + gradient boosting",
+        "our inputs + gradient boosting": "log-ratio, z-score per plate + gradient boosting",
+        "reference": "joint calibration as released",
+        "ours (1a)": "*joint calibration, in print*",
+        DEFAULT: "**`JointCalibration()`**",
+    }
+    columns = [("sample", "acc", name) for name in "321"]
+    columns += [("sample", "acc", "all"), ("sample", "auc", "all"), ("unit", "acc", "all")]
+    compared = [
+        [said] + [cell(pick(rows, method=name, level=level, metric=metric, target=target))
+                  for level, metric, target in columns]
+        for name, said in wanted.items()
+    ]  # fmt: skip
+    head = ["", "target 3", "target 2", "target 1", "average", "AUC", "by subject"]
+    rows, scores = stored("ablations"), [("target", "acc"), ("target", "auc"), ("selection", "acc")]
+    parts = [
+        [name] + [cell(pick(rows, method=name, score=score, metric=metric, target="all")) for score, metric in scores]
+        for name in dict.fromkeys(row["method"] for row in rows)
+    ]  # fmt: skip
+    return grid(head, compared), grid(["", "accuracy", "AUC", "selection"], parts)
+
+
+def stored(table: str) -> list[dict]:
+    return json.loads((RESULTS / f"joint_{table}.json").read_text(encoding="utf-8"))["rows"]
+
+
 def markdown(table: str, rows: Sequence[dict]) -> str:
     """Write the rows of one table as Markdown."""
     if table in ("ablations", "tried"):
@@ -217,8 +249,9 @@ def document() -> str:
 
 
 def main() -> None:
-    """Write BENCHMARKS.md."""
+    """Write BENCHMARKS.md, and print the tables of the README."""
     DOCUMENT.write_text(document(), encoding="utf-8")
+    print("\n\n".join(brief()))
 
 
 if __name__ == "__main__":
