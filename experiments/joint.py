@@ -23,6 +23,7 @@ from typing import Any, Literal, NamedTuple
 import benchmarks
 import jax
 import jax.numpy as jnp
+import joint_methods
 import joint_tasks
 import joint_tried
 import numpy as np
@@ -39,7 +40,6 @@ from jbc.train import fit_lanes, predict_lanes
 
 RESULTS = Path(__file__).parent / "results"
 FOLDS = 10
-TRUTHS = ("reference", "paper")
 TIMED = "mi", "default"
 Table = Literal["mi", "chd", "cytof", "sc-mixology", "ceilings", "ablations", "tried"]
 
@@ -53,24 +53,6 @@ DATA: dict[Table, tuple[Data, ...]] = {
     ),
     "sc-mixology": (Data("sc-mixology", "", 4),),
 }
-# One thing changed at a time.
-ABLATIONS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "without logarithm": {"log": False},
-    "level of the rows kept": {"level": "keep"},
-    "scale of all domains together": {"scale": "pooled"},
-    "no scale": {"scale": "none"},
-    "no alignment": {"align": 0.0},
-    "no reconstruction": {"reconstruct": 0.0},
-    "one classifier": {"members": 1},
-    "classifier shapes the calibrator": {"coupled": True},
-    "no noise on the codes": {"noise": 0.0},
-    "no label smoothing": {"smoothing": 0.0},
-    "no dropout": {"dropout": 0.0},
-    "last weights, no average": {"average": 0.0},
-    "100 epochs": {"epochs": 100},
-    "networks of the many-batch paper": {"family": "multibatch"},
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +62,9 @@ class Options:
     tables: tuple[Table, ...] = ("mi", "chd", "cytof", "sc-mixology", "ceilings", "ablations", "tried")
     seeds: int = 10
     ablation_seeds: int = 5
-    cell_seeds: int = 3  # of sc-mixology, and of the published configurations on CyTOF, which train for long
+    cell_seeds: int = 3  # of sc-mixology, and of the published configurations on CyTOF
     ceiling_seeds: int = 3  # each with folds of its own
+    cell_epochs: int = 500  # at most, of the published configurations on CyTOF, which had 2000
     steps: int | None = None  # stop every training there, to see whether everything runs
     out: Path = RESULTS  # where the rows go
 
@@ -105,17 +88,6 @@ def train(method: Trainable, cohorts: Sequence[Cohort], seeds: int, steps: int |
     return Trained(probability, run.step, time.perf_counter() - began)
 
 
-def methods(table: Table) -> dict[str, Trainable]:
-    """Return what is trained for a table."""
-    default = jbc.JointCalibration()
-    found: dict[str, Trainable] = {"default": default}
-    if table != "cytof":  # with two batches there is only one pair
-        found["default, pairwise"] = jbc.PairwiseCalibration(default)
-    if table == "sc-mixology":  # nothing was published for these cells
-        return found
-    return found | {truth: jbc.presets.joint(table, truth) for truth in TRUTHS}
-
-
 def seeds_of(table: Table, method: str, options: Options) -> int:
     rare = table == "sc-mixology" or (table == "cytof" and not method.startswith("default"))
     return min(options.seeds, options.cell_seeds) if rare else options.seeds
@@ -132,7 +104,7 @@ def compared(table: Table, data: Data, cohort: Cohort, options: Options) -> list
     """Compare the methods with simple pipelines and with the papers, on one data set."""
     parts, named = joint_tasks.tasks(cohort, data.sources), {"table": table, "dataset": data.name}
     rows = []
-    for name, method in methods(table).items():
+    for name, method in joint_methods.methods(table, options.cell_epochs).items():
         seeds = seeds_of(table, name, options)
         timed = (table, name) == TIMED
         with cold() if timed else contextlib.nullcontext():
@@ -207,12 +179,12 @@ def held_out_trees(plate: Cohort, folds: Sequence[np.ndarray]) -> np.ndarray:
 def ablations(options: Options) -> list[dict]:
     """Change one thing of the default at a time."""
     cohort = joint_tasks.load(MI.name)
-    return [row for name in ABLATIONS for row in ablated(cohort, name, options)]
+    return [row for name in joint_methods.ABLATIONS for row in ablated(cohort, name, options)]
 
 
 def ablated(cohort: Cohort, name: str, options: Options) -> list[dict]:
     """Train a variant of the default."""
-    method = dataclasses.replace(jbc.JointCalibration(), **ABLATIONS[name])
+    method = dataclasses.replace(jbc.JointCalibration(), **joint_methods.ABLATIONS[name])
 
     def run(parts: Sequence[Task]) -> Trained:
         return train(method, [part.cohort for part in parts], options.ablation_seeds, options.steps)

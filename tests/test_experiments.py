@@ -168,8 +168,17 @@ def test_selection_asks_for_no_label_of_the_target(joint):
 
 def test_ablations_change_what_the_default_has(joint):
     default = jbc.JointCalibration()
-    for name, changes in joint.ABLATIONS.items():
+    for name, changes in joint.joint_methods.ABLATIONS.items():
         assert all(getattr(default, field) != value for field, value in changes.items()), name
+
+
+def test_published_configurations_of_cytof_say_how_short_they_were(joint):
+    methods = joint.joint_methods.methods
+    found = methods("cytof", 500)
+    assert list(found) == ["default", "reference, 500 of 2000 epochs", "paper, 500 of 2000 epochs"]
+    assert found["paper, 500 of 2000 epochs"] == jbc.presets.joint("cytof", "paper", epochs=500)
+    assert methods("cytof", 2000)["reference"] == jbc.presets.joint("cytof", "reference")
+    assert list(methods("chd", 500)) == ["default", "default, pairwise", "reference", "paper"]
 
 
 def test_chd_is_skipped_without_asking_for_it(joint, monkeypatch, tmp_path, capsys):
@@ -251,7 +260,7 @@ def test_a_table_of_a_simulated_world(joint, work, page, cohort, monkeypatch, tm
     expected = jax.nn.softmax(method.predict(alone.fitted, cohort.x, cohort.domain))
     np.testing.assert_allclose(trained.probability[4, 1], expected, atol=1e-4)
 
-    monkeypatch.setattr(joint, "methods", lambda table: {"default": method})
+    monkeypatch.setattr(joint.joint_methods, "methods", lambda *given: {"default": method})
     monkeypatch.setattr(joint, "train", lambda *given: trained)
     options = joint.Options(seeds=2, steps=3, out=tmp_path)
     data = work.Data("chd", "CHD", 2, ("2a", "2b"))
