@@ -140,7 +140,9 @@ def show(rows: Sequence[dict[str, Any]], title: str) -> None:
     grid = Grid(title=title, title_justify="left", box=None, pad_edge=False)
     for name in names:
         number = any(isinstance(row[name], (int, float)) for row in rows)
-        grid.add_column(name, justify="right" if number else "left", no_wrap=True)
+        # Where there is no room for all, long texts are folded; numbers and what a row is about stay whole.
+        whole = number or name == names[0]
+        grid.add_column(name, justify="right" if number else "left", no_wrap=whole, overflow="fold")
     for row in rows:
         grid.add_row(*(_cell(row[name]) for name in names))
     Console(width=120, soft_wrap=True).print(grid)

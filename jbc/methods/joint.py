@@ -307,12 +307,15 @@ class JointCalibration(Trainable):
             info["align"] = alignment(mmd2, self.pairs)
             total += self.align * info["align"]
         if "classifier" in params and state.classifier is not None:
-            codes = z[state.sources] if self.coupled else jax.lax.stop_gradient(z[state.sources])
-            seen = jnp.broadcast_to(codes, (self.members, *codes.shape))
+            seen = z[state.sources] if self.coupled else jax.lax.stop_gradient(z[state.sources])
             if self.noise:
                 seen += self.noise * jitter(keys[3], seen.shape)
             logits, running["classifier"] = joint_nets.forward_each(
-                state.classifier, params["classifier"], seen, keys[1]
+                state.classifier,
+                params["classifier"],
+                seen,
+                jax.random.split(keys[1], self.members),
+                shared=True,
             )
             entropy = functools.partial(
                 cross_entropy,
@@ -324,8 +327,9 @@ class JointCalibration(Trainable):
             info["classify"] = jax.vmap(entropy)(logits).mean()
             total += self.classify * info["classify"]
         if "reconstructors" in params and state.reconstructors is not None:
+            each = jax.random.split(keys[2], len(state.rebuilt))
             output, _ = joint_nets.forward_each(
-                state.reconstructors, params["reconstructors"], z[state.rebuilt], keys[2]
+                state.reconstructors, params["reconstructors"], z[state.rebuilt], each
             )
             info["rebuild"] = squared_error(
                 output, x[state.rebuilt], features=self.features_reduced, domains=self.domains_reduced

@@ -79,13 +79,15 @@ def forward(player: Player, params: Any, x: Array, key: Array) -> tuple[Array, A
     return y, moved.get("running", player.running)
 
 
-def forward_each(player: Player, params: Any, x: Array, key: Array) -> tuple[Array, Any]:
-    """Run every copy of a stacked network in training, each on its own part of ``x``."""
+def forward_each(
+    player: Player, params: Any, x: Array, keys: Array, *, shared: bool = False
+) -> tuple[Array, Any]:
+    """Run every copy of a stacked network in training, each on its own part of ``x``, or all on the same rows."""
 
     def one(params: Any, running: Any, x: Array, key: Array) -> tuple[Array, Any]:
         return forward(player.replace(running=running), params, x, key)
 
-    return jax.vmap(one)(params, player.running, x, jax.random.split(key, len(x)))
+    return jax.vmap(one, in_axes=(0, 0, None if shared else 0, 0))(params, player.running, x, keys)
 
 
 def infer(net: Any, variables: Fitted, *inputs: Array) -> Array:
