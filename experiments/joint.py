@@ -186,10 +186,11 @@ def ablated(cohort: Cohort, name: str, options: Options) -> list[dict]:
     """Train a variant of the default."""
     method = dataclasses.replace(jbc.JointCalibration(), **joint_methods.ABLATIONS[name])
 
-    def run(parts: Sequence[Task]) -> Trained:
-        return train(method, [part.cohort for part in parts], options.ablation_seeds, options.steps)
+    def run(parts: Sequence[Task]) -> np.ndarray:
+        cohorts = [part.cohort for part in parts]
+        return train(method, cohorts, options.ablation_seeds, options.steps).probability
 
-    return scored("ablations", name, cohort, lambda parts: run(parts).probability)
+    return scored("ablations", name, cohort, run)
 
 
 def tried(options: Options) -> list[dict]:

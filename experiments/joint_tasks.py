@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 import jbc
 from jbc.cohort import Cohort
 from jbc.estimator import unit_medians
+from jbc.methods.inputs import Inputs
 from jbc.metrics import classification_report
 
 LINES = ("H1975", "H2228", "HCC827")
@@ -240,21 +241,20 @@ def pipelines() -> dict[str, Any]:
 
 def representations(cohort: Cohort) -> dict[str, np.ndarray]:
     """Return what simple pipelines see: raw values, logs z-scored by domain, and the inputs of our default."""
-    x, domain = np.asarray(cohort.x), np.asarray(cohort.domain)
-    logs = np.log1p(np.maximum(x, 0))
-    scored = np.empty_like(logs)
-    for code in np.unique(domain):
-        rows = domain == code
-        spread = logs[rows].std(axis=0)
-        scored[rows] = (logs[rows] - logs[rows].mean(axis=0)) / np.where(spread > 0, spread, 1)
-    inputs = jbc.JointCalibration().inputs
-    given = jnp.asarray(x), jnp.asarray(domain)
-    tables = inputs.measure(*given, jnp.asarray(cohort.weight), len(cohort.names.domains))
+    x = np.asarray(cohort.x)
+    logs = Inputs(log=True, level="keep", scale="domain")
     return {
         "raw": x,
-        "z-score per domain": scored,
-        "our inputs": np.asarray(inputs.apply(tables, *given)),
+        "z-score per domain": standardised(cohort, np.maximum(x, 0), logs),
+        "our inputs": standardised(cohort, x, jbc.JointCalibration().inputs),
     }
+
+
+def standardised(cohort: Cohort, x: np.ndarray, inputs: Inputs) -> np.ndarray:
+    """Turn values of the rows of a cohort into what a network sees."""
+    given = jnp.asarray(x), jnp.asarray(cohort.domain)
+    tables = inputs.measure(*given, jnp.asarray(cohort.weight), len(cohort.names.domains))
+    return np.asarray(inputs.apply(tables, *given))
 
 
 def simple(cohort: Cohort, parts: Sequence[Task]) -> Iterator[tuple[str, np.ndarray]]:

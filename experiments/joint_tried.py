@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
-from joint_tasks import Task
+from joint_tasks import Task, standardised
 from scipy.stats import norm, rankdata
 
 from jbc.cohort import Cohort
@@ -72,9 +72,8 @@ def shaped(cohort: Cohort, inputs: str) -> np.ndarray:
     if inputs == "total":
         x = np.maximum(x, 0)
         x = x / x.sum(axis=1, keepdims=True) * np.median(x.sum(axis=1))
-    how = Inputs(log=True, level="remove" if inputs == "ratio" else "keep", scale="domain")
-    tables = how.measure(jnp.asarray(x), jnp.asarray(domain), jnp.ones(len(x)), len(cohort.domains.count))
-    return np.asarray(how.apply(tables, jnp.asarray(x), domain))
+    level = "remove" if inputs == "ratio" else "keep"
+    return standardised(cohort, x, Inputs(log=True, level=level, scale="domain"))
 
 
 def outputs(trial: Trial, cohort: Cohort, parts: Sequence[Task], seeds: int) -> np.ndarray:

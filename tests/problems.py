@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import os
 import subprocess
 import sys
@@ -26,12 +27,20 @@ from jbc.methods.base import Fitted, Info, Trainable
 from jbc.methods.joint import JointCalibration
 
 ROOT = Path(jbc.__file__).parents[1]
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 # One shape for nearly all tests, so that they share compiled programs: 3 domains × 40 rows × 4 features.
 SHAPE: dict[str, int] = {"n_per_domain": 40, "n_features": 4, "n_domains": 3}
 TARGET = "domain 3"
 JOINT = JointCalibration(rows=8)
 CHUNK = 10
+
+
+def experiment(name: str) -> Any:
+    """Import a program of the folder experiments, which find each other as files beside them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXPERIMENTS)
+        return importlib.import_module(name)
 
 
 def world(seed: int = 0, shift: float = 1.0) -> World:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import os
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from problems import experiment
 
 from jbc import presets
 from jbc.cohort import Cohort
@@ -23,12 +23,6 @@ VARIANTS = ("released", "one call", "tuned")
 # Neither the MMD nor the norm that the classifier begins with sees a common shift of all codes: what both give
 # this bias is rounding, and Adam amplifies it.
 NOISE = ("calibrator", "encoder.4.bias")
-
-
-def experiment(name):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "experiments")
-        return importlib.import_module(name)
 
 
 @pytest.fixture(scope="module")

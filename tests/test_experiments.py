@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from problems import experiment
 from sklearn import metrics
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.preprocessing import StandardScaler
@@ -22,12 +22,6 @@ from jbc.data.simulate import simulate_plates
 from jbc.train import fit
 
 ROOT = Path(__file__).parents[1]
-
-
-def experiment(name):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "experiments")
-        return importlib.import_module(name)
 
 
 @pytest.fixture(scope="module")

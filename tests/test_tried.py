@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from problems import experiment
 from scipy.stats import norm
 
 from jbc.data.simulate import simulate_plates
@@ -18,9 +17,7 @@ pytestmark = pytest.mark.usefixtures("quick_file")
 
 @pytest.fixture(scope="module")
 def modules():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parents[1] / "experiments")
-        yield importlib.import_module("joint_tried"), importlib.import_module("joint_tasks")
+    return experiment("joint_tried"), experiment("joint_tasks")
 
 
 @pytest.fixture(scope="module")
