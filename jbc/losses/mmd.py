@@ -57,12 +57,13 @@ def _kernel_and_slope(
         if previous is not None and last == 2 * sigma:
             previous = jnp.square(jnp.square(previous))
         else:
-            previous = jnp.exp(distance2 * (scaled / sigma**2))
+            # Behind a barrier: the compiler would take the exponential anew for every power of it.
+            previous = jax.lax.optimization_barrier(jnp.exp(distance2 * (scaled / sigma**2)))
         out, slope, last = out + previous, slope + previous * (scaled / sigma**2), sigma
     return out, slope
 
 
-def median_bandwidth(z: Array, rows: int = 32) -> Array:
+def median_bandwidth(z: Array, rows: int = 64) -> Array:
     """Return the median distance between rows of all domains: a scale for the bandwidths.
 
     Parameters
@@ -70,14 +71,15 @@ def median_bandwidth(z: Array, rows: int = 32) -> Array:
     z
         Rows, (G, m, h). No gradient flows through the result.
     rows
-        Rows per domain that are looked at: a median needs few, and sorting is dear.
+        Rows that are looked at, the same number from every domain: a median needs few, and sorting is dear.
 
     Examples
     --------
     >>> float(median_bandwidth(jnp.array([[[0.0], [3.0]], [[0.0], [3.0]]])))
     3.0
     """
-    some = jax.lax.stop_gradient(z[:, :rows]).reshape(-1, z.shape[-1])
+    each = max(rows // len(z), 2)
+    some = jax.lax.stop_gradient(z[:, :each]).reshape(-1, z.shape[-1])
     upper = jnp.triu_indices(len(some), k=1)
     between = squared_distances(some, some)[upper]
     # Half of the pairs can coincide (zeros, replicates); a scale of 0 would divide by 0.
@@ -124,12 +126,15 @@ def mmd2_matrix(
     return mmd2 * off, between
 
 
+exact = partial(jnp.matmul, precision="highest")
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _mean_kernels(z: Array, scale: Array, bandwidths: tuple[float, ...]) -> Array:
     """Return the mean kernel between rows of every pair of domains, (G, G).
 
     The derivative is written out: with both sides the same rows, it takes one matrix product instead of two,
-    and no second exponential.
+    and no second exponential. Sums over rows are products with ones, twice as fast on a CPU.
     """
     return _mean_forward(z, scale, bandwidths)[0]
 
@@ -138,8 +143,8 @@ def _mean_forward(z: Array, scale: Array, bandwidths: tuple[float, ...]) -> tupl
     groups, m, h = z.shape
     flat = z.reshape(groups * m, h)
     values, slope = _kernel_and_slope(squared_distances(flat, flat), bandwidths, scale)
-    mean = values.reshape(groups, m, groups, m).mean(axis=(1, 3))
-    return mean, (flat, slope, scale)
+    member = jnp.repeat(jnp.eye(groups, dtype=z.dtype), m, axis=0) / m
+    return exact(member.T, exact(values, member)), (flat, slope, scale)
 
 
 def _mean_backward(
@@ -149,7 +154,7 @@ def _mean_backward(
     groups, m = len(grad), len(flat) // len(grad)
     both = (grad + grad.T) / m**2
     pull = (slope.reshape(groups, m, groups, m) * both[:, None, :, None]).reshape(slope.shape)
-    moved = 2 * (pull.sum(axis=1)[:, None] * flat - jnp.matmul(pull, flat, precision="highest"))
+    moved = 2 * (exact(pull, jnp.ones((len(flat), 1))) * flat - exact(pull, flat))
     return moved.reshape(groups, m, -1), jnp.zeros_like(scale)
 
 

@@ -1,9 +1,9 @@
-"""Many fits as one program: seeds, folds, bootstraps and tasks are lanes of one vmap, sharded over devices."""
+"""Many fits as one program: seeds, folds, bootstraps and tasks are its lanes, sharded over devices."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, PartitionSpec
 
-from jbc.cohort import Cohort, Groups
+from jbc.cohort import Cohort
 from jbc.errors import InputError
 from jbc.methods.base import Fitted, Method, State, Trainable
 from jbc.train.loop import Program, Run, drive, steps_of
@@ -46,6 +46,10 @@ def fit_lanes(method: Trainable, cohorts: Cohort | Sequence[Cohort], keys: Array
     -----
     A lane equals the same fit alone up to rounding, not to the last bit: the compiler orders sums otherwise.
 
+    Lanes are spread over the local devices. A CPU is one device with several cores, which a small network
+    does not keep busy; ``jax.config.update("jax_num_cpu_devices", 2)``, before anything else is done with
+    JAX, makes two devices of it, that train half of the lanes each.
+
     Examples
     --------
     >>> from jbc.data.simulate import simulate_shift
@@ -65,12 +69,8 @@ def fit_lanes(method: Trainable, cohorts: Cohort | Sequence[Cohort], keys: Array
         )
     shared, varying = (cohorts, ()) if isinstance(cohorts, Cohort) else stack(cohorts)
     steps = options.pop("steps", None) or method.steps(shared if not varying else cohorts[0])  # pyright: ignore[reportIndexIssue]
-    place = _place(len(keys))
-    program = Program(
-        lambda key, cohort: _init(method, varying, place(key), cohort),
-        lambda n, key, *rest: _chunk(method, n, varying, place(key), *rest),
-        partial(_finish, method, varying),
-    )
+    mesh = _mesh(len(keys))
+    program = Program(*(partial(part, method, varying, mesh) for part in (_init, _chunk, _finish)))
     return drive(program, shared, keys, steps=steps, rows=method.draw.rows * len(keys), **options)
 
 
@@ -117,59 +117,83 @@ def _same_table(one: Cohort, other: Cohort) -> bool:
     )
 
 
-def _axes(cohort: Cohort, varying: tuple[str, ...]) -> Cohort:
-    """Return vmap's axes: 0 where lanes differ."""
-    fields = {f.name: None for f in dataclasses.fields(cohort)} | dict.fromkeys(varying, 0)
-    fields |= {"n_labels": cohort.n_labels, "names": cohort.names}
-    for name in ("domains", "cells"):
-        fields[name] = Groups(None, None, None, None, getattr(cohort, name).capacity)  # pyright: ignore[reportArgumentType]
-    return Cohort(**fields)  # pyright: ignore[reportArgumentType]
+def predict_lanes(method: Method, fitted: Fitted, x: Array, domain: Array) -> Array:
+    """Return the logits of the same rows from every lane, (lanes, n, classes)."""
+    mesh = _mesh(len(jax.tree.leaves(fitted)[0]))
+    return _predict(method, mesh, fitted, jnp.asarray(x), jnp.asarray(domain))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _init(method: Trainable, varying: tuple[str, ...], keys: Array, cohort: Cohort) -> State:
-    def one(key: Array, cohort: Cohort) -> State:
-        return method.init(jax.random.fold_in(key, 0), cohort)
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _init(method: Trainable, varying: tuple[str, ...], mesh: Mesh, keys: Array, cohort: Cohort) -> State:
+    def one(lane: Any, cohort: Cohort) -> State:
+        key, own = lane
+        return method.init(jax.random.fold_in(key, 0), dataclasses.replace(cohort, **own))
 
-    return jax.vmap(one, in_axes=(0, _axes(cohort, varying)))(keys, cohort)
+    return _each(one, mesh, (keys, _own(cohort, varying)), cohort)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=4)
+@partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=5)
 def _chunk(
     method: Trainable,
-    n: int,
     varying: tuple[str, ...],
+    mesh: Mesh,
+    n: int,
     keys: Array,
     state: State,
     cohort: Cohort,
     start: Array,
     plan: Array | None,
 ) -> tuple[State, dict[str, Array]]:
-    lanes = jax.vmap(partial(steps_of, method, n), in_axes=(0, 0, _axes(cohort, varying), None, None))
-    return lanes(keys, state, cohort, start, plan)
+    def one(lane: Any, cohort: Cohort, start: Array, plan: Array | None) -> tuple[State, dict[str, Array]]:
+        key, state, own = lane
+        return steps_of(method, n, key, state, dataclasses.replace(cohort, **own), start, plan)
+
+    return _each(one, mesh, (keys, state, _own(cohort, varying)), cohort, start, plan)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _finish(method: Method, varying: tuple[str, ...], mesh: Mesh, state: State, cohort: Cohort) -> Fitted:
+    def one(lane: Any, cohort: Cohort) -> Fitted:
+        state, own = lane
+        return method.finish(state, dataclasses.replace(cohort, **own))
+
+    return _each(one, mesh, (state, _own(cohort, varying)), cohort)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _finish(method: Method, varying: tuple[str, ...], state: State, cohort: Cohort) -> Fitted:
-    return jax.vmap(method.finish, in_axes=(0, _axes(cohort, varying)))(state, cohort)
+def _predict(method: Method, mesh: Mesh, fitted: Fitted, x: Array, domain: Array) -> Array:
+    return _each(method.predict, mesh, fitted, x, domain)
 
 
-def predict_lanes(method: Method, fitted: Fitted, x: Array, domain: Array) -> Array:
-    """Return the logits of the same rows from every lane, (lanes, n, classes)."""
-    return _predict(method, fitted, jnp.asarray(x), jnp.asarray(domain))
+def _own(cohort: Cohort, varying: tuple[str, ...]) -> dict[str, Array]:
+    """Return what every lane has of its own in a stacked cohort."""
+    return {name: getattr(cohort, name) for name in varying}
 
 
-@partial(jax.jit, static_argnums=0)
-def _predict(method: Method, fitted: Fitted, x: Array, domain: Array) -> Array:
-    return jax.vmap(method.predict, in_axes=(0, None, None))(fitted, x, domain)
-
-
-def _place(lanes: int):
-    """Return a function that spreads lanes over the local devices, as many of these as divide the lanes.
+def _mesh(lanes: int) -> Mesh:
+    """Return the local devices over which lanes are spread: as many as divide their number.
 
     The axis is Auto: with Explicit axes, gathers inside the program would have to name their sharding.
     """
     devices = jax.local_devices()
     count = max(n for n in range(1, min(lanes, len(devices)) + 1) if lanes % n == 0)
-    mesh = Mesh(np.array(devices[:count]), ("lane",), axis_types=(AxisType.Auto,))
-    return lambda keys: jax.device_put(keys, NamedSharding(mesh, PartitionSpec("lane")))
+    return Mesh(np.array(devices[:count]), ("lane",), axis_types=(AxisType.Auto,))
+
+
+def _each(one: Callable[..., Any], mesh: Mesh, lanes: Any, *shared: Any) -> Any:
+    """Call ``one(lane, *shared)`` for every lane of a stacked tree.
+
+    The lanes of an accelerator go side by side. Those of a CPU follow each other, since its cache holds the
+    arrays of one lane, not of many.
+    """
+    in_turns = mesh.devices.flat[0].platform == "cpu"
+
+    def part(lanes: Any, *shared: Any) -> Any:
+        def call(lane: Any) -> Any:
+            return one(lane, *shared)
+
+        return jax.lax.map(call, lanes) if in_turns else jax.vmap(call)(lanes)
+
+    lane, everywhere = PartitionSpec("lane"), PartitionSpec()
+    specs = (lane, *(everywhere for _ in shared))
+    return jax.shard_map(part, mesh=mesh, in_specs=specs, out_specs=lane, check_vma=False)(lanes, *shared)
