@@ -12,10 +12,8 @@ Compilation is what the first run of a process takes more than its second.
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -27,9 +25,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 # Nothing heavy up here: on Linux, a process begins with the peak memory of the one that starts it.
+import results
 import tyro
 
-RESULTS = Path(__file__).parent / "results" / "bench_joint.json"
 TORCH = {
     "released": "PyTorch as released",
     "one call": "PyTorch, cross-entropy in one call",
@@ -44,17 +42,17 @@ class Options:
     """Compare the speed of jbc and PyTorch."""
 
     rounds: int = 5  # times that every side has its turn
-    epochs: int = 20  # length of a timed run
+    epochs: int = 100  # length of a timed run
     # of jbc; PyTorch knows only the reference
     configurations: tuple[Configuration, ...] = ("reference", "default")
     lanes: tuple[int, ...] = (1, 8)  # numbers of seeds that jbc trains at once; on an accelerator, 1 32 256
-    cores: int = 2  # cores that either side may use
+    cores: int = 2  # cores that either side may use; jbc makes a device of each, for lanes
     threads: int = 2  # threads of PyTorch
     seeds: int = 10  # seeds of the whole table, for each hidden domain
     table: bool = True  # also train the whole table once, and look at its memory
     data: str = "mi"  # name of a data set
     quick: bool = False  # see whether everything runs, on a small world; the numbers mean nothing
-    out: Path = RESULTS  # where the rows go
+    out: Path = results.RESULTS / "bench_joint.json"  # where the rows go
 
 
 QUICK: dict[str, Any] = {
@@ -144,24 +142,15 @@ def measure_jax(side: Side, options: Options) -> dict[str, Any]:
 def measure_table(side: Side, options: Options) -> dict[str, Any]:
     """Train every choice of the target with every seed, as lanes of one program, and classify all rows."""
     import jax
-    import jax.numpy as jnp
-
-    from jbc.train import fit_lanes, predict_lanes
+    import joint
 
     cohort, method = load(options.data), method_of(side.configuration)
-    if options.quick:
-        method = dataclasses.replace(method, epochs=options.epochs)
-    names = cohort.names.domains
-    tasks = [cohort.hide(name) for name in names for _ in range(options.seeds)]
-    keys = jnp.tile(jax.random.split(jax.random.key(0), options.seeds), len(names))
-
-    def train():
-        fitted = fit_lanes(method, tasks, keys).fitted
-        return jax.block_until_ready(predict_lanes(method, fitted, cohort.x, cohort.domain))
-
-    seconds, _ = timed(train)
+    steps = options.epochs if options.quick else None
+    tasks = [cohort.hide(name) for name in cohort.names.domains]
+    seconds, _ = timed(lambda: joint.train(method, tasks, options.seeds, steps))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"seconds": seconds, "peak": peak / 1e9, "lanes": len(tasks), "backend": jax.default_backend()}
+    lanes = len(tasks) * options.seeds
+    return {"seconds": seconds, "peak": peak / 1e9, "lanes": lanes, "backend": jax.default_backend()}
 
 
 def measure(side: Side, options: Options) -> dict[str, Any]:
@@ -173,6 +162,7 @@ def measure(side: Side, options: Options) -> dict[str, Any]:
     import jax
 
     jax.config.update("jax_enable_compilation_cache", False)
+    jax.config.update("jax_num_cpu_devices", options.cores)
     return (measure_jax if side.program == "jbc" else measure_table)(side, options)
 
 
@@ -241,11 +231,8 @@ def table_of(options: Options) -> list[dict]:
 
 def bench(options: Options) -> list[dict]:
     """Measure everything, and return the rows."""
-    import jbc
-
-    packages = [name for name in ("jax", "jaxlib", "flax", "optax", "numpy", "torch") if find_spec(name)]
     sides = [Side("jbc", name, lanes) for name in options.configurations for lanes in options.lanes]
-    if "torch" in packages:
+    if find_spec("torch"):
         sides = [Side("PyTorch", variant, 1) for variant in TORCH] + sides
     else:
         print("PyTorch is not installed (the extra `bench` has it): only the JAX side is measured.")
@@ -253,11 +240,7 @@ def bench(options: Options) -> list[dict]:
     for _ in range(options.rounds):
         for side in sides:
             turns[side].append(ask(side, options))
-    rows = rows_of(turns) + ratios_of(turns) + (table_of(options) if options.table else [])
-    versions = {"python": platform.python_version(), "jbc": jbc.__version__}
-    versions |= {name: importlib.metadata.version(name) for name in packages}
-    cores = min(options.cores, os.cpu_count() or options.cores)
-    return [found | {"cores": cores, "versions": versions} for found in rows]
+    return rows_of(turns) + ratios_of(turns) + (table_of(options) if options.table else [])
 
 
 def markdown(rows: list[dict]) -> str:
@@ -281,8 +264,7 @@ def main() -> None:
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5:
         print("Other programs are busy on this machine: the times will mean little.", file=sys.stderr)
     rows = bench(options)
-    options.out.parent.mkdir(exist_ok=True)
-    options.out.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    results.write(options.out, results.about(options, "torch"), rows)
     print(markdown(rows))
 
 

@@ -5,7 +5,6 @@ python experiments/benchmarks.py
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import Any
 
 import bench_joint
 import numpy as np
+from results import RESULTS, read
 
-RESULTS = Path(__file__).parent / "results"
 DOCUMENT = Path(__file__).parents[1] / "BENCHMARKS.md"
 DEFAULT = "default"
 # Beside the accuracy on every target: level, metric and heading of the averages over all tasks.
@@ -171,7 +170,7 @@ def brief() -> tuple[str, str]:
 
 
 def stored(table: str) -> list[dict]:
-    return json.loads((RESULTS / f"joint_{table}.json").read_text(encoding="utf-8"))["rows"]
+    return read(RESULTS / f"joint_{table}.json")["rows"]
 
 
 def markdown(table: str, rows: Sequence[dict]) -> str:
@@ -226,17 +225,25 @@ def section(table: str) -> str:
     told = f"## {TITLES[table]}\n\n{TEXTS[table]}"
     if not path.is_file():
         return f"{told}\n\nNot run yet, or the data were not at hand."
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return "\n\n".join([told, markdown(table, found["rows"]), run(table, found["about"])])
+    found = read(path)
+    command = f"joint.py --tables {table}"
+    return "\n\n".join([told, markdown(table, found["rows"]), run(command, found["about"])])
 
 
-def run(table: str, about: dict[str, Any]) -> str:
+def run(command: str, about: dict[str, Any]) -> str:
     """Say which command gave the rows."""
-    asked = {name: value for name, value in about["options"].items() if value is not None}
-    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in asked.items())
+    options = " ".join(option(name, value) for name, value in about["options"].items() if value is not None)
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     where = f"{about['backend']}, {about['cores']} cores; {versions}"
-    return f"`python experiments/joint.py --tables {table} {options}` ({where})."
+    return f"`python experiments/{command} {options}` ({where})."
+
+
+def option(name: str, value: Any) -> str:
+    """Write an option as it is given at the command line."""
+    name = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name} " + (" ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def document() -> str:
@@ -244,7 +251,8 @@ def document() -> str:
     parts = [HEAD.strip(), *(section(table) for table in TITLES)]
     speed = RESULTS / "bench_joint.json"
     if speed.is_file():
-        parts += [SPEED, bench_joint.markdown(json.loads(speed.read_text(encoding="utf-8")))]
+        found = read(speed)
+        parts += [SPEED, bench_joint.markdown(found["rows"]), run("bench_joint.py", found["about"])]
     return "\n\n".join(parts) + "\n"
 
 

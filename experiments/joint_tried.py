@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.sharding import Mesh
 from joint_tasks import Task, standardised
 from scipy.stats import norm, rankdata
 
@@ -27,6 +28,7 @@ from jbc.losses import kernel
 from jbc.methods.inputs import Inputs
 from jbc.nets import Classifier, Player
 from jbc.noise import jitter
+from jbc.train.lanes import each_lane, mesh_of
 
 WIDTHS = (0.5, 1.0, 2.0)
 
@@ -81,18 +83,20 @@ def outputs(trial: Trial, cohort: Cohort, parts: Sequence[Task], seeds: int) -> 
     table = dataclasses.replace(cohort, x=shaped(cohort, trial.inputs).astype(np.float32)).nameless()
     known = np.stack([np.isin(cohort.names.domains, part.sources) for part in parts]).astype(np.float32)
     keys = jnp.tile(jax.random.split(jax.random.key(0), seeds), len(parts))
-    logits = _lanes(trial, keys, jnp.repeat(jnp.asarray(known), seeds, axis=0), table)
+    known = jnp.repeat(jnp.asarray(known), seeds, axis=0)
+    logits = _lanes(trial, mesh_of(len(keys)), (keys, known), table)
     positive = np.asarray(jax.nn.sigmoid(logits)).reshape(len(parts), seeds, -1)
     return np.stack([1 - positive, positive], axis=-1)
 
 
-@partial(jax.jit, static_argnums=0)
-def _lanes(trial: Trial, keys: Array, known: Array, cohort: Cohort) -> Array:
-    return jax.vmap(partial(_one, trial), in_axes=(0, 0, None))(keys, known, cohort)
+@partial(jax.jit, static_argnums=(0, 1))
+def _lanes(trial: Trial, mesh: Mesh, lanes: tuple[Array, Array], cohort: Cohort) -> Array:
+    return each_lane(partial(_one, trial), mesh, lanes, cohort)
 
 
-def _one(trial: Trial, key: Array, known: Array, cohort: Cohort) -> Array:
+def _one(trial: Trial, lane: tuple[Array, Array], cohort: Cohort) -> Array:
     """Train once; ``known`` is 1 for the domains whose labels may be used."""
+    key, known = lane
     draw, net = Draw(rows=trial.rows), Classifier("residual", 0.5, len(known), 1)
     tx = optax.chain(optax.add_decayed_weights(1e-4), optax.scale_by_adam())
     player = Player.make(net, tx, jax.random.fold_in(key, 0), jnp.asarray(cohort.x)[:2], memory=0.99)

@@ -261,7 +261,7 @@ def test_a_table_of_a_simulated_world(joint, work, page, cohort, monkeypatch, tm
     monkeypatch.setattr(joint, "papers", lambda: tmp_path)
     rows = joint.compared("chd", data, cohort, options)
     path = tmp_path / "joint_chd.json"
-    joint.write(path, joint.about(options), rows)
+    joint.results.write(path, joint.results.about(options), rows)
     text = path.read_text(encoding="utf-8")
     assert json.loads(text)["rows"] == rows
     assert str(tmp_path) not in text

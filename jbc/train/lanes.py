@@ -69,7 +69,7 @@ def fit_lanes(method: Trainable, cohorts: Cohort | Sequence[Cohort], keys: Array
         )
     shared, varying = (cohorts, ()) if isinstance(cohorts, Cohort) else stack(cohorts)
     steps = options.pop("steps", None) or method.steps(shared if not varying else cohorts[0])  # pyright: ignore[reportIndexIssue]
-    mesh = _mesh(len(keys))
+    mesh = mesh_of(len(keys))
     program = Program(*(partial(part, method, varying, mesh) for part in (_init, _chunk, _finish)))
     return drive(program, shared, keys, steps=steps, rows=method.draw.rows * len(keys), **options)
 
@@ -119,7 +119,7 @@ def _same_table(one: Cohort, other: Cohort) -> bool:
 
 def predict_lanes(method: Method, fitted: Fitted, x: Array, domain: Array) -> Array:
     """Return the logits of the same rows from every lane, (lanes, n, classes)."""
-    mesh = _mesh(len(jax.tree.leaves(fitted)[0]))
+    mesh = mesh_of(len(jax.tree.leaves(fitted)[0]))
     return _predict(method, mesh, fitted, jnp.asarray(x), jnp.asarray(domain))
 
 
@@ -129,7 +129,7 @@ def _init(method: Trainable, varying: tuple[str, ...], mesh: Mesh, keys: Array, 
         key, own = lane
         return method.init(jax.random.fold_in(key, 0), dataclasses.replace(cohort, **own))
 
-    return _each(one, mesh, (keys, _own(cohort, varying)), cohort)
+    return each_lane(one, mesh, (keys, _own(cohort, varying)), cohort)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=5)
@@ -148,7 +148,7 @@ def _chunk(
         key, state, own = lane
         return steps_of(method, n, key, state, dataclasses.replace(cohort, **own), start, plan)
 
-    return _each(one, mesh, (keys, state, _own(cohort, varying)), cohort, start, plan)
+    return each_lane(one, mesh, (keys, state, _own(cohort, varying)), cohort, start, plan)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -157,12 +157,12 @@ def _finish(method: Method, varying: tuple[str, ...], mesh: Mesh, state: State, 
         state, own = lane
         return method.finish(state, dataclasses.replace(cohort, **own))
 
-    return _each(one, mesh, (state, _own(cohort, varying)), cohort)
+    return each_lane(one, mesh, (state, _own(cohort, varying)), cohort)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _predict(method: Method, mesh: Mesh, fitted: Fitted, x: Array, domain: Array) -> Array:
-    return _each(method.predict, mesh, fitted, x, domain)
+    return each_lane(method.predict, mesh, fitted, x, domain)
 
 
 def _own(cohort: Cohort, varying: tuple[str, ...]) -> dict[str, Array]:
@@ -170,7 +170,7 @@ def _own(cohort: Cohort, varying: tuple[str, ...]) -> dict[str, Array]:
     return {name: getattr(cohort, name) for name in varying}
 
 
-def _mesh(lanes: int) -> Mesh:
+def mesh_of(lanes: int) -> Mesh:
     """Return the local devices over which lanes are spread: as many as divide their number.
 
     The axis is Auto: with Explicit axes, gathers inside the program would have to name their sharding.
@@ -180,7 +180,7 @@ def _mesh(lanes: int) -> Mesh:
     return Mesh(np.array(devices[:count]), ("lane",), axis_types=(AxisType.Auto,))
 
 
-def _each(one: Callable[..., Any], mesh: Mesh, lanes: Any, *shared: Any) -> Any:
+def each_lane(one: Callable[..., Any], mesh: Mesh, lanes: Any, *shared: Any) -> Any:
     """Call ``one(lane, *shared)`` for every lane of a stacked tree.
 
     The lanes of an accelerator go side by side. Those of a CPU follow each other, since its cache holds the
