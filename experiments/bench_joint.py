@@ -42,7 +42,7 @@ class Options:
     """Compare the speed of jbc and PyTorch."""
 
     rounds: int = 5  # times that every side has its turn
-    epochs: int = 100  # length of a timed run
+    epochs: int = 50  # length of a timed run
     # of jbc; PyTorch knows only the reference
     configurations: tuple[Configuration, ...] = ("reference", "default")
     lanes: tuple[int, ...] = (1, 8)  # numbers of seeds that jbc trains at once; on an accelerator, 1 32 256
