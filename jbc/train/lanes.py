@@ -16,7 +16,7 @@ from jax.sharding import AxisType, Mesh, PartitionSpec
 from jbc.cohort import Cohort
 from jbc.errors import InputError
 from jbc.methods.base import Fitted, Method, State, Trainable
-from jbc.train.loop import Program, Run, drive, steps_of
+from jbc.train.loop import ONCE, Program, Run, drive, steps_of
 
 # What may differ between lanes; all else is shared, and lies on a device once.
 VARYING = ("label", "weight", "sources")
@@ -123,7 +123,7 @@ def predict_lanes(method: Method, fitted: Fitted, x: Array, domain: Array) -> Ar
     return _predict(method, mesh, fitted, jnp.asarray(x), jnp.asarray(domain))
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(jax.jit, static_argnums=(0, 1, 2), compiler_options=ONCE)
 def _init(method: Trainable, varying: tuple[str, ...], mesh: Mesh, keys: Array, cohort: Cohort) -> State:
     def one(lane: Any, cohort: Cohort) -> State:
         key, own = lane
@@ -144,11 +144,13 @@ def _chunk(
     start: Array,
     plan: Array | None,
 ) -> tuple[State, dict[str, Array]]:
-    def one(lane: Any, cohort: Cohort, start: Array, plan: Array | None) -> tuple[State, dict[str, Array]]:
-        key, state, own = lane
+    def one(
+        state: State, lane: Any, cohort: Cohort, start: Array, plan: Array | None
+    ) -> tuple[State, dict[str, Array]]:
+        key, own = lane
         return steps_of(method, n, key, state, dataclasses.replace(cohort, **own), start, plan)
 
-    return each_lane(one, mesh, (keys, state, _own(cohort, varying)), cohort, start, plan)
+    return _turns(one, mesh, state, (keys, _own(cohort, varying)), cohort, start, plan)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -181,19 +183,30 @@ def mesh_of(lanes: int) -> Mesh:
 
 
 def each_lane(one: Callable[..., Any], mesh: Mesh, lanes: Any, *shared: Any) -> Any:
-    """Call ``one(lane, *shared)`` for every lane of a stacked tree.
+    """Call ``one(lane, *shared)`` for every lane of a stacked tree, and stack the results."""
+    return _turns(lambda _, lane, *shared: (None, one(lane, *shared)), mesh, None, lanes, *shared)[1]
 
-    The lanes of an accelerator go side by side. Those of a CPU follow each other, since its cache holds the
-    arrays of one lane, not of many.
+
+def _turns(one: Callable[..., Any], mesh: Mesh, state: Any, lanes: Any, *shared: Any) -> tuple[Any, Any]:
+    """Call ``one(state, lane, *shared) -> (state, result)`` for every lane; the new state replaces the old one.
+
+    The lanes of an accelerator go side by side. Those of a CPU take turns, since its cache holds the arrays
+    of one lane, not of many.
     """
     in_turns = mesh.devices.flat[0].platform == "cpu"
 
-    def part(lanes: Any, *shared: Any) -> Any:
-        def call(lane: Any) -> Any:
-            return one(lane, *shared)
+    def part(state: Any, lanes: Any, *shared: Any) -> tuple[Any, Any]:
+        if not in_turns:
+            return jax.vmap(lambda state, lane: one(state, lane, *shared))(state, lanes)
 
-        return jax.lax.map(call, lanes) if in_turns else jax.vmap(call)(lanes)
+        def turn(state: Any, at: tuple[Array, Any]) -> tuple[Any, Any]:
+            number, lane = at
+            new, result = one(jax.tree.map(lambda leaf: leaf[number], state), lane, *shared)
+            return jax.tree.map(lambda leaf, value: leaf.at[number].set(value), state, new), result
+
+        return jax.lax.scan(turn, state, (jnp.arange(len(jax.tree.leaves(lanes)[0])), lanes))
 
     lane, everywhere = PartitionSpec("lane"), PartitionSpec()
-    specs = (lane, *(everywhere for _ in shared))
-    return jax.shard_map(part, mesh=mesh, in_specs=specs, out_specs=lane, check_vma=False)(lanes, *shared)
+    specs = (lane, lane, *(everywhere for _ in shared))
+    spread = jax.shard_map(part, mesh=mesh, in_specs=specs, out_specs=lane, check_vma=False)
+    return spread(state, lanes, *shared)

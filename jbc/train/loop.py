@@ -25,6 +25,8 @@ from jbc.methods.base import Fitted, Method, State, Trainable
 from jbc.train.stopping import Stopping, judge, nothing_yet, out_of_patience
 
 CHUNK = 100
+# What runs once should compile fast.
+ONCE = {"xla_backend_optimization_level": 0}
 
 
 class Program(NamedTuple):
@@ -163,7 +165,7 @@ def drive(
     return Run(program.finish(state, bare), tree["state"], step, history, stopped)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=0, compiler_options=ONCE)
 def _init(method: Trainable, key: Array, cohort: Cohort) -> State:
     return method.init(jax.random.fold_in(key, 0), cohort)
 
