@@ -13,6 +13,7 @@ from jax import Array
 
 from jbc import checks
 from jbc.errors import InputError
+from jbc.groups import Groups, Shared, runs, shared
 
 ArrayLike = Any
 
@@ -32,35 +33,9 @@ class Names:
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["domain", "treatment", "offset", "count"],
-    meta_fields=["capacity"],
-)
-@dataclasses.dataclass(frozen=True)
-class Groups:
-    """Contiguous runs of rows: the domains, or the treatment × domain cells.
-
-    Attributes
-    ----------
-    domain, treatment : (G,) int32
-        Codes of each group; the treatment is -1 when a group is a whole domain.
-    offset, count : (G,) int32
-        First row and number of rows.
-    capacity : int
-        Rows of the largest group. Static, because permutations need a shape.
-    """
-
-    domain: Array
-    treatment: Array
-    offset: Array
-    count: Array
-    capacity: int
-
-
-@partial(
-    jax.tree_util.register_dataclass,
     data_fields=[
         "x", "domain", "treatment", "label", "control", "unit", "weight", "row",
-        "domains", "cells", "sources", "observed",
+        "domains", "cells", "shared", "sources", "observed",
     ],
     meta_fields=["n_labels", "names"],
 )  # fmt: skip
@@ -76,7 +51,8 @@ class Cohort:
     x : (n, d) float32
         Measurements; 0 where a value is missing.
     domain, treatment, label, unit : (n,) int32
-        Codes; an unknown label is -1, a row without a unit is a unit of its own.
+        Codes; an unknown label is -1, a row without a unit is a unit of its own. Where no treatment is given,
+        the controls are one, and the other rows (-1) have none.
     control : (n,) bool
         Rows of the same material in every domain.
     weight : (n,) int32
@@ -85,6 +61,8 @@ class Cohort:
         Position of each row in the caller's table.
     domains, cells : Groups
         Domains, and treatment × domain cells.
+    shared : Shared
+        Cells of the treatments that occur in two domains or more.
     sources : (K,) int32
         Codes of the domains in which at least one label is known.
     observed : (n, d) bool, optional
@@ -105,6 +83,7 @@ class Cohort:
     row: Array
     domains: Groups
     cells: Groups
+    shared: Shared
     sources: Array
     observed: Array | None
     n_labels: int
@@ -162,9 +141,12 @@ class Cohort:
         n = len(x)
         domains, place = checks.domains(domain, n)
         labels, kind = checks.labels(label, n)
-        treatments, condition = checks.codes(treatment, n, "treatment")
-        _, subject = checks.codes(unit, n, "unit")
         marked = checks.mask(control, n, "control")
+        treatments, condition = checks.codes(treatment, n, "treatment")
+        if treatment is None and marked.any():
+            # The controls are the one condition that is repeated, and nothing is known about that of other rows.
+            treatments, condition = ("control",), np.where(marked, 0, -1).astype(np.int32)
+        _, subject = checks.codes(unit, n, "unit")
         written = x if observed is None else np.where(observed, x, np.float32(np.nan))
         order = np.lexsort((subject, marked, kind, _fingerprint(written), condition, place))
         place, condition, kind = place[order], condition[order], kind[order]
@@ -178,8 +160,9 @@ class Cohort:
             "unit": np.arange(n, dtype=np.int32) if unit is None else subject[order],
             "weight": np.ones(n, np.int32),
             "row": order.astype(np.int32),
-            "domains": _groups(place, np.full(n, -1, np.int32)),
-            "cells": _groups(place, condition),
+            "domains": runs(place, np.full(n, -1, np.int32)),
+            "cells": (cells := runs(place, condition)),
+            "shared": shared(cells, len(domains)),
             "sources": np.unique(place[kind >= 0]).astype(np.int32),
             "observed": None if observed is None else observed[order],
         }
@@ -299,14 +282,6 @@ def bootstrap_weights(unit: ArrayLike, domain: ArrayLike, draws: int, seed: int 
             for _ in range(int(line[rows].sum()) - len(rows)):
                 line[rows[np.argmax(line[rows])]] -= 1
     return weight
-
-
-def _groups(domain: np.ndarray, treatment: np.ndarray) -> Groups:
-    """Find the runs of equal (domain, treatment) in sorted codes."""
-    change = np.flatnonzero((np.diff(domain) != 0) | (np.diff(treatment) != 0)) + 1
-    offset = np.concatenate([[0], change]).astype(np.int32)
-    count = np.diff(np.append(offset, len(domain))).astype(np.int32)
-    return Groups(domain[offset], treatment[offset], offset, count, int(count.max()))  # pyright: ignore[reportArgumentType]
 
 
 def _fingerprint(x: np.ndarray) -> np.ndarray:

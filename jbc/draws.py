@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc.cohort import Cohort, Groups
+from jbc.cohort import Cohort
+from jbc.groups import Groups
 
 
 @partial(
@@ -55,20 +56,20 @@ class Draw:
     Attributes
     ----------
     by
-        Draw from every domain, or from every treatment × domain cell.
+        Draw from every domain, from every treatment × domain cell, or from the cells of shared treatments.
     rows
         Rows per group and step.
     replace
         Draw with replacement instead of by epochs.
     """
 
-    by: Literal["domain", "cell"] = "domain"
+    by: Literal["domain", "cell", "shared"] = "domain"
     rows: int = 128
     replace: bool = False
 
     def groups(self, cohort: Cohort) -> Groups:
         """Return the groups that this draw takes rows from."""
-        return cohort.domains if self.by == "domain" else cohort.cells
+        return {"domain": cohort.domains, "cell": cohort.cells, "shared": cohort.shared.cells}[self.by]
 
     def epoch(self, cohort: Cohort) -> Array:
         """Return the number of steps in one pass over the largest group."""

@@ -1,0 +1,118 @@
+"""Runs of rows that belong together: domains, treatments in domains, and treatments that domains share."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import jax
+import numpy as np
+from jax import Array
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["domain", "treatment", "offset", "count"],
+    meta_fields=["capacity"],
+)
+@dataclasses.dataclass(frozen=True)
+class Groups:
+    """Runs of rows: the domains, or treatment × domain cells.
+
+    Attributes
+    ----------
+    domain, treatment : (G,) int32
+        Codes of each group; the treatment is -1 when a group is a whole domain.
+    offset, count : (G,) int32
+        First row and number of rows.
+    capacity : int
+        Rows of the largest group. Static, because permutations need a shape.
+    """
+
+    domain: Array
+    treatment: Array
+    offset: Array
+    count: Array
+    capacity: int
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["cells", "members", "place"], meta_fields=["blocks"])
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """The cells of the treatments that two domains or more have in common.
+
+    They are sorted by the number of domains that a treatment occurs in, so that treatments which occur in
+    equally many domains make a dense block: ragged designs need neither padding nor loops over pairs.
+
+    Attributes
+    ----------
+    cells : Groups
+        The cells, block after block; in a block by treatment, then by domain.
+    blocks : tuple of (T, k)
+        How many treatments occur in how many domains. Static.
+    members : tuple of (D, C) int32
+        For every block, the positions in it of the cells of each domain; -1 where a domain has fewer than C.
+    place : tuple of (T * k,) int32
+        For every block, where ``members`` holds each cell, among those of its domain.
+    """
+
+    cells: Groups
+    blocks: tuple[tuple[int, int], ...]
+    members: tuple[Array, ...]
+    place: tuple[Array, ...]
+
+
+def runs(domain: np.ndarray, treatment: np.ndarray) -> Groups:
+    """Find the runs of equal codes in sorted rows.
+
+    Examples
+    --------
+    >>> runs(np.array([0, 0, 1]), np.array([-1, -1, -1])).count.tolist()
+    [2, 1]
+    """
+    change = np.flatnonzero((np.diff(domain) != 0) | (np.diff(treatment) != 0)) + 1
+    offset = np.concatenate([[0], change]).astype(np.int32)
+    count = np.diff(np.append(offset, len(domain))).astype(np.int32)
+    return _groups(domain[offset], treatment[offset], offset, count)
+
+
+def shared(cells: Groups, domains: int) -> Shared:
+    """Find the treatments that domains have in common.
+
+    Examples
+    --------
+    >>> cells = runs(np.array([0, 0, 1, 1, 2]), np.array([0, 1, 0, 2, 0]))
+    >>> found = shared(cells, domains=3)  # treatment 0 is in all domains, the others are in one each
+    >>> found.blocks, found.cells.domain.tolist(), found.members[0].tolist()
+    (((1, 3),), [0, 1, 2], [[0], [1], [2]])
+    """
+    domain, treatment = np.asarray(cells.domain), np.asarray(cells.treatment)
+    known = np.flatnonzero(treatment >= 0)
+    number = np.bincount(treatment[known], minlength=1)[treatment]
+    which = known[number[known] > 1]
+    which = which[np.lexsort((domain[which], treatment[which], number[which]))]
+    blocks, members, place = [], [], []
+    for k in np.unique(number[which]):
+        inside = domain[which[number[which] == k]]
+        blocks.append((len(inside) // int(k), int(k)))
+        table, where = _by_domain(inside, domains)
+        members.append(table)
+        place.append(where)
+    taken = (np.asarray(field)[which] for field in (domain, treatment, cells.offset, cells.count))
+    return Shared(_groups(*taken), tuple(blocks), tuple(members), tuple(place))
+
+
+def _by_domain(domain: np.ndarray, domains: int) -> tuple[np.ndarray, np.ndarray]:
+    """List the positions of every domain, and each position's place in the list of its domain."""
+    count = np.bincount(domain, minlength=domains)
+    table = np.full((domains, count.max()), -1, np.int32)
+    place = np.zeros(len(domain), np.int32)
+    for code in range(domains):
+        positions = np.flatnonzero(domain == code)
+        table[code, : len(positions)] = positions
+        place[positions] = np.arange(len(positions))
+    return table, place
+
+
+def _groups(domain: np.ndarray, treatment: np.ndarray, offset: np.ndarray, count: np.ndarray) -> Groups:
+    return Groups(domain, treatment, offset, count, int(count.max(initial=0)))  # pyright: ignore[reportArgumentType]
