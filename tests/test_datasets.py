@@ -97,7 +97,10 @@ def test_every_entry_is_pinned_and_described():
         "cytof-person1",
         "cytof-person2",
         "sc-mixology",
+        "bbbc021",
+        "bbbc021-189",
         "simulated-plates",
+        "simulated-screen",
     }
     for name in datasets.names():
         described = datasets.describe(name)
@@ -270,6 +273,73 @@ def test_sc_mixology_is_what_its_notes_say(mixology):
     assert all(fact in notes for fact in ("11533", "116 wells", "7 to 47 %", "8 doublets"))
 
 
+@pytest.fixture(scope="module")
+def screens():
+    return {name: datasets.load(name) for name in ("bbbc021", "bbbc021-189")}
+
+
+@needs_data
+def test_wells_of_bbbc021_are_joined_to_what_they_hold(screens):
+    """The 189 features were joined by their publishers, from the same three files: an independent answer."""
+    obs = screens["bbbc021"].obs.set_index("unit")
+    theirs = pd.read_csv(datasets.fetch("bbbc021-189")[0], dtype={"Metadata_Concentration": float})
+    theirs.index = pd.Index(theirs["Metadata_Plate"] + "-" + theirs["Metadata_Well"])
+    theirs = theirs.loc[obs.index]
+    for ours, name in (("compound", "Compound"), ("concentration", "Concentration"), ("plate", "Plate")):
+        assert obs[ours].tolist() == theirs[f"Metadata_{name}"].tolist()
+    assert obs["label"].tolist() == theirs["Metadata_moa"].replace("DMSO", "").tolist()
+    assert obs["control"].tolist() == (theirs["Metadata_Compound"] == "DMSO").tolist()
+    assert obs["domain"].tolist() == theirs["Metadata_Plate"].str.extract(r"^(Week\d+)_")[0].tolist()
+
+
+@needs_data
+@pytest.mark.parametrize(("name", "features"), [("bbbc021", 516), ("bbbc021-189", 189)])
+def test_bbbc021_is_what_pandas_reads(screens, name, features):
+    adata = screens[name]
+    frame = pd.read_csv(datasets.fetch(name)[0])
+    values = frame[[column for column in frame if "Metadata_" not in column]]
+    assert adata.shape == (632, features)
+    assert adata.var_names.tolist() == list(values)
+    np.testing.assert_array_equal(adata.X, values.to_numpy(np.float32))
+    wells = frame.iloc[:, 0].str.cat(frame.iloc[:, 1], sep="-")
+    assert adata.obs["unit"].tolist() == wells.tolist()
+
+
+@needs_data
+@pytest.mark.parametrize("name", ["bbbc021", "bbbc021-189"])
+def test_bbbc021_is_what_its_notes_say(screens, name):
+    obs, notes = screens[name].obs, datasets.describe(name)["notes"]
+    assert obs.drop(columns=["concentration", "control"]).dtypes.eq("category").all()
+    assert obs["control"].dtype == bool
+    assert obs["unit"].is_unique
+    assert obs["domain"].nunique() == 10
+    control, treated = obs[obs["control"]], obs[~obs["control"]].astype({"concentration": str})
+    assert len(control) == 330
+    assert set(control["treatment"]) == {"DMSO"}
+    assert set(control["label"]) == {""}
+    assert control.groupby("plate", observed=True).size().tolist() == [6] * 55
+    assert [treated[column].nunique() for column in ("treatment", "compound", "label")] == [103, 38, 12]
+    assert treated["treatment"].str.fullmatch(r"\S.* @ (0\.00)?[0-9.]+").all()
+    plates = treated.groupby("treatment", observed=True)["plate"].nunique()
+    assert (plates.min(), plates.max()) == (2, 3)
+    assert (treated.groupby("compound", observed=True)["domain"].nunique() == 1).all()
+    weeks = treated.groupby("label", observed=True)["domain"].nunique()
+    assert weeks.index[weeks == 1].tolist() == ["Cholesterol-lowering", "Kinase inhibitors"]
+    alone = treated[treated["label"].isin(["Cholesterol-lowering", "Kinase inhibitors"])]
+    assert alone["treatment"].nunique() == 11
+    assert all(fact in notes for fact in ("632 wells", "330 wells", "103 treatments", "11 treatments"))
+
+
+@needs_data
+def test_positions_in_the_image_are_named_as_such(screens):
+    names = screens["bbbc021"].var_names
+    assert names.str.contains("Location|Center").sum() == 40
+    assert not screens["bbbc021-189"].var_names.str.contains("Location|Center").any()
+    assert datasets.describe("bbbc021")["notes"].count("40 features") == 1
+    spread = screens["bbbc021"].to_df().astype(np.float64).std()
+    assert (f"{spread.min():.4f}", round(spread.max(), -2)) == ("0.0004", 1400)
+
+
 @needs_data
 def test_description_travels_with_the_data(tmp_path):
     adata = datasets.load("cytof-person1")
@@ -283,6 +353,15 @@ def test_simulated_plates_have_an_answer():
     assert adata.layers["clean"].shape == (900, 40)
     assert adata.uns["jbc_dataset"] == datasets.describe("simulated-plates")
     assert datasets.fetch("simulated-plates") == []
+
+
+def test_the_simulated_screen_is_what_its_description_says(tmp_path):
+    adata = datasets.load("simulated-screen")
+    assert adata.shape == adata.layers["clean"].shape == (984, 32)
+    assert set(adata.obs["label"][adata.obs["control"]]) == {""}
+    weeks = adata.obs[~adata.obs["control"]].groupby("treatment", observed=True)["domain"].nunique()
+    assert weeks.value_counts().to_dict() == {1: 24, 5: 24}
+    adata.write_h5ad(tmp_path / "screen.h5ad")
 
 
 def test_a_file_is_downloaded_once_and_then_used_offline(server, tiny, tmp_path):

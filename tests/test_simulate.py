@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from jbc.data import simulate_plates, simulate_shift
+from jbc.data import simulate_plates, simulate_screen, simulate_shift
 
 
 def classifier(log=True):
@@ -25,7 +26,9 @@ def transfer(x, world, target):
 
 
 @pytest.mark.parametrize(
-    ("simulate", "strength"), [(simulate_plates, "batch"), (simulate_shift, "shift")], ids=["plates", "shift"]
+    ("simulate", "strength"),
+    [(simulate_plates, "batch"), (simulate_shift, "shift"), (simulate_screen, "batch")],
+    ids=["plates", "shift", "screen"],
 )
 def test_what_is_measured_without_a_batch_effect_is_the_clean_truth(simulate, strength):
     without, with_effect = simulate(3, **{strength: 0.0}), simulate(3, **{strength: 1.0})
@@ -103,3 +106,95 @@ def test_anndata_carries_the_answer(tmp_path):
         assert adata.obs[column].dtype == "category"
     assert tuple(adata.var_names) == world.features
     adata.write_h5ad(tmp_path / "world.h5ad")
+
+
+def other_side_accuracy(x, world):
+    """Nearest other compound in another domain, by cosine, of treatment means: the share of right mechanisms."""
+    cells = {}
+    for row in np.flatnonzero(~world.control):
+        cells.setdefault((world.treatment[row], world.domain[row]), []).append(row)
+    means = np.array([x[rows].mean(axis=0) for rows in cells.values()])
+    first = [rows[0] for rows in cells.values()]
+    compound, domain, label = world.compound[first], world.domain[first], world.label[first]
+    eligible = (compound[:, None] != compound) & (domain[:, None] != domain)
+    nearest = np.where(eligible, cosine_similarity(means), -2).argmax(axis=1)
+    return (label[nearest] == label).mean()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_screen_hides_its_mechanisms_and_centring_on_controls_does_not_bring_them_back(seed):
+    world = simulate_screen(seed)
+    centred = world.x.copy()
+    for name in np.unique(world.domain):
+        rows = world.domain == name
+        centred[rows] -= world.x[rows & world.control].mean(axis=0)
+    raw, middle, clean = (other_side_accuracy(x, world) for x in (world.x, centred, world.clean))
+    assert raw < 0.6 < 0.9 < clean
+    assert raw + 0.1 < middle < clean - 0.15
+    for x, least, most in ((world.x, 0.95, 1.0), (world.clean, 0.0, 0.35)):
+        rows = world.control
+        assert least <= grouped_accuracy(x[rows], world.domain[rows], world.unit[rows], log=False) <= most
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.25, 0.5, 1.0])
+def test_a_screen_has_the_design_that_was_asked_for(shared):
+    world = simulate_screen(
+        2,
+        n_domains=4,
+        n_treatments=36,
+        n_replicates=3,
+        n_controls=5,
+        n_mechanisms=6,
+        n_doses=3,
+        shared=shared,
+    )
+    homes = {name: set(world.domain[world.treatment == name]) for name in np.unique(world.treatment)}
+    assert len(homes.pop("DMSO")) == 4
+    assert len(homes) == 36
+    assert sorted(map(len, homes.values())) == [1] * round(36 * (1 - shared)) + [4] * round(36 * shared)
+    for name, domains in homes.items():
+        rows = world.treatment == name
+        assert rows.sum() == 3 * len(domains)
+        assert len(set(world.compound[rows])) == len(set(world.label[rows])) == 1
+    for compound in set(world.compound[~world.control]):
+        doses = {name for name in homes if name.startswith(f"{compound} @ ")}
+        assert doses == {f"{compound} @ {dose}" for dose in (1, 2, 3)}
+        assert len({frozenset(homes[name]) for name in doses}) == 1
+    for mechanism in set(world.label) - {""}:
+        assert len(set(world.domain[world.label == mechanism])) > 1
+    assert set(world.label[world.control]) == {""}
+    assert (world.compound[world.control] == "DMSO").all()
+    assert world.control.sum() == 4 * 5
+    assert len(set(world.unit)) == len(world.x)
+
+
+def test_the_nuisance_of_a_screen_is_affine_and_bent():
+    """Least squares on z, tanh z and 1 explains a domain to the last digit; on z and 1 it does not."""
+    world = simulate_screen(0, n_features=6, n_mechanisms=4)
+    for name in np.unique(world.domain):
+        rows = world.domain == name
+        z, x = world.clean[rows].astype(np.float64), world.x[rows].astype(np.float64)
+        straight = np.column_stack([z, np.ones(len(z))])
+        assert np.abs(x - straight @ np.linalg.lstsq(straight, x)[0]).max() > 0.05
+        for column in range(6):
+            bent = np.column_stack([straight, np.tanh(z[:, column])])
+            fit = np.linalg.lstsq(bent, x[:, column])[0]
+            np.testing.assert_allclose(bent @ fit, x[:, column], atol=1e-5)
+
+
+def test_without_an_effect_the_wells_of_a_screen_are_noise():
+    world = simulate_screen(effect=0.0, batch=0.0)
+    assert world.x.mean() == pytest.approx(0, abs=0.02)
+    assert np.cov(world.x.T) == pytest.approx(np.eye(32), abs=0.2)
+    assert other_side_accuracy(world.x, world) < 0.35
+
+
+def test_a_screen_as_anndata_tells_its_treatments_and_controls():
+    world = simulate_screen(n_replicates=2, n_controls=3)
+    obs = world.to_anndata().obs
+    assert obs["control"].dtype == bool
+    assert obs["control"].tolist() == world.control.tolist()
+    for column in ("treatment", "compound"):
+        assert obs[column].dtype == "category"
+        assert obs[column].tolist() == getattr(world, column).tolist()
+    assert "treatment" not in simulate_shift().to_anndata().obs

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jbc import cache
-from jbc.data.catalogue import Entry, Remote, describe, find
+from jbc.data.catalogue import Entry, describe, find
 from jbc.data.simulate import simulate_plates
+from jbc.data.simulate_screen import simulate_screen
+from jbc.data.sources import Remote
 from jbc.data.tables import read_table
 from jbc.errors import InputError
 
@@ -42,8 +44,9 @@ def load(name: str) -> AnnData:
     Returns
     -------
     anndata.AnnData
-        Raw values in X, float32; ``obs["domain"]``, ``obs["label"]`` and ``obs["unit"]`` as categories of
-        text; licence, citation and caveats in ``uns["jbc_dataset"]``, which is what `describe` gives.
+        Published values in X, float32; ``obs["domain"]``, ``obs["label"]`` and ``obs["unit"]`` as categories
+        of text, ``obs["treatment"]`` and ``obs["control"]`` for screens; licence, citation and caveats in
+        ``uns["jbc_dataset"]``, which is what `describe` gives.
 
     Raises
     ------
@@ -225,9 +228,54 @@ def _counts(entry: Entry) -> AnnData:
     return adata
 
 
+def _wells(entry: Entry) -> AnnData:
+    """Read means of wells, and join what the wells hold and by which mechanism that works."""
+    import pandas as pd
+
+    means, images, mechanisms = fetch(entry.name)
+    table = read_table(means, keys=["Image_Metadata_Plate", "Image_Metadata_Well"])
+    image = pd.read_csv(images, usecols=lambda name: "_Metadata_" in name).rename(columns=_plain)
+    wells = (
+        table.obs.rename(columns=_plain)
+        .merge(image.drop_duplicates(), how="left", on=["plate", "well"], validate="many_to_one")
+        .merge(pd.read_csv(mechanisms), how="left", on=["compound", "concentration"], validate="many_to_one")
+    )
+    return _screen(table.x, table.features, wells)
+
+
+def _profiles(entry: Entry) -> AnnData:
+    """Read profiles in the style of pycytominer, of which the columns named Metadata_… tell everything else."""
+    table = read_table(fetch(entry.name))
+    wells = table.obs.rename(columns=_plain).astype({"concentration": float})
+    return _screen(table.x, table.features, wells)
+
+
+def _plain(name: str) -> str:
+    """Reduce the names that CellProfiler and pycytominer give to what they tell: plate, well, compound, …."""
+    return name.removeprefix("Image_").removeprefix("Metadata_").removesuffix("_DAPI").lower()
+
+
+def _screen(x: np.ndarray, features: tuple[str, ...], wells: pd.DataFrame) -> AnnData:
+    """Name domains, treatments and controls of wells, of which plate, compound, concentration and moa are known."""
+    control = (wells["compound"] == "DMSO").to_numpy()
+    doses = zip(wells["compound"], wells["concentration"], strict=True)
+    treatment = [f"{compound} @ {concentration:g}" for compound, concentration in doses]
+    obs = {
+        "domain": [plate.partition("_")[0] for plate in wells["plate"]],
+        "label": np.where(control, "", wells["moa"]),
+        "unit": [f"{plate}-{well}" for plate, well in zip(wells["plate"], wells["well"], strict=True)],
+        **{name: wells[name].to_numpy() for name in ("plate", "well", "compound")},
+        "treatment": np.where(control, "DMSO", treatment),
+    }
+    adata = _anndata(x, features, obs)
+    adata.obs["concentration"] = wells["concentration"].to_numpy()
+    adata.obs["control"] = control
+    return adata
+
+
 def _simulated(entry: Entry) -> AnnData:
-    del entry
-    return simulate_plates(seed=0).to_anndata()
+    simulate = simulate_screen if entry.name == "simulated-screen" else simulate_plates
+    return simulate(seed=0).to_anndata()
 
 
 def _anndata(
@@ -245,5 +293,7 @@ READERS: dict[str, Callable[[Entry], AnnData]] = {
     "spectra": _spectra,
     "cells": _cells,
     "counts": _counts,
+    "wells": _wells,
+    "profiles": _profiles,
     "simulated": _simulated,
 }

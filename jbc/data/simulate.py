@@ -25,6 +25,8 @@ class World:
         The technical group, the class and the subject of every row, as text.
     features
         The names of the columns.
+    compound, treatment, control
+        In a screen: what a well holds, also with its dose, as text; and True for the wells of the control.
     """
 
     x: np.ndarray
@@ -33,9 +35,12 @@ class World:
     label: np.ndarray
     unit: np.ndarray
     features: tuple[str, ...]
+    compound: np.ndarray | None = None
+    treatment: np.ndarray | None = None
+    control: np.ndarray | None = None
 
     def to_anndata(self) -> AnnData:
-        """Give the world as AnnData: `x` in X, `clean` in a layer, the rest in obs as categories.
+        """Give the world as AnnData: `x` in X, `clean` in a layer, the rest in obs, text as categories.
 
         Examples
         --------
@@ -45,9 +50,12 @@ class World:
         import pandas as pd
         from anndata import AnnData
 
-        columns = {"domain": self.domain, "label": self.label, "unit": self.unit}
+        names = ("domain", "label", "unit", "compound", "treatment")
+        columns = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         rows = [str(row) for row in range(len(self.x))]
         obs = pd.DataFrame(columns, index=pd.Index(rows, dtype=object)).astype("category")
+        if self.control is not None:
+            obs["control"] = self.control
         var = pd.DataFrame(index=pd.Index(self.features, dtype=object))
         return AnnData(self.x.copy(), obs, var, layers={"clean": self.clean.copy()})
 
