@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jbc import datasets, metrics, plots, presets
     from jbc.anndata_face import correct
+    from jbc.baselines.coral import Coral
+    from jbc.baselines.percentiles import Percentiles
     from jbc.baselines.standardise import Standardise
+    from jbc.baselines.tvn import TypicalVariation
     from jbc.cohort import Cohort
     from jbc.errors import InputError, InputWarning
     from jbc.estimator import Corrector, load
@@ -22,12 +25,15 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Cohort": "jbc.cohort",
+    "Coral": "jbc.baselines.coral",
     "Corrector": "jbc.estimator",
     "InputError": "jbc.errors",
     "InputWarning": "jbc.errors",
     "JointCalibration": "jbc.methods.joint",
     "PairwiseCalibration": "jbc.methods.pairwise",
+    "Percentiles": "jbc.baselines.percentiles",
     "Standardise": "jbc.baselines.standardise",
+    "TypicalVariation": "jbc.baselines.tvn",
     "correct": "jbc.anndata_face",
     "load": "jbc.estimator",
 }
@@ -35,12 +41,15 @@ _MODULES = ("datasets", "metrics", "plots", "presets")
 
 __all__ = [
     "Cohort",
+    "Coral",
     "Corrector",
     "InputError",
     "InputWarning",
     "JointCalibration",
     "PairwiseCalibration",
+    "Percentiles",
     "Standardise",
+    "TypicalVariation",
     "correct",
     "datasets",
     "load",

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from jbc import audit
+from jbc.baselines.rows import On, two_controls
 from jbc.cohort import Cohort
-from jbc.errors import InputError
 from jbc.linalg import location_and_spread
 from jbc.methods.base import ClosedForm, Fitted
 
@@ -43,22 +41,12 @@ class Standardise(ClosedForm):
     """
 
     scale: bool = True
-    on: Literal["all", "controls"] = "all"
+    on: On = "all"
 
     def check(self, cohort: Cohort) -> None:
         """Refuse domains that cannot be measured."""
         audit.enough_rows(cohort)
-        if self.on == "controls":
-            counts = np.bincount(np.asarray(cohort.domain), weights=np.asarray(cohort.control))
-            few = [cohort.names.domains[i] for i in np.flatnonzero(counts < 2)]
-            if few:
-                raise InputError(
-                    "Domains with fewer than two control rows",
-                    which=few,
-                    why="Mean and spread are measured on the controls.",
-                    fix='Mark their controls, or use on="all".',
-                    code="few-controls",
-                )
+        two_controls(cohort, self.on)
 
     def finish(self, state: None, cohort: Cohort) -> Fitted:
         """Measure mean and spread of every domain."""

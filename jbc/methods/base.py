@@ -38,11 +38,14 @@ class Method(abc.ABC):
         Whether the method has :meth:`predict`.
     encodes
         Whether the method has :meth:`encode`.
+    compiled
+        Whether :meth:`finish` is compiled; one that decomposes matrices runs on the host instead, with NumPy.
     """
 
     honours_missing: ClassVar[bool] = False
     classifies: ClassVar[bool] = False
     encodes: ClassVar[bool] = False
+    compiled: ClassVar[bool] = True
 
     def check(self, cohort: Cohort) -> None:
         """Refuse a cohort that this method cannot use, before anything is computed."""
@@ -54,7 +57,7 @@ class Method(abc.ABC):
 
     @abc.abstractmethod
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Correct rows ``x`` (n, d) of the domains ``domain`` (n,), in the units of the input."""
+        """Correct rows ``x`` (n, d) of the domains ``domain`` (n,), in the units of the input or documented ones."""
 
     def encode(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Return the latent codes of rows."""

@@ -6,7 +6,10 @@ import dataclasses
 import typing
 from typing import Any
 
+from jbc.baselines.coral import Coral
+from jbc.baselines.percentiles import Percentiles
 from jbc.baselines.standardise import Standardise
+from jbc.baselines.tvn import TypicalVariation
 from jbc.errors import InputError, closest
 from jbc.methods import settings
 from jbc.methods.base import Method
@@ -17,6 +20,9 @@ METHODS: dict[str, type[Method]] = {
     "joint-calibration": JointCalibration,
     "pairwise-calibration": PairwiseCalibration,
     "standardise": Standardise,
+    "coral": Coral,
+    "typical-variation": TypicalVariation,
+    "percentiles": Percentiles,
 }
 
 

@@ -96,8 +96,8 @@ def fit(method: Method, cohort: Cohort, key: Array, **options: Any) -> Run:
     (4, ['calibrator', 'classifier', 'inputs', 'reconstructors'])
     """
     if not isinstance(method, Trainable):
-        bare = jax.device_put(cohort.nameless())
-        return Run(_finish(method, None, bare), None, 0, [], stopped=False)
+        finish = partial(_finish, method) if method.compiled else method.finish
+        return Run(jax.device_put(finish(None, cohort.nameless())), None, 0, [], stopped=False)
     steps = options.pop("steps", None) or method.steps(cohort)
     program = Program(partial(_init, method), partial(_chunk, method), partial(_finish, method))
     return drive(program, cohort, key, steps=steps, rows=method.draw.rows, **options)

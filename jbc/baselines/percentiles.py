@@ -1,0 +1,115 @@
+"""Percentiles of the controls of every plate, and the factors behind the features."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jbc import audit
+from jbc.baselines.rows import On, covariance, measured, rank, two_controls
+from jbc.cohort import Cohort
+from jbc.methods.base import ClosedForm, Fitted
+
+LOW, HIGH = 1, 99
+
+
+@dataclasses.dataclass(frozen=True)
+class Percentiles(ClosedForm):
+    r"""Put the 1st and the 99th percentile of every domain's controls to 0 and 1, then find common factors.
+
+    .. math:: x'_j = \frac{x_j - q_{1,gj}}{q_{99,gj} - q_{1,gj}}, \qquad
+              z = (I + W \Psi^{-1} W^\top)^{-1} W \Psi^{-1} (x' - \bar{x}')
+
+    with the percentiles q of feature j over the controls of the row's domain g. :meth:`transform` gives
+    :math:`x'`, whose unit is the range of the controls, and :meth:`encode` the expected factors z of the model
+    :math:`x' \sim N(\bar{x}' + zW, \Psi)`, fitted by maximum likelihood to all rows.
+
+    The domains should be plates: everything that a domain's controls share is removed.
+
+    Parameters
+    ----------
+    factors
+        Number of factors, at most as many as there are directions in which the rows vary.
+    on
+        Measure the percentiles on the controls, or on all rows.
+
+    Notes
+    -----
+    A feature that is constant on the controls of one domain has no range there, and gets its average range in
+    the other domains; where it has none, it is only shifted.
+
+    References
+    ----------
+    Ljosa et al., "Comparison of methods for image-based profiling of cellular morphological responses to
+    small-molecule treatment", Journal of Biomolecular Screening 18, 2013.
+
+    Examples
+    --------
+    >>> cohort = Cohort.from_arrays([[0.0], [100.0], [10.0], [210.0]], list("aabb"), control=[True] * 4)
+    >>> method = Percentiles()
+    >>> fitted = method.finish(None, cohort)
+    >>> method.transform(fitted, jnp.array([[50.0], [110.0]]), jnp.array([0, 1])).tolist()
+    [[0.5], [0.5]]
+    """
+
+    compiled: ClassVar[bool] = False
+    encodes: ClassVar[bool] = True
+
+    factors: int = 50
+    on: On = "controls"
+
+    def check(self, cohort: Cohort) -> None:
+        """Refuse domains that cannot be measured."""
+        audit.enough_rows(cohort)
+        two_controls(cohort, self.on)
+
+    def finish(self, state: None, cohort: Cohort) -> Fitted:
+        """Measure the percentiles, and analyse the factors."""
+        del state
+        rows, domain = measured(cohort, self.on)
+        ends = [
+            np.percentile(rows[domain == g], (LOW, HIGH), axis=0) for g in range(len(cohort.domains.count))
+        ]
+        low, high = np.stack(ends, axis=1)
+        width = _ranges(low, high)
+        rows, domain = measured(cohort, "all")
+        mean, encoder = _factors((rows - low[domain]) / width[domain], self.factors)
+        fitted = {"low": low, "range": width, "mean": mean, "encoder": encoder}
+        return {name: value.astype(np.float32) for name, value in fitted.items()}
+
+    def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Measure rows in the ranges of the controls of their domains."""
+        return (x - fitted["low"][domain]) / fitted["range"][domain]
+
+    def encode(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Return the factors, (n, factors)."""
+        x = self.transform(fitted, x, domain) - fitted["mean"]
+        return jnp.matmul(x, fitted["encoder"], precision="highest")
+
+
+def _ranges(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return the ranges (domains, d) to divide by.
+
+    Examples
+    --------
+    >>> _ranges(np.zeros((3, 2)), np.array([[2.0, 0.0], [4.0, 0.0], [0.0, 0.0]])).tolist()
+    [[2.0, 1.0], [4.0, 1.0], [3.0, 1.0]]
+    """
+    width = high - low
+    # What is constant up to rounding must not be blown up into a signal.
+    varies = width > 1e-6 * (1 + np.abs(low))
+    elsewhere = (width * varies).sum(axis=0) / np.maximum(varies.sum(axis=0), 1)
+    return np.where(varies, width, np.where(varies.any(axis=0), elsewhere, 1))
+
+
+def _factors(x: np.ndarray, factors: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of the rows, and the matrix (d, factors) that gives the factors of what is left."""
+    from sklearn.decomposition import FactorAnalysis
+
+    model = FactorAnalysis(max(min(factors, rank(covariance(x))), 1)).fit(x)
+    # Factors are linear in the row, so unit rows show the matrix.
+    return model.mean_, model.transform(model.mean_ + np.eye(len(model.mean_)))

@@ -1,0 +1,68 @@
+"""What closed-form methods measure, and on which rows. Host code, NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from jbc.cohort import Cohort
+from jbc.errors import InputError
+
+On = Literal["all", "controls"]
+
+# A direction whose variance is a smaller part of the largest one holds no digit of float32 to divide by.
+RANK = 1e-10
+
+
+def measured(cohort: Cohort, on: On) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to measure, in double precision, and their domains; a row of weight k is there k times.
+
+    Examples
+    --------
+    >>> cohort = Cohort.from_arrays([[1.0], [2.0], [3.0]], list("aab"), control=[1, 1, 1])
+    >>> rows, domain = measured(cohort.reweight([2, 0, 1]), "controls")
+    >>> rows[:, 0].tolist(), domain.tolist()
+    ([1.0, 1.0, 3.0], [0, 0, 1])
+    """
+    times = np.asarray(cohort.weight) * (np.asarray(cohort.control) if on == "controls" else 1)
+    rows = np.repeat(np.asarray(cohort.x), times, axis=0).astype(np.float64)
+    return rows, np.repeat(np.asarray(cohort.domain), times)
+
+
+def two_controls(cohort: Cohort, on: On) -> None:
+    """Refuse domains with fewer than two controls, where these are what is measured."""
+    _, domain = measured(cohort, on)
+    counts = np.bincount(domain, minlength=len(cohort.names.domains))
+    few = [cohort.names.domains[i] for i in np.flatnonzero(counts < 2)]
+    if on == "controls" and few:
+        raise InputError(
+            "Domains with fewer than two control rows",
+            which=few,
+            why="Location and spread are measured on the controls.",
+            fix='Mark their controls, or use on="all".',
+            code="few-controls",
+        )
+
+
+def covariance(rows: np.ndarray) -> np.ndarray:
+    """Return the unbiased covariance, (d, d)."""
+    return np.atleast_2d(np.cov(rows, rowvar=False))
+
+
+def rank(covariance: np.ndarray) -> int:
+    """Count the directions with a variance to divide by."""
+    return int(np.linalg.matrix_rank(covariance, rtol=RANK, hermitian=True))
+
+
+def no_inverse(what: str, which: Sequence[str] | None) -> InputError:
+    """Make the error of covariances that cannot be inverted without regularisation."""
+    return InputError(
+        what,
+        which=which,
+        why="Without ridge, they would be divided by a spread of 0.",
+        fix="Use a ridge above 0 (1 fits features of unit spread), leave out constant and repeated features, "
+        "or mark more controls than there are features.",
+        code="singular-covariance",
+    )
