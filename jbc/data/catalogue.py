@@ -41,8 +41,8 @@ POSITIONS = (
 )
 SELECTED = (
     "The publishers scaled every feature by median and median absolute deviation over all wells, not per plate or "
-    "week, and dropped those that are redundant or hardly vary, positions among them. The rows are the wells of "
-    "bbbc021 in another order; match them by obs['unit']."
+    "week, and dropped those that are redundant or hardly vary. Two positions in the image are left, named "
+    "Location. The rows are the wells of bbbc021 in another order; match them by obs['unit']."
 )
 NIU = (
     "Niu et al., Deep learning based multi-batch calibration for classification in various omics, 2021, "
