@@ -1,0 +1,128 @@
+"""Compiled kernels: every draw and every group that is left out is a lane of one program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jbc.linalg import moments, squared_distances
+
+# Distances that are held at a time: a block of points against all others, in every lane that leaves some out.
+AT_ONCE = 2**22
+
+
+@partial(jax.jit, static_argnames=("k", "across_domains"))
+def knn(
+    x: Array,
+    point: Array,
+    weight: Array,
+    kept: Array,
+    compound: Array,
+    mechanism: Array,
+    domain: Array,
+    *,
+    k: tuple[int, ...],
+    across_domains: bool,
+    members: Array | None = None,
+) -> Array:
+    """Return the share of each point's nearest neighbours that have its mechanism, (draws, L, p, K).
+
+    Neighbours at the same distance as the last that counts share its place. NaN where no question is asked.
+    """
+    ks = jnp.array(k)
+
+    def judge(i: Array, distance: Array, present: Array) -> Array:
+        eligible = present & (compound != compound[i])
+        if across_domains:
+            eligible &= domain != domain[i]
+        same = mechanism == mechanism[i]
+        distance = jnp.where(eligible, distance, jnp.inf)
+        nearest = -jax.lax.top_k(-distance, min(max(k), len(distance)))[0]
+        found = jnp.minimum(ks, eligible.sum())[:, None]
+        reach = nearest[found - 1]
+        nearer, tied = distance < reach, distance == reach
+        last = (found[:, 0] - nearer.sum(axis=1)) * (tied & same).sum(axis=1) / tied.sum(axis=1)
+        share = ((nearer & same).sum(axis=1) + last) / found[:, 0]
+        return jnp.where(present[i] & (eligible & same).any(), share, jnp.nan)
+
+    return _lanes(judge, x, point, weight, kept, members)
+
+
+@partial(jax.jit, static_argnames=("mechanisms",))
+def silhouette(
+    x: Array,
+    point: Array,
+    weight: Array,
+    kept: Array,
+    mechanism: Array,
+    *,
+    mechanisms: int,
+    members: Array | None = None,
+) -> Array:
+    """Return the silhouette of each point, (draws, L, p); NaN where a point is left out."""
+    member = jax.nn.one_hot(mechanism, mechanisms)
+
+    def judge(i: Array, distance: Array, present: Array) -> Array:
+        own = jnp.arange(mechanisms) == mechanism[i]
+        total = jnp.matmul(jnp.where(present, distance, 0), member, precision="highest")
+        count = jnp.matmul(present.astype(x.dtype), member, precision="highest")
+        alone = (own * count).sum() <= 1
+        within = (own * total / jnp.maximum(count - 1, 1)).sum()
+        between = jnp.where(own | (count == 0), jnp.inf, total / jnp.maximum(count, 1)).min()
+        largest = jnp.maximum(within, between)
+        score = jnp.where(alone | (largest == 0), 0, (between - within) / jnp.where(largest == 0, 1, largest))
+        return jnp.where(present[i] & jnp.isfinite(between), score, jnp.nan)
+
+    return _lanes(judge, x, point, weight, kept, members)
+
+
+def _lanes(
+    judge: Callable[[Array, Array, Array], Array],
+    x: Array,
+    point: Array,
+    weight: Array,
+    kept: Array,
+    members: Array | None,
+) -> Array:
+    """Judge every point in every draw, once for every row of ``kept``; medians where members are given."""
+    lanes, points = kept.shape
+    block = max(1, min(points, AT_ONCE // (lanes * points)))
+    middle = (lambda w: moments(x, point, w, points)[0]) if members is None else _median(x, members)
+
+    def draw(weight: Array) -> Array:
+        present = jax.ops.segment_max(weight, point, points) > 0
+        centre = middle(weight)
+        norm = jnp.linalg.norm(centre, axis=1)
+        direction = centre / jnp.where(norm == 0, 1, norm)[:, None]
+
+        def ask(i: Array) -> Array:
+            # 1 - cos, without the digits that a product close to 1 loses; 1 where a point has no direction.
+            half = squared_distances(direction[i][None], direction)[0] / 2
+            distance = half + 0.5 * (norm == 0) + 0.5 * (norm[i] == 0)
+            distance = jnp.where(jnp.arange(points) == i, 0, distance)
+            return jax.vmap(lambda some: judge(i, distance, some & present))(kept)
+
+        return jnp.moveaxis(jax.lax.map(ask, jnp.arange(points), batch_size=block), 0, 1)
+
+    return jax.lax.map(draw, weight)
+
+
+def _median(x: Array, members: Array) -> Callable[[Array], Array]:
+    """Sort the rows of every point once, and return the median as a function of how often each row counts."""
+    values = jnp.take(x, members, axis=0, mode="clip")
+    order = jnp.argsort(values, axis=1)
+    values = jnp.take_along_axis(values, order, axis=1)
+
+    def median(weight: Array) -> Array:
+        # Places that no row fills are beyond the last row, and count 0 times.
+        times = jnp.take(weight, members, mode="fill", fill_value=0)
+        passed = jnp.cumsum(jnp.take_along_axis(times[:, :, None], order, axis=1), axis=1)
+        half = passed[:, -1:] / 2
+        ends = jnp.stack([(passed < half).sum(axis=1), (passed <= half).sum(axis=1)], axis=1)
+        return jnp.take_along_axis(values, jnp.minimum(ends, members.shape[1] - 1), axis=1).mean(axis=1)
+
+    return median
