@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jbc import checks, expression
+from jbc.data.columns import METADATA
 from jbc.data.dense import densify
 from jbc.errors import InputError
 from jbc.methods.registry import to_json
@@ -50,7 +51,8 @@ def correct(
     batch_key, labels_key, treatment_key, unit_key
         Columns of ``obs`` with batch, class (empty where unknown), condition and subject.
     control
-        Rows of the same material in every batch: a mask, or an expression such as ``"drug == 'DMSO'"``.
+        Rows of the same material in every batch: a mask, or comparisons of columns of ``obs`` such as
+        ``"Metadata_Compound == 'DMSO'"``, read as `jbc.expression.rows` tells and never run as code.
     layer, use_rep
         Take the measurements from a layer, or from ``obsm``, instead of ``X``. Sparse ones are made dense
         chunk by chunk, and refused when they do not fit into memory.
@@ -88,11 +90,13 @@ def correct(
     if copy:
         adata = adata.copy()
     x = densify(_measurements(adata, layer, use_rep))
+    if use_rep is None:
+        _no_metadata(adata)
     columns = {"domain": batch_key, "label": labels_key, "treatment": treatment_key, "unit": unit_key}
     groups = {role: _column(adata, key) for role, key in columns.items() if key is not None}
     label = groups.pop("label", None)
     if isinstance(control, str):
-        control = expression.rows(control, {key: adata.obs[key] for key in adata.obs.columns})
+        control = expression.controls(control, dict(adata.obs.items()))
     model = Corrector(method, steps=steps, random_state=random_state)
     model.fit(x, label, control=control, **groups)
     corrected = model.transform(x, domain=groups["domain"])
@@ -141,6 +145,19 @@ def _measurements(adata: AnnData, layer: str | None, use_rep: str | None) -> Any
             code="no-measurements",
         )
     return adata.X[:] if adata.isbacked else adata.X
+
+
+def _no_metadata(adata: AnnData) -> None:
+    """Refuse tables of pycytominer that were taken for measurements as a whole."""
+    metadata = [name for name in adata.var_names if name.startswith(METADATA)]
+    if metadata:
+        raise InputError(
+            "Columns of metadata are among the measurements",
+            which=metadata,
+            why=f"What is named {METADATA}… tells about a row, and is no feature of it.",
+            fix="Move them to .obs, and keep the other columns in .X.",
+            code="metadata-in-x",
+        )
 
 
 def _column(adata: AnnData, key: str) -> np.ndarray:

@@ -6,13 +6,16 @@ Expressions come from command lines and from files, so they are parsed, never ev
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from jbc.errors import InputError, closest
+from jbc.errors import InputError, closest, listing
 
+# A text, which may hold backticks of its own, or a name between backticks.
+QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`(?P<name>[^`]+)`""", re.DOTALL)
 LONGEST = 120  # characters of an expression that a message repeats
 
 
@@ -20,8 +23,9 @@ def rows(expression: str, columns: Mapping[str, Any]) -> np.ndarray:
     """Tell which rows fulfil an expression.
 
     The language has column names, text, numbers, True and False; ``==``, ``!=``, ``<``, ``<=``, ``>``, ``>=``,
-    ``in`` and ``not in`` a list; ``and``, ``or``, ``not`` and parentheses. Columns are compared as text with
-    text, by value with numbers, and with True and False in either way: ``true`` and ``1`` are True.
+    ``in`` and ``not in`` a list; ``and``, ``or``, ``not`` and parentheses. A name that is no single word stands
+    between backticks. Columns are compared as text with text, by value with numbers, and with True and False in
+    either way: ``true`` and ``1`` are True.
 
     Parameters
     ----------
@@ -45,6 +49,40 @@ def rows(expression: str, columns: Mapping[str, Any]) -> np.ndarray:
         raise _refusal(expression, "it is nested too deeply") from None
 
 
+def controls(expression: str, columns: Mapping[str, Any]) -> np.ndarray:
+    """Mark the rows that fulfil an expression as controls, or refuse one that marks no row or every row.
+
+    Parameters
+    ----------
+    expression, columns
+        As for `rows`.
+
+    Returns
+    -------
+    (n,) bool
+
+    Raises
+    ------
+    InputError
+        With code ``no-controls`` or ``all-controls``, and as for `rows`.
+
+    Examples
+    --------
+    >>> controls("`drug name` == 'DMSO'", {"drug name": ["DMSO", "A", "B"]})
+    array([ True, False, False])
+    """
+    marked = rows(expression, columns)
+    if marked.any() and not marked.all():
+        return marked
+    told = (f"{name!r} has {listing(dict.fromkeys(map(str, columns[name])))}" for name in names(expression))
+    raise InputError(
+        f"{'Every' if marked.any() else 'No'} row fulfils the expression for controls {_short(expression)!r}",
+        why="Controls are rows of the same material in every domain, among rows of other material.",
+        fix=f"Check how the values are written: {'; '.join(told)}.",
+        code="all-controls" if marked.any() else "no-controls",
+    )
+
+
 def names(expression: str) -> list[str]:
     """Return the columns that an expression looks at, or refuse what is not in the language.
 
@@ -59,10 +97,24 @@ def names(expression: str) -> list[str]:
 
 
 def _parse(expression: str) -> ast.expr:
+    """Parse an expression; a name between backticks is a word of our own while Python reads it."""
+    meant: dict[str, str] = {}
+
+    def word(match: re.Match[str]) -> str:
+        if match["name"] is None:
+            return match[0]
+        ours = f"jbc_quoted_{len(meant)}"
+        meant[ours] = match["name"]
+        return ours
+
     try:
-        return ast.parse(expression.strip(), mode="eval").body
+        tree = ast.parse(QUOTED.sub(word, expression).strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise _refusal(expression, "it cannot be parsed") from None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            node.id = meant.get(node.id, node.id)
+    return tree
 
 
 def _truth(node: ast.expr, columns: Mapping[str, Any], expression: str) -> np.ndarray:
@@ -147,7 +199,7 @@ def _refusal(expression: str, reason: str) -> InputError:
     return InputError(
         f"Cannot read the expression {_short(expression)!r}",
         why=f"Only comparisons of columns are allowed, and {reason}.",
-        fix="Write for example: Metadata_Compound == 'DMSO' and dose < 2.",
+        fix="Write for example: Metadata_Compound == 'DMSO' and dose < 2; names of several words in backticks.",
         code="bad-expression",
     )
 

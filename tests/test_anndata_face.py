@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse
 
 import jbc
-from jbc.data.simulate import simulate_shift
+from jbc.data import simulate_screen, simulate_shift
 from jbc.methods.registry import from_json
 
 SMALL = jbc.JointCalibration(rows=16)
@@ -81,6 +81,38 @@ def test_control_expression_equals_mask(adata):
     np.testing.assert_array_equal(by_text.layers["jbc"], by_mask.layers["jbc"])
 
 
+def test_treatments_and_controls_reach_the_method(monkeypatch):
+    """The cohort is the one that the columns of the world say, in whatever order the rows came."""
+    cohorts = []
+    fit_cohort = jbc.Corrector.fit_cohort
+
+    def kept(self, cohort, **options):
+        cohorts.append(cohort)
+        return fit_cohort(self, cohort, **options)
+
+    monkeypatch.setattr(jbc.Corrector, "fit_cohort", kept)
+    world = simulate_screen(n_replicates=2, n_controls=3, shared=0.25)
+    adata = world.to_anndata()
+    adata.obs["Metadata Compound"] = world.compound
+    for control in ("`Metadata Compound` == 'DMSO'", "control == True", adata.obs["control"], world.control):
+        jbc.correct(adata, jbc.Standardise(), batch_key="domain", treatment_key="treatment", control=control)
+    for cohort in cohorts:
+        row = np.asarray(cohort.row)
+        assert np.array(cohort.names.treatments)[cohort.treatment].tolist() == world.treatment[row].tolist()
+        assert np.array(cohort.names.domains)[cohort.domain].tolist() == world.domain[row].tolist()
+        np.testing.assert_array_equal(cohort.control, world.control[row])
+        assert len(cohort.cells.count) == len({*zip(world.domain, world.treatment, strict=True)})
+    assert len(cohorts) == 4
+
+
+def test_columns_of_metadata_are_no_measurements(adata):
+    adata.var_names = [*adata.var_names[:-1], "Metadata_Site"]
+    with pytest.raises(jbc.InputError, match=r"'Metadata_Site'.*\.obs") as caught:
+        jbc.correct(adata, jbc.Standardise(), batch_key="domain")
+    assert caught.value.code == "metadata-in-x"
+    assert "jbc" not in adata.layers
+
+
 def test_a_design_that_cannot_be_judged_is_still_corrected(adata):
     adata.obs["donor"] = adata.obs["domain"].astype(str)  # one subject per domain: no split is fair
     jbc.correct(adata, jbc.Standardise(), batch_key="domain", unit_key="donor")
@@ -97,6 +129,9 @@ def test_a_design_that_cannot_be_judged_is_still_corrected(adata):
         ({"batch_key": "domain", "use_rep": "X_umap"}, "missing-field"),
         ({"batch_key": "domain", "layer": "clean", "use_rep": "X_umap"}, "layer-and-rep"),
         ({"batch_key": "domain", "control": "label.upper() == 'A'"}, "bad-expression"),
+        ({"batch_key": "domain", "control": "drug == 'DMSO'"}, "unknown-column"),
+        ({"batch_key": "domain", "control": "label == 'dmso'"}, "no-controls"),
+        ({"batch_key": "domain", "control": "label != 'dmso'"}, "all-controls"),
     ],
 )
 def test_refusals_change_nothing(adata, arguments, code):

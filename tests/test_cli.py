@@ -386,6 +386,67 @@ def test_controls_are_marked_by_an_expression(world, tmp_path):
     }
 
 
+@pytest.mark.parametrize("extension", ["csv", "parquet", "h5ad"])
+def test_profiles_in_the_style_of_pycytominer(tmp_path, monkeypatch, extension):
+    """Treatments and controls reach the method, and none of the columns named Metadata_… is a feature."""
+    rng, n = np.random.default_rng(0), 24
+    obs = pd.DataFrame(
+        {
+            "Metadata_Plate": np.repeat(["BR1", "BR2"], n // 2),
+            "Metadata_Well": [f"{row % 12 + 1:02d}" for row in range(n)],
+            "Metadata_Site": np.arange(n),
+            "Metadata_Compound": np.tile(["DMSO", "taxol", "DMSO", "AZ-J"], n // 4),
+            "Metadata_Concentration": np.tile([0.0, 0.3, 0.0, 1e-3], n // 4),
+        },
+        index=[f"r{row}" for row in range(n)],
+    )
+    obs["Metadata_Treatment"] = [f"{c} @ {d:g}" for c, d in obs.iloc[:, -2:].itertuples(index=False)]
+    x = pd.DataFrame(rng.normal(size=(n, 2)), obs.index, ["Cells_AreaShape_Area", "Nuclei_Texture_3"])
+    path = tmp_path / f"profiles.{extension}"
+    if extension == "h5ad":
+        anndata.AnnData(x, obs).write_h5ad(path)
+    else:
+        frame = pd.concat([obs, x], axis="columns")
+        frame.to_csv(path, index=False) if extension == "csv" else frame.to_parquet(path, index=False)
+    cohorts, fit_cohort = [], jbc.Corrector.fit_cohort
+
+    def kept(self, cohort, **options):
+        cohorts.append(cohort)
+        return fit_cohort(self, cohort, **options)
+
+    monkeypatch.setattr(jbc.Corrector, "fit_cohort", kept)
+    keys = ["--batch-key", "Metadata_Plate", "--treatment-key", "Metadata_Treatment"]
+    marking = ["--control", "Metadata_Compound == 'DMSO' and Metadata_Concentration <= 0"]
+    assert run("fit", "--data", path, *keys, *marking, "--out", tmp_path / "run", "standardise") == 0
+    (cohort,) = cohorts
+    assert cohort.names.features == tuple(x)
+    assert cohort.names.treatments == ("AZ-J @ 0.001", "DMSO @ 0", "taxol @ 0.3")
+    order = np.asarray(cohort.row)
+    np.testing.assert_array_equal(cohort.x, x.to_numpy(np.float32)[order])
+    treatment = np.array(cohort.names.treatments)[np.asarray(cohort.treatment)]
+    assert treatment.tolist() == obs["Metadata_Treatment"].iloc[order].tolist()
+    assert np.asarray(cohort.control).tolist() == (treatment == "DMSO @ 0").tolist()
+
+
+@pytest.mark.parametrize(
+    ("control", "parts"),
+    [
+        ("Metadata_odd == 'dmso'", ("No row", "'Metadata_odd' has '001', 'NA'")),
+        ("Metadata_number >= 0", ("Every row", "among rows of other material")),
+        ("Metadata_od == '001'", ("Metadata_od", "Metadata_odd")),
+        ("Metadata_odd = '001'", ("cannot be parsed", "Write for example")),
+    ],
+)
+def test_controls_that_cannot_be_told_are_refused_and_nothing_is_written(
+    world, tmp_path, capsys, control, parts
+):
+    data, out = world.write(tmp_path / "in.csv"), tmp_path / "run"
+    assert run("fit", "--data", data, *KEYS, "--control", control, "--out", out, "standardise") == 2
+    told = capsys.readouterr().err
+    assert all(part in told for part in parts)
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("truth", ["paper", "reference"])
 @pytest.mark.parametrize("data", list(presets.JOINT))
 def test_published_settings_are_methods(data, truth):

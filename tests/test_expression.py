@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jbc.errors import InputError
-from jbc.expression import names, rows
+from jbc.expression import controls, names, rows
 
 FRAME = pd.DataFrame(
     {
@@ -91,6 +91,44 @@ def test_categories_and_any_column_name_that_is_a_word():
     assert rows("größe == 'a' and _1 == 1", columns).tolist() == [True, False]
 
 
+SPACED = {"drug name": ["DMSO", "A", "`drug name`"], "m/z 1.5": ["1", "2", "3"], "drug": ["x", "y", "y"]}
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("`drug name` == 'DMSO'", [1, 0, 0]),
+        ("`m/z 1.5` >= 2 and not `drug name` in ['A']", [0, 0, 1]),
+        ("`drug name` == '`drug name`' or `drug name` == \"it's `A`\"", [0, 0, 1]),
+        ("`drug` == 'y' and `m/z 1.5` < 3 and `m/z 1.5` > 1", [0, 1, 0]),
+        (r"`drug name` == '\'`A`' or drug == 'x'", [1, 0, 0]),
+    ],
+)
+def test_a_name_of_several_words_stands_in_backticks(expression, expected):
+    assert rows(expression, SPACED).tolist() == [bool(each) for each in expected]
+    assert set(names(expression)) <= set(SPACED)
+
+
+def test_an_unknown_name_in_backticks_is_told_as_it_was_written():
+    with pytest.raises(InputError, match=r"'drug nam'.*Did you mean 'drug name'") as caught:
+        rows("`drug nam` == 'A'", SPACED)
+    assert caught.value.code == "unknown-column"
+    with pytest.raises(InputError, match="'drug name' is no comparison"):
+        rows("`drug name`", SPACED)
+
+
+def test_controls_are_some_rows_and_not_all():
+    assert controls("dose == 0", {"dose": TEXT["dose"]}).tolist() == [1, 0, 0, 1, 0, 0]
+    for expression, code, parts in (
+        ("drug == 'dmso'", "no-controls", ("No row", "drug == 'dmso'", "'drug' has 'DMSO', 'A'")),
+        ("drug != 'dmso' or dose < 2", "all-controls", ("Every row", "'DMSO', 'A'", "'dose' has '0.0'")),
+    ):
+        with pytest.raises(InputError) as caught:
+            controls(expression, {name: TEXT[name] for name in TEXT})
+        assert caught.value.code == code
+        assert all(part in str(caught.value) for part in parts)
+
+
 CODE = [
     "__import__('os').system('touch {marker}')",
     "open('{marker}', 'w')",
@@ -107,6 +145,9 @@ CODE = [
     "(drug := open('{marker}', 'w')) == 1",
     "drug == 'x' if open('{marker}', 'w') else 1",
     "@drug == 1",
+    "`drug`('{marker}') == 1",
+    "drug == `open`('{marker}', 'w')",
+    "``open('{marker}', 'w') == 1",
     "exec(\"open('{marker}', 'w')\")",
     "drug == 'a'; open('{marker}', 'w')",
     "import os",

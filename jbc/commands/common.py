@@ -50,22 +50,12 @@ def roles(table: Table, columns: Columns, control: str | None = None) -> dict[st
     def column(name: str | None) -> np.ndarray | None:
         return None if name is None else table.obs[name].to_numpy(dtype=object)
 
-    marked = None
-    if control is not None:
-        marked = expression.rows(control, {name: table.obs[name] for name in table.obs.columns})
-        if not marked.any():
-            raise InputError(
-                f"No row fulfils --control {control!r}",
-                why="Controls are rows of the same material in every domain.",
-                fix="Check the spelling of the column's values.",
-                code="no-controls",
-            )
     return {
         "domain": column(columns.batch),
         "label": column(columns.labels),
         "treatment": column(columns.treatment),
         "unit": column(columns.unit),
-        "control": marked,
+        "control": None if control is None else expression.controls(control, dict(table.obs.items())),
     }
 
 

@@ -58,7 +58,8 @@ class Options:
     unit_key: Column = None
     """Column that names the subject; replicates of one subject share it."""
     control: Annotated[str | None, tyro.conf.arg(metavar="EXPR")] = None
-    """Rows of the same material in every batch, such as "Metadata_Compound == 'DMSO'"."""
+    """Rows of the same material in every batch, such as "Metadata_Compound == 'DMSO'": comparisons of columns with
+    texts, numbers or lists (in), joined by and, or, not; a name of several words stands in backticks."""
     features: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="COLUMN...")] = None
     """Columns to use as features, in this order."""
     steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
