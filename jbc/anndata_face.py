@@ -96,7 +96,7 @@ def correct(
     groups = {role: _column(adata, key) for role, key in columns.items() if key is not None}
     label = groups.pop("label", None)
     if isinstance(control, str):
-        control = expression.controls(control, dict(adata.obs.items()))
+        control = expression.controls(control, {key: adata.obs[key] for key in adata.obs.columns})
     model = Corrector(method, steps=steps, random_state=random_state)
     model.fit(x, label, control=control, **groups)
     corrected = model.transform(x, domain=groups["domain"])

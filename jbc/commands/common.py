@@ -50,12 +50,15 @@ def roles(table: Table, columns: Columns, control: str | None = None) -> dict[st
     def column(name: str | None) -> np.ndarray | None:
         return None if name is None else table.obs[name].to_numpy(dtype=object)
 
+    marked = None
+    if control is not None:
+        marked = expression.controls(control, {name: table.obs[name] for name in table.obs.columns})
     return {
         "domain": column(columns.batch),
         "label": column(columns.labels),
         "treatment": column(columns.treatment),
         "unit": column(columns.unit),
-        "control": None if control is None else expression.controls(control, dict(table.obs.items())),
+        "control": marked,
     }
 
 
