@@ -3,6 +3,18 @@
 from jbc.plots._style import axes
 from jbc.plots.embedding import before_after, pca, scatter, tsne
 from jbc.plots.scores import mmd_boxes
+from jbc.plots.screens import controls_pca, metric_curve, violins
 from jbc.plots.training import losses
 
-__all__ = ["axes", "before_after", "losses", "mmd_boxes", "pca", "scatter", "tsne"]
+__all__ = [
+    "axes",
+    "before_after",
+    "controls_pca",
+    "losses",
+    "metric_curve",
+    "mmd_boxes",
+    "pca",
+    "scatter",
+    "tsne",
+    "violins",
+]
