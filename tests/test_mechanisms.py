@@ -93,7 +93,7 @@ def test_neighbours_agree_with_scikit_learn(across, summary, seed):
 
 
 @pytest.mark.parametrize("summary", ["mean", "median"])
-@pytest.mark.parametrize("offset", [0.0, 300.0])
+@pytest.mark.parametrize("offset", [0.0, 3000.0])
 def test_silhouette_is_that_of_scikit_learn(summary, offset):
     x, names = screen(offset=offset)
     names["mechanism"] = names["mechanism"].copy()
@@ -103,8 +103,8 @@ def test_silhouette_is_that_of_scikit_learn(summary, offset):
     means, first = points(x, names, summary)
     found = mechanism_silhouette(x, **names, summary=summary)
     label = first["mechanism"].to_numpy()
-    # Near a large offset all angles are small, and a cosine in float32 would have lost them altogether.
-    tolerance = 1e-5 if offset == 0 else 2e-3
+    # Far from the origin all angles are small: cosines in float32 are wrong by 0.25 here.
+    tolerance = 2e-6 if offset == 0 else 1e-3
     np.testing.assert_allclose(found.each, silhouette_samples(means, label, metric="cosine"), atol=tolerance)
     assert found.score == pytest.approx(silhouette_score(means, label, metric="cosine"), abs=tolerance)
     assert found.each[label == "nobody else's"].tolist() == [0]

@@ -210,13 +210,79 @@ def test_boxes_show_the_quartiles():
     assert ax.get_ylim()[0] == 0
 
 
+def test_metric_curves_are_means_with_bands():
+    rng = np.random.default_rng(0)
+    step, draws, tvn = np.array([0, 100, 300]), rng.normal(size=(3, 50)), rng.normal(size=20)
+    curves = {"ours": draws, "vanilla": [0.1, 0.2, 0.3]}
+    ax = plots.metric_curve(axes(), step, curves, references={"TVN": tvn, "floor": 0.4}, ylabel="1-NN")
+    mean, sd = draws.mean(axis=1), draws.std(axis=1, ddof=1)
+    np.testing.assert_allclose([line.get_ydata() for line in ax.lines[:2]], [mean, [0.1, 0.2, 0.3]])
+    assert [line.get_ydata()[0] for line in ax.lines[2:]] == pytest.approx([tvn.mean(), 0.4])
+    (band,) = ax.collections
+    outline = band.get_paths()[0].vertices
+    for x, low, high in zip(step, mean - sd, mean + sd, strict=True):
+        assert {low, high} <= set(outline[outline[:, 0] == x, 1])
+    (flat,) = ax.patches
+    low, high = flat.get_extents().transformed(ax.transData.inverted()).intervaly
+    assert (low, high) == pytest.approx((tvn.mean() - tvn.std(ddof=1), tvn.mean() + tvn.std(ddof=1)))
+    assert legend(ax) == ["ours", "vanilla", "TVN", "floor"]
+    assert len({line.get_color() for line in ax.lines}) == 4
+
+
+def test_violins_hold_their_quartiles():
+    rng = np.random.default_rng(0)
+    groups = {"TVN": rng.gamma(2, size=(60, 2)), "ours": rng.gamma(3, size=(60, 2))}
+    ax = plots.violins(axes(), groups, names=("1-NN", "4-NN"), vanilla={"ours": [1.0, 2.0]})
+    lines = [part for part in ax.collections if type(part).__name__ == "LineCollection"]
+    heights = [line.get_segments()[0][0, 1] for line in lines]
+    expected = [np.quantile(values[:, k], (0.25, 0.5, 0.75)) for values in groups.values() for k in (0, 1)]
+    np.testing.assert_allclose(heights, np.concatenate(expected))
+    bodies = [part.get_paths()[0].vertices for part in ax.collections if "FillBetween" in type(part).__name__]
+    assert len(bodies) == 4
+    for k, line in enumerate(lines):
+        # From edge to edge: at its own height, the violin is as wide as the line is long.
+        (left, y), (right, _) = line.get_segments()[0]
+        body = bodies[k // 3]
+        near = body[np.abs(body[:, 1] - y) < 0.03 * np.ptp(body[:, 1])][:, 0]
+        assert (near.min(), near.max()) == pytest.approx((left, right), abs=0.03)
+    (dots,) = (part for part in ax.collections if type(part).__name__ == "PathCollection")
+    assert np.asarray(dots.get_offsets())[:, 1].tolist() == [1, 2]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["1-NN", "4-NN"]
+    assert legend(ax) == ["TVN", "ours"]
+    # Draws that are all equal have no width to estimate.
+    assert png(plots.violins(axes(), {"a": np.ones(5)}).figure).startswith(b"\x89PNG")
+
+
+def test_controls_are_drawn_by_their_own_components():
+    before, after, domain, _ = world()
+    control = np.arange(60) % 3 == 0
+    before[~control] += 1e3
+    ax = plots.controls_pca(axes(), before, domain, control=control, title="raw")
+    drawn = np.asarray(ax.collections[0].get_offsets())
+    np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(plots.pca(before[control]), axis=0), atol=1e-6)
+    fitted = PCA(2).fit(before[control])
+    share = f"{fitted.explained_variance_ratio_[0]:.0%}"
+    assert ax.get_xlabel() == f"first component, {share} of variance"
+    assert ax.get_title(loc="left") == "raw"
+    assert legend(ax) == ["day 1", "day 2"]
+    after[0] = 1e6
+    note = plots.controls_pca(axes(), after, domain, legend=False)
+    assert note.get_title(loc="right") == "1 of 60 beyond the frame"
+    assert note.get_legend() is None
+
+
 def test_any_name_can_be_drawn():
     ax = plots.scatter(axes(), np.zeros((9, 2)), np.arange(9), NAMES)
     assert legend(ax)[:3] == NAMES[:3]
     assert max(map(len, legend(ax))) <= 26
     boxes = plots.mmd_boxes(axes(), {name: [0.1, 0.2] for name in NAMES})
     curves = plots.losses(axes(), {name: [1, 2] for name in NAMES})
-    for each in (ax, boxes, curves):
+    metric = plots.metric_curve(
+        axes(), [1, 2], {name: [1, 2] for name in NAMES}, references={"$\\frac": 1}, ylabel="$_"
+    )
+    shapes = plots.violins(axes(), {name: [0.1, 0.2] for name in NAMES}, names=["$\\frac"], ylabel="$_")
+    panel = plots.controls_pca(axes(), np.eye(9), [*NAMES[:7], "u", "v"], title="$\\frac")
+    for each in (ax, boxes, curves, metric, shapes, panel):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph")
             assert png(each.figure).startswith(b"\x89PNG")
