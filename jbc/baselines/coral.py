@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from jbc import audit
-from jbc.baselines.rows import On, covariance, measured, no_inverse, rank, two_controls
+from jbc.baselines.rows import On, covariance, matrices_fit, measured, no_inverse, rank, spread, two_controls
 from jbc.cohort import Cohort
 from jbc.linalg import eigen, matmul_by_group
 from jbc.methods.base import ClosedForm, Fitted
@@ -19,19 +19,21 @@ from jbc.methods.base import ClosedForm, Fitted
 class Coral(ClosedForm):
     r"""Give the controls of every domain the same covariance, by one affine map per domain (CORAL).
 
-    .. math:: x' = \bar\mu + (x - \mu_g)\, R_g^{-1/2} R^{1/2}, \qquad R_g = C_g + \eta I, \quad R = C + \eta I
+    .. math:: x' = \bar\mu + (x - \mu_g)\, D^{-1} R_g^{-1/2} R^{1/2} D,
+              \qquad R_g = C_g + \eta I, \quad R = C + \eta I
 
-    with mean :math:`\mu_g` and covariance :math:`C_g` of the controls of the row's domain g, the average
-    :math:`\bar\mu` of the means over domains, and a common covariance C.
+    with the mean :math:`\mu_g` of the controls of the row's domain g, its average :math:`\bar\mu` over domains, the
+    covariance :math:`C_g` of the controls divided by D, their spread within domains, and a common covariance C.
 
     Parameters
     ----------
     ridge
-        The regularisation :math:`\eta`, in squared units of the features: 1 fits features of unit spread. Domains
-        differ in the strength of what is below it as they did before.
+        The regularisation :math:`\eta`. Directions that vary less than this are hardly aligned.
+    scale
+        Divide by the spread of every feature, and multiply by it afterwards, or not (D = I). A feature that is
+        constant on the controls is not divided.
     target
-        The common covariance: ``"pooled"`` within the domains, which stays in the units of the input, or the
-        ``"identity"``.
+        The common covariance: ``"pooled"`` within the domains, or the ``"identity"``, which leaves no correlation.
     centre
         Align the means as well, or leave them out of the formula (:math:`\mu_g = \bar\mu = 0`).
     on
@@ -39,8 +41,8 @@ class Coral(ClosedForm):
 
     Notes
     -----
-    The publications' form is ``Coral(target="identity", centre=False)``, with :math:`\eta = 1` on features that
-    were whitened before (:class:`~jbc.baselines.tvn.TypicalVariation`).
+    The publications' form is ``Coral(scale=False, target="identity", centre=False)``, of features that were
+    whitened before (:class:`~jbc.baselines.tvn.TypicalVariation`).
 
     References
     ----------
@@ -50,15 +52,16 @@ class Coral(ClosedForm):
     Examples
     --------
     >>> cohort = Cohort.from_arrays([[0.0], [1.0], [2.0], [10.0], [20.0], [30.0]], list("aaabbb"))
-    >>> method = Coral(ridge=0, target="identity", on="all")
+    >>> method = Coral(ridge=0, on="all")
     >>> fitted = method.finish(None, cohort)
-    >>> method.transform(fitted, np.array([[0.0], [10.0]]), np.array([0, 1])).tolist()
-    [[9.5], [9.5]]
+    >>> method.transform(fitted, np.array([[1.0], [20.0]]), np.array([0, 1])).tolist()
+    [[10.5], [10.5]]
     """
 
     compiled: ClassVar[bool] = False
 
     ridge: float = 1.0
+    scale: bool = True
     target: Literal["pooled", "identity"] = "pooled"
     centre: bool = True
     on: On = "controls"
@@ -66,9 +69,10 @@ class Coral(ClosedForm):
     def check(self, cohort: Cohort) -> None:
         """Refuse domains that cannot be measured."""
         audit.enough_rows(cohort)
+        matrices_fit(cohort, len(cohort.domains.count))
         two_controls(cohort, self.on)
         if self.ridge == 0:
-            _, _, among = self._moments(cohort)
+            _, _, among, _ = self._moments(cohort)
             flat = [cohort.names.domains[i] for i, each in enumerate(among) if rank(each) < len(each)]
             if flat:
                 raise no_inverse("Domains whose controls do not vary in all directions", flat)
@@ -76,11 +80,9 @@ class Coral(ClosedForm):
     def finish(self, state: None, cohort: Cohort) -> Fitted:
         """Find the map of every domain."""
         del state
-        count, mean, among = self._moments(cohort)
-        d = among.shape[-1]
-        pooled = np.tensordot((count - 1) / (count - 1).sum(), among, 1)
-        root = self._power(np.eye(d) if self.target == "identity" else pooled, 0.5)
-        maps = np.stack([self._power(each, -0.5) @ root for each in among])
+        mean, unit, among, pooled = self._moments(cohort)
+        root = self._power(np.eye(len(unit)) if self.target == "identity" else pooled, 0.5)
+        maps = np.stack([self._power(each, -0.5) @ root for each in among]) * (unit / unit[:, None])
         if not self.centre:
             mean = np.zeros_like(mean)
         fitted = {"mean": mean, "location": mean.mean(axis=0), "map": maps}
@@ -90,14 +92,17 @@ class Coral(ClosedForm):
         """Apply the map of every row's domain."""
         return matmul_by_group(x - fitted["mean"][domain], fitted["map"], domain) + fitted["location"]
 
-    def _moments(self, cohort: Cohort) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the number of rows, mean and covariance of every domain."""
+    def _moments(self, cohort: Cohort) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return the means, the spread, and the covariances after division by it: of every domain, and pooled."""
         rows, domain = measured(cohort, self.on)
         parts = [rows[domain == g] for g in range(len(cohort.domains.count))]
-        count, mean, among = zip(
-            *((len(part), part.mean(axis=0), covariance(part)) for part in parts), strict=True
-        )
-        return np.array(count), np.stack(mean), np.stack(among)
+        freedom = np.array([len(part) - 1 for part in parts])
+        mean = np.stack([part.mean(axis=0) for part in parts])
+        among = np.stack([covariance(part) for part in parts])
+        pooled = np.tensordot(freedom / freedom.sum(), among, 1)
+        unit = spread(pooled, mean.mean(axis=0)) if self.scale else np.ones(len(pooled))
+        units = np.outer(unit, unit)
+        return mean, unit, among / units, pooled / units
 
     def _power(self, among: np.ndarray, exponent: float) -> np.ndarray:
         """Raise a regularised covariance to a power."""

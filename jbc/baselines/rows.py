@@ -12,6 +12,7 @@ from jbc.errors import InputError
 
 On = Literal["all", "controls"]
 
+MATRIX_BYTES = 2 << 30
 # A direction whose variance is a smaller part of the largest one holds no digit of float32 to divide by.
 RANK = 1e-10
 
@@ -46,9 +47,28 @@ def two_controls(cohort: Cohort, on: On) -> None:
         )
 
 
+def matrices_fit(cohort: Cohort, count: int = 1) -> None:
+    """Refuse so many features that matrices of all pairs of them do not fit into memory."""
+    d = cohort.x.shape[1]
+    needed = 8 * count * d**2
+    if needed > MATRIX_BYTES:
+        raise InputError(
+            f"{d} features need {count} matrices of {needed / count / 2**30:.1f} GiB",
+            why="Every feature is compared with every other one.",
+            fix="Select features, or reduce them to principal components first.",
+            code="too-many-features",
+        )
+
+
 def covariance(rows: np.ndarray) -> np.ndarray:
     """Return the unbiased covariance, (d, d)."""
     return np.atleast_2d(np.cov(rows, rowvar=False))
+
+
+def spread(covariance: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return the standard deviations to divide by: 1 where a feature is constant up to rounding."""
+    deviation = np.sqrt(np.diag(covariance))
+    return np.where(deviation > 1e-6 * (1 + np.abs(mean)), deviation, 1)
 
 
 def rank(covariance: np.ndarray) -> int:
@@ -62,7 +82,6 @@ def no_inverse(what: str, which: Sequence[str] | None) -> InputError:
         what,
         which=which,
         why="Without ridge, they would be divided by a spread of 0.",
-        fix="Use a ridge above 0 (1 fits features of unit spread), leave out constant and repeated features, "
-        "or mark more controls than there are features.",
+        fix="Use ridge=1, or leave out repeated features and have more controls than features.",
         code="singular-covariance",
     )

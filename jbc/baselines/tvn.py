@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from jbc import audit
-from jbc.baselines.rows import On, covariance, measured, no_inverse, rank
+from jbc.baselines.rows import On, covariance, matrices_fit, measured, no_inverse, rank, spread
 from jbc.cohort import Cohort
 from jbc.errors import InputError
 from jbc.linalg import eigen
@@ -72,6 +72,7 @@ class TypicalVariation(ClosedForm):
     def check(self, cohort: Cohort) -> None:
         """Refuse controls that cannot be whitened."""
         audit.enough_rows(cohort)
+        matrices_fit(cohort)
         rows, _ = measured(cohort, self.on)
         if len(rows) < 2:
             raise InputError(
@@ -90,12 +91,12 @@ class TypicalVariation(ClosedForm):
     def finish(self, state: None, cohort: Cohort) -> Fitted:
         """Whiten the controls."""
         del state
-        mean, spread, among = self._moments(cohort)
+        mean, unit, among = self._moments(cohort)
         values, vectors = eigen(among)
         white = vectors / np.sqrt(values + self.ridge)
         if self.basis == "features":
             white = white @ vectors.T
-        return {"mean": mean.astype(np.float32), "map": (white / spread[:, None]).astype(np.float32)}
+        return {"mean": mean.astype(np.float32), "map": (white / unit[:, None]).astype(np.float32)}
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Apply the one map."""
@@ -105,10 +106,6 @@ class TypicalVariation(ClosedForm):
     def _moments(self, cohort: Cohort) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the mean and the spread, and the covariance after division by the spread."""
         rows, _ = measured(cohort, self.on)
-        among = covariance(rows)
-        spread = np.sqrt(np.diag(among))
-        mean = rows.mean(axis=0)
-        # What is constant up to rounding must not be blown up into a signal.
-        varies = (spread > 1e-6 * (1 + np.abs(mean))) & self.scale
-        spread = np.where(varies, spread, 1)
-        return mean, spread, among / np.outer(spread, spread)
+        among, mean = covariance(rows), rows.mean(axis=0)
+        unit = spread(among, mean) if self.scale else np.ones_like(mean)
+        return mean, unit, among / np.outer(unit, unit)
