@@ -30,8 +30,8 @@ class Coral(ClosedForm):
     ridge
         The regularisation :math:`\eta`. Directions that vary less than this are hardly aligned.
     scale
-        Divide by the spread of every feature, and multiply by it afterwards, or not (D = I). A feature that is
-        constant on the controls is not divided.
+        Divide by the spread of every feature, and multiply by it afterwards, or not (D = I): features that were
+        whitened have their units already. A feature that is constant on the controls is not divided.
     target
         The common covariance: ``"pooled"`` within the domains, or the ``"identity"``, which leaves no correlation.
     centre
