@@ -180,7 +180,7 @@ def test_order_and_names_change_nothing(metric):
 def test_draws_are_repeated_rows(metric, summary):
     x, names = screen()
     weight = bootstrap_weights(names["treatment"], names["domain"], draws=2)
-    weight[1, names["compound"] == "c01"] = 0
+    weight[1, (names["compound"] == "c01") | (names["mechanism"] == "m2")] = 0
     found = metric(x, **names, weight=weight, summary=summary)
     for draw, times in enumerate(weight):
         rows = np.repeat(np.arange(len(x)), times)
@@ -316,7 +316,8 @@ def test_domains_within_treatments():
     assert linear.accuracy == pytest.approx(linear.each.mean())
     assert linear.chance == 0.5
     floor = domain_accuracy_by_treatment(x, domain, treatment, floor=True)
-    assert 0.3 < floor.accuracy < 0.7
+    assert floor.each.max() < 0.75
+    assert 0.35 < floor.accuracy < 0.65
     assert floor.chance == 0.5
 
 
