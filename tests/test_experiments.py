@@ -307,3 +307,5 @@ def test_the_page_is_made_from_the_results(page):
     assert page.DOCUMENT.read_text(encoding="utf-8") == page.document()
     for path in page.RESULTS.glob("joint_*.json"):
         assert "/" not in path.read_text(encoding="utf-8"), path.name
+    readme = (page.DOCUMENT.parent / "README.md").read_text(encoding="utf-8")
+    assert all(table in readme for table in page.brief())

@@ -96,6 +96,12 @@ class JointCalibration(Trainable):
     units of the data. Their batch norm sees one domain at a time in training but pools them at inference; the
     default keeps the statistics of every domain. Rows without a label train everything but the classifier.
 
+    *What each step buys*, in accuracy on three plates of mass spectra (0.864; ``experiments/joint.py --tables
+    ablations``): standardised inputs 0.105, reconstruction 0.046, the networks in place of the paper's 0.037,
+    dropout 0.019, the logarithm 0.009, keeping the classifier's gradient from the calibrator 0.007, noise 0.004;
+    level, members, smoothing, average and the alignment itself 0.002 at most. Where a z-score per domain
+    followed by gradient boosting does as well, as on cytometry, take that.
+
     References
     ----------
     Niu et al., Joint deep learning for batch effect removal and classification toward MALDI MS based
