@@ -10,6 +10,7 @@ import dataclasses
 from typing import Any, Literal
 
 from jbc.methods.joint import JointCalibration
+from jbc.methods.wasserstein import WassersteinAlignment
 
 Truth = Literal["paper", "reference"]
 
@@ -97,3 +98,37 @@ def joint(data: str, truth: Truth = "paper", **changes: Any) -> JointCalibration
     # The two-batch paper prints one pair, so its mean and its sum over unordered pairs agree.
     one_pair = {"pairs": "mean"} if data == "cytof" else {}
     return dataclasses.replace(JointCalibration(), **(JOINT[data] | truths[truth] | one_pair | changes))
+
+
+_ALIGNMENT: dict[str, Any] = {
+    "scale": "none",
+    "pretrain": 100_000,
+    "updates": 5100,
+    "optimiser": "rmsprop",
+    "critic_rate": 1e-4,
+    "transform_rate": 1e-4,
+    "decay": False,
+}
+WASSERSTEIN: dict[Truth, dict[str, Any]] = {
+    "paper": {"critic": (2,), "critic_steps": 1, "transform_steps": 50},
+    "reference": {"critic": (2, 2), "start": "identity", "critic_steps": 49, "transform_steps": 1},
+}
+
+
+def wasserstein(truth: Truth = "paper", **changes: Any) -> WassersteinAlignment:
+    """Return Wasserstein alignment as published.
+
+    Parameters
+    ----------
+    truth
+        ``"paper"`` for the publication, which does not tell the learning rate or the number of updates of the
+        maps; ``"reference"`` for the released program.
+    changes
+        Fields to set differently.
+
+    Examples
+    --------
+    >>> wasserstein("reference").critic_steps
+    49
+    """
+    return dataclasses.replace(WassersteinAlignment(), **(_ALIGNMENT | WASSERSTEIN[truth] | changes))
