@@ -239,31 +239,22 @@ class WassersteinAlignment(Trainable):
         self, key: Array, state: AlignmentState, maps: Params, critics: Params | None, x: Array
     ) -> losses.Terms:
         """Estimate the distance of every pair from a minibatch of cells, (G, m, d)."""
-        _, m, d = x.shape
-        both: list[tuple[Array, Array]] = []
-        cells = pairs = 0
-        domain = state.shared.cells.domain
-        for (t, k), *tables in zip(
-            state.shared.blocks, state.shared.members, state.shared.place, strict=True
-        ):
-            rows, own = x[cells : cells + t * k].reshape(t, k, m, d), domain[cells : cells + t * k]
-            count = nets.pairs_of(k, self.form)
+        first, second = [], []
+        for block in nets.blocks(state.shared, self.form):
+            rows = x[block.cells]
             if critics is None:
-                sides = nets.mapped_pairs(maps, rows, own, tables, self.form)
+                sides = nets.rows_of_pairs(maps, rows, block, self.form)
             else:
-                first = jax.tree.map(
-                    lambda leaf, at=pairs, t=t, p=count: leaf[at : at + t * p].reshape(t, p, *leaf.shape[1:]),
-                    critics["first"],
-                )
-                sides = nets.project(maps, first, rows, own.reshape(t, k), tables, self.form)
-            both.append(tuple(side.reshape(t * count, *side.shape[2:]) for side in sides))
-            cells, pairs = cells + t * k, pairs + t * count
-        first, second = (jnp.concatenate(side) for side in zip(*both, strict=True))
+                own = jax.tree.map(lambda leaf, at=block.critics: leaf[at], critics["first"])
+                sides = nets.project(maps, own, rows, block, self.form)
+            first.append(sides[0])
+            second.append(sides[1])
+        a, b = jnp.concatenate(first), jnp.concatenate(second)
         if critics is None:
-            return losses.Terms(self._closed(key, first, second), jnp.zeros(len(first)))
-        w, mix = critics["first"]["w"], jax.random.uniform(key, (len(first), m))
+            return losses.Terms(self._closed(key, a, b), jnp.zeros(len(a)))
+        w, mix = critics["first"]["w"], jax.random.uniform(key, (len(a), x.shape[1]))
         gram = jnp.einsum("cdh,cdk->chk", w, w)
-        return losses.critic_terms(critics["head"], gram, first, second, mix, self.gamma)
+        return losses.critic_terms(critics["head"], gram, a, b, mix, self.gamma)
 
     def _closed(self, key: Array, first: Array, second: Array) -> Array:
         if self.distance == "gaussian":
@@ -287,13 +278,11 @@ class WassersteinAlignment(Trainable):
 
     def _weights(self, shared: Shared) -> Array:
         """Weigh the pairs of a treatment equally, and treatments as asked for; the sum is 1."""
-        parts, start = [], 0
-        for t, k in shared.blocks:
-            rows = jnp.asarray(shared.cells.count)[start : start + t * k].reshape(t, k).sum(axis=1)
-            each = rows.astype(jnp.float32) if self.treatments == "rows" else jnp.ones(t)
-            count = nets.pairs_of(k, self.form)
-            parts.append(jnp.repeat(each / count, count))
-            start += t * k
+        parts, count = [], jnp.asarray(shared.cells.count, jnp.float32)
+        for block in nets.blocks(shared, self.form):
+            rows = count[block.cells].reshape(block.t, block.k).sum(axis=1)
+            each = rows if self.treatments == "rows" else jnp.ones(block.t)
+            parts.append(jnp.repeat(each / block.pairs, block.pairs))
         weight = jnp.concatenate(parts)
         return weight / weight.sum()
 

@@ -7,6 +7,7 @@ is folded into the critic's first layer, x @ (M W), which is cheaper than to mov
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -19,7 +20,33 @@ from jbc.linalg import orthogonal
 
 Family = Literal["affine", "low-rank", "residual"]
 Form = Literal["pairs", "barycentre"]
-Params = dict[str, Any]
+Params = Mapping[str, Any]
+
+
+class Block(NamedTuple):
+    """Treatments that occur in k domains each: their cells and pairs among all, and where domains have theirs.
+
+    ``members`` (D, C) and ``place`` (T * k,) are explained in :class:`jbc.groups.Shared`.
+    """
+
+    t: int
+    k: int
+    pairs: int
+    cells: slice
+    critics: slice
+    domain: Array
+    members: Array
+    place: Array
+
+
+def blocks(shared: Shared, form: Form) -> Iterator[Block]:
+    """Go through the blocks of the shared treatments."""
+    cells = critics = 0
+    for (t, k), members, place in zip(shared.blocks, shared.members, shared.place, strict=True):
+        pairs = pairs_of(k, form)
+        own, seen = slice(cells, cells + t * k), slice(critics, critics + t * pairs)
+        yield Block(t, k, pairs, own, seen, jnp.asarray(shared.cells.domain)[own], members, place)
+        cells, critics = own.stop, seen.stop
 
 
 class Side(NamedTuple):
@@ -83,10 +110,10 @@ def move(maps: Params, x: Array) -> Array:
 
 
 def fold(maps: Params, w: Array) -> Array:
-    """Return M W for affine maps M and the columns W of every domain, (D, d, q)."""
+    """Return the rows w Mᵀ for affine maps x M, (D, q, d): what sees x M through w sees x through w Mᵀ."""
     if "matrix" in maps:
-        return maps["matrix"] @ w
-    return w + maps["down"] @ (maps["up"] @ w)
+        return w @ maps["matrix"].swapaxes(1, 2)
+    return w + (w @ maps["up"].swapaxes(1, 2)) @ maps["down"].swapaxes(1, 2)
 
 
 def move_rows(maps: Params, x: Array, domain: Array) -> Array:
@@ -115,90 +142,61 @@ def make_critics(key: Array, critics: int, d: int, widths: tuple[int, ...], star
     return {"first": layers[0], "head": layers[1:]}
 
 
-def project(
-    maps: Params, first: Params, x: Array, domain: Array, tables: Any, form: Form
-) -> tuple[Array, Array]:
-    """Return what the critics of one block see of both sides of every pair, (T, P, h, m) each.
+def project(maps: Params, first: Params, x: Array, block: Block, form: Form) -> tuple[Array, Array]:
+    """Return what the critics of a block see of both sides of every pair, (T * P, h, m) each.
 
-    Parameters
-    ----------
-    maps
-        The maps.
-    first
-        First layers of the critics of this block: w (T, P, d, h) and b (T, P, h).
-    x, domain
-        Rows of the cells, (T, k, m, d), and their domains, (T, k).
-    tables
-        The positions of every domain's cells in the block, and each cell's place there.
-    form
-        Which pairs there are.
+    ``first`` holds the first layers of these critics, w (T * P, d, h) and b (T * P, h), and ``x`` the rows of the
+    cells, (T * k, m, d).
     """
+    w = first["w"].reshape(block.t, block.pairs, *first["w"].shape[1:])
+    both = sides(block.k, form)
+    # Pairs of mapped rows read both sides from one projection.
+    reads = both if both[0].mapped != both[1].mapped else both[:1]
+    seen = [_seen(maps if side.mapped else None, w, x, block, side.incident) for side in reads]
+    first_side, second_side = (
+        one[:, side.cell, side.slot] for one, side in zip((seen[0], seen[-1]), both, strict=True)
+    )
+    shape = (block.t * block.pairs, w.shape[-1], x.shape[1])
     bias = first["b"][..., None]
-    both = sides(x.shape[1], form)
-    seen = [
-        _seen(maps if side.mapped else None, first["w"], x, domain, tables, side) for side in _distinct(both)
-    ]
-    a, b = seen if len(seen) == 2 else seen * 2
-    return a[:, both[0].cell, both[0].slot] + bias, b[:, both[1].cell, both[1].slot] + bias
+    return first_side.reshape(shape) + bias, second_side.reshape(shape) + bias
 
 
-def _distinct(both: tuple[Side, Side]) -> tuple[Side, ...]:
-    return both if both[0].mapped != both[1].mapped else both[:1]
-
-
-def _seen(maps: Params | None, w: Array, x: Array, domain: Array, tables: Any, side: Side) -> Array:
+def _seen(maps: Params | None, w: Array, x: Array, block: Block, incident: np.ndarray) -> Array:
     """Project the rows of every cell for every pair that it takes part in, (T, k, s, h, m)."""
-    t, k, m, d = x.shape
-    s, h = side.incident.shape[1], w.shape[-1]
-    w = w[:, side.incident].swapaxes(2, 3).reshape(t * k, d, s * h)
-    x = x.reshape(t * k, m, d)
+    cells, m, d = x.shape
+    s, h = incident.shape[1], w.shape[-1]
+    w = w[:, incident].swapaxes(2, 3).reshape(cells, d, s * h)
     shift = None
-    if maps is not None:
-        domain = domain.reshape(-1)
-        if "bias" in maps or s * h >= m:
-            x = on_domains(lambda rows: move(maps, rows), x, domain, tables)
-        else:
-            shift = jnp.einsum("nd,ndq->nq", maps["shift"][domain], w)
-            w = on_domains(
-                lambda columns: fold(maps, columns), w.swapaxes(1, 2), domain, tables, columns=True
-            )
+    if maps is not None and ("bias" in maps or s * h >= m):
+        x = on_domains(lambda rows: move(maps, rows), x, block)
+    elif maps is not None:
+        shift = jnp.einsum("nd,ndq->nq", maps["shift"][block.domain], w)
+        w = on_domains(lambda rows: fold(maps, rows), w.swapaxes(1, 2), block).swapaxes(1, 2)
     out = jnp.einsum("ndq,nmd->nqm", w, x)
     out = out if shift is None else out + shift[..., None]
-    return out.reshape(t, k, s, h, m)
+    return out.reshape(block.t, block.k, s, h, m)
 
 
-def mapped_pairs(maps: Params, x: Array, domain: Array, tables: Any, form: Form) -> tuple[Array, Array]:
-    """Return both sides of every pair of one block as rows, (T, P, m, d) each."""
-    t, k, m, d = x.shape
-    rows = x.reshape(t * k, m, d)
-    moved = on_domains(lambda rows: move(maps, rows), rows, domain, tables).reshape(x.shape)
-    if form == "barycentre":
-        i, j = np.divmod(np.arange(k * k), k)
-        return x[:, i], moved[:, j]
-    i, j = np.triu_indices(k, 1)
-    return moved[:, i], moved[:, j]
+def rows_of_pairs(maps: Params, x: Array, block: Block, form: Form) -> tuple[Array, Array]:
+    """Return both sides of every pair of a block as rows, (T * P, m, d) each."""
+    moved = on_domains(lambda rows: move(maps, rows), x, block)
+    i, j = np.triu_indices(block.k, 1) if form == "pairs" else np.divmod(np.arange(block.k**2), block.k)
+    first = moved if form == "pairs" else x
+    shape = (block.t, block.k, *x.shape[1:])
+    return tuple(  # pyright: ignore[reportReturnType]
+        rows.reshape(shape)[:, at].reshape(-1, *x.shape[1:]) for rows, at in ((first, i), (moved, j))
+    )
 
 
 def move_cells(maps: Params, x: Array, shared: Shared) -> Array:
     """Map the rows of all shared cells, (G, m, d)."""
-    out, start = [], 0
-    for (t, k), *tables in zip(shared.blocks, shared.members, shared.place, strict=True):
-        part = slice(start, start + t * k)
-        out.append(on_domains(lambda rows: move(maps, rows), x[part], shared.cells.domain[part], tables))
-        start += t * k
-    return jnp.concatenate(out)
+    each = blocks(shared, "pairs")
+    return jnp.concatenate([on_domains(lambda rows: move(maps, rows), x[b.cells], b) for b in each])
 
 
-def on_domains(function: Any, cells: Array, domain: Array, tables: Any, *, columns: bool = False) -> Array:
-    """Apply a function of all domains, (D, n, d), to the vectors of cells, (cells, v, d), side by side.
-
-    With ``columns``, the function takes and the result holds (…, d, n) instead.
-    """
-    members, place = tables
-    groups, c = members.shape
+def on_domains(function: Callable[[Array], Array], cells: Array, block: Block) -> Array:
+    """Apply a function of all domains, (D, n, d), to the vectors of cells, (cells, v, d)."""
+    groups, c = block.members.shape
     _, v, d = cells.shape
-    rows = cells[members].reshape(groups, c * v, d)
-    if columns:
-        out = function(rows.swapaxes(1, 2)).reshape(groups, d, c, v)
-        return out[domain, :, place]
-    return function(rows).reshape(groups, c, v, d)[domain, place]
+    rows = cells[block.members].reshape(groups, c * v, d)
+    return function(rows).reshape(groups, c, v, d)[block.domain, block.place]
