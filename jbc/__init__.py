@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jbc.estimator import Corrector, load
     from jbc.methods.joint import JointCalibration
     from jbc.methods.pairwise import PairwiseCalibration
+    from jbc.methods.wasserstein import WassersteinAlignment
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ _HOMES = {
     "Percentiles": "jbc.baselines.percentiles",
     "Standardise": "jbc.baselines.standardise",
     "TypicalVariation": "jbc.baselines.tvn",
+    "WassersteinAlignment": "jbc.methods.wasserstein",
     "correct": "jbc.anndata_face",
     "load": "jbc.estimator",
 }
@@ -50,6 +52,7 @@ __all__ = [
     "Percentiles",
     "Standardise",
     "TypicalVariation",
+    "WassersteinAlignment",
     "correct",
     "datasets",
     "load",

@@ -38,6 +38,7 @@ from jbc.draws import take
 from jbc.methods.base import Method, Trainable
 from jbc.methods.pairwise import PairwiseCalibration
 from jbc.methods.registry import METHODS, from_json, to_json
+from jbc.methods.wasserstein import WassersteinAlignment
 from jbc.train import fit, fit_lanes
 from jbc.train.checkpoint import read_step, save_step
 
@@ -45,6 +46,7 @@ from jbc.train.checkpoint import read_step, save_step
 CONFIGURATIONS: dict[str, Method] = {
     "joint-calibration": JOINT,
     "pairwise-calibration": PairwiseCalibration(JOINT),
+    "wasserstein-alignment": WassersteinAlignment(distance="gaussian", rows=40, updates=200, transform_rate=0.02),
     "standardise": Standardise(),
     "coral": Coral(on="all"),
     "typical-variation": TypicalVariation(on="all"),
@@ -54,6 +56,7 @@ CONFIGURATIONS: dict[str, Method] = {
 UNUSUAL: dict[str, Method] = {
     "joint-calibration": presets.joint("chd", "reference", bandwidths=(0.1, 1 / 3)),
     "pairwise-calibration": PairwiseCalibration(presets.joint("cytof")),
+    "wasserstein-alignment": presets.wasserstein("reference", maps="residual", form="barycentre"),
     "standardise": Standardise(scale=False, on="controls"),
     "coral": Coral(ridge=0.1, target="identity", centre=False),
     "typical-variation": TypicalVariation(ridge=0, scale=False, basis="components"),

@@ -15,10 +15,12 @@ from jbc.methods import settings
 from jbc.methods.base import Method
 from jbc.methods.joint import JointCalibration
 from jbc.methods.pairwise import PairwiseCalibration
+from jbc.methods.wasserstein import WassersteinAlignment
 
 METHODS: dict[str, type[Method]] = {
     "joint-calibration": JointCalibration,
     "pairwise-calibration": PairwiseCalibration,
+    "wasserstein-alignment": WassersteinAlignment,
     "standardise": Standardise,
     "coral": Coral,
     "typical-variation": TypicalVariation,

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from jbc import audit
 from jbc.cohort import Cohort
 from jbc.draws import Draw, Rows
 from jbc.errors import InputError
@@ -134,6 +135,7 @@ class WassersteinAlignment(Trainable):
 
     def check(self, cohort: Cohort) -> None:
         """Refuse cohorts in which nothing can be aligned, or too much."""
+        audit.enough_rows(cohort)
         blocks = cohort.shared.blocks
         if not blocks:
             raise InputError(
@@ -191,15 +193,6 @@ class WassersteinAlignment(Trainable):
         z = self.inputs.apply(fitted["inputs"], x, domain)
         moved = nets.move_rows(fitted["maps"], z, domain)
         return self.inputs.restore(fitted["inputs"], moved, x, domain)
-
-    def review(self, info: dict[str, float]) -> list[str]:
-        """Warn when the critics never found a distance."""
-        if info.get("moved", 1.0) == 0 and info.get("transforms", 0.0) > 0:
-            return [
-                "The maps were not updated in the last steps: the critics estimated no positive distance. Either the "
-                "domains are aligned, or the critics lag behind; more critic_steps or a higher critic_rate tell."
-            ]
-        return []
 
     def _criticise(self, key: Array, state: AlignmentState, x: Array) -> tuple[AlignmentState, Info]:
         """Sharpen the critics."""
