@@ -212,7 +212,9 @@ class Corrector(TransformerMixin, BaseEstimator):
         """Return the names of the output columns."""
         check_is_fitted(self)
         if self.output == "codes":
-            return np.array([f"jbc{i}" for i in range(self.n_features_in_)], dtype=object)
+            row = np.zeros((1, self.n_features_in_), np.float32), np.zeros(1, np.int32)
+            codes = jax.eval_shape(self.resolved.encode, self.fitted_, *row)
+            return np.array([f"jbc{i}" for i in range(codes.shape[1])], dtype=object)
         if input_features is not None and tuple(map(str, input_features)) != tuple(self.features_):
             raise ValueError("input_features is not equal to feature_names_in_ of the fit")
         return np.array(self.features_, dtype=object)

@@ -46,7 +46,9 @@ from jbc.train.checkpoint import read_step, save_step
 CONFIGURATIONS: dict[str, Method] = {
     "joint-calibration": JOINT,
     "pairwise-calibration": PairwiseCalibration(JOINT),
-    "wasserstein-alignment": WassersteinAlignment(distance="gaussian", rows=40, updates=200, transform_rate=0.02),
+    "wasserstein-alignment": WassersteinAlignment(
+        distance="gaussian", rows=40, updates=200, transform_rate=0.02
+    ),
     "standardise": Standardise(),
     "coral": Coral(on="all"),
     "typical-variation": TypicalVariation(on="all"),

@@ -14,7 +14,7 @@ from jbc import checks
 from jbc.errors import InputError, InputWarning, listing
 from jbc.metrics._inputs import measurements
 from jbc.metrics.classification import classification_report
-from jbc.metrics.domains import domain_accuracy, label_accuracy
+from jbc.metrics.domains import domain_accuracy, label_accuracy, several_units
 from jbc.metrics.mmd import bandwidth_ladder, mmd, mmd_within
 
 # Pairs grow with the square of the domains; beyond ten domains each is compared with all others together.
@@ -122,7 +122,7 @@ def _row(metric: str, value: float, rows: int, *, domain: str = "all", **rest: A
 
 def _judged(domain: np.ndarray, unit: np.ndarray) -> np.ndarray:
     """Tell which rows belong to domains that can be judged, and warn about the others."""
-    judged = _testable(domain, unit)
+    judged = several_units(domain, unit)
     few = np.unique(domain[~judged])
     if len(few) and judged.any():
         warnings.warn(
@@ -142,22 +142,15 @@ def _visibility(
     yield _row("domain_accuracy", seen.accuracy, len(x), reference=seen.chance)
     for k, label in enumerate(labels):
         rows = np.flatnonzero(code == k)
-        rows = rows[_testable(domain[rows], unit[rows])]
+        rows = rows[several_units(domain[rows], unit[rows])]
         if len(np.unique(domain[rows])) > 1:
             seen = domain_accuracy(x[rows], domain[rows], unit=unit[rows], seed=seed)
             yield _row("domain_accuracy", seen.accuracy, len(rows), label=label, reference=seen.chance)
     rows = np.flatnonzero(code >= 0)
-    rows = rows[_testable(code[rows], unit[rows])]
+    rows = rows[several_units(code[rows], unit[rows])]
     if len(np.unique(code[rows])) > 1:
         seen = label_accuracy(x[rows], code[rows], unit=unit[rows], seed=seed)
         yield _row("label_accuracy", seen.accuracy, len(rows), reference=seen.chance)
-
-
-def _testable(group: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Tell which rows belong to a group of at least two units."""
-    _, group = np.unique(group, return_inverse=True)
-    pairs = np.unique(np.stack([group, unit]), axis=1)
-    return np.bincount(pairs[0])[group] > 1
 
 
 def _discrepancies(
