@@ -41,7 +41,7 @@ PER_UPDATE = "ms per update and model"
 class Options:
     """Compare the speed of jbc and PyTorch."""
 
-    rounds: int = 5  # times that every side has its turn
+    rounds: int = 3  # times that every side has its turn
     epochs: int = 50  # length of a timed run
     # of jbc; PyTorch knows only the reference
     configurations: tuple[Configuration, ...] = ("reference", "default")

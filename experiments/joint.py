@@ -81,9 +81,11 @@ def train(method: Trainable, cohorts: Sequence[Cohort], seeds: int, steps: int |
     keys = jnp.tile(jax.random.split(jax.random.key(0), seeds), len(cohorts))
     lanes = [cohort for cohort in cohorts for _ in range(seeds)]
     run = fit_lanes(method, lanes, keys, steps=steps)
-    logits = predict_lanes(method, run.fitted, cohorts[0].x, cohorts[0].domain)
+    fitted, taken = run.fitted, run.step
+    del run  # the moments of all lanes, which nobody needs any more
+    logits = predict_lanes(method, fitted, cohorts[0].x, cohorts[0].domain)
     probability = np.asarray(jax.nn.softmax(logits)).reshape(len(cohorts), seeds, *logits.shape[1:])
-    return Trained(probability, run.step, time.perf_counter() - began)
+    return Trained(probability, taken, time.perf_counter() - began)
 
 
 def seeds_of(table: Table, method: str, options: Options) -> int:

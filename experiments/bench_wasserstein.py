@@ -1,0 +1,249 @@
+"""How fast critics train: jbc beside double differentiation in JAX, and a plain PyTorch loop over the critics.
+
+python experiments/bench_wasserstein.py [--rounds 5] writes experiments/results/bench_wasserstein.json and prints a
+table. Every side trains all critics of a screen on minibatches of 100 rows a cell, each side in turn in a process of
+its own. The losses are the same: critics of two hidden units, one-sided penalty, RMSProp. PyTorch comes with the
+extra `bench`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import results
+import tyro
+from bench_joint import markdown
+
+ROWS, GAMMA, RATE = 100, 10.0, 1e-4
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Compare the speed of training critics."""
+
+    rounds: int = 5  # times that every side has its turn
+    steps: int = 100  # of a timed run; a tenth of them for PyTorch and the largest screen
+    large: bool = True  # also 1,000 treatments × 10 domains
+    out: Path = results.RESULTS / "bench_wasserstein.json"  # where the rows go
+
+
+class Side(NamedTuple):
+    """What is measured: a program, on so many treatments in ten domains, with so many features."""
+
+    program: Literal["jbc", "double differentiation", "PyTorch loop"]
+    treatments: int
+    features: int
+
+
+DOMAINS = 10
+SIDES = [
+    Side("jbc", 1, 50),
+    Side("jbc", 1, 192),
+    Side("jbc", 20, 192),
+    Side("double differentiation", 1, 50),
+    Side("double differentiation", 1, 192),
+    Side("double differentiation", 20, 192),
+    Side("PyTorch loop", 1, 192),
+]
+
+
+def screen(side: Side):
+    """Make a screen in which every treatment is in every domain."""
+    import numpy as np
+
+    from jbc.cohort import Cohort
+
+    rng = np.random.default_rng(0)
+    cells = side.treatments * DOMAINS
+    treatment, domain = (np.repeat(code.ravel(), ROWS) for code in np.indices((side.treatments, DOMAINS)))
+    x = rng.standard_normal((cells * ROWS, side.features), dtype=np.float32)
+    return Cohort.from_arrays(x, domain.astype(str), treatment=treatment.astype(str))
+
+
+def measure_jbc(side: Side, steps: int) -> float:
+    """Train the critics by the method itself."""
+    import jax
+
+    from jbc import presets
+    from jbc.train import fit
+
+    cohort, method = screen(side), presets.wasserstein("paper")
+
+    def train(seed: int) -> float:
+        began = time.perf_counter()
+        run = fit(method, cohort, jax.random.key(seed), steps=2 * steps, chunk=steps, hooks=[marks.append])
+        jax.block_until_ready(run.fitted)
+        return began
+
+    marks: list[Any] = []
+    train(0)
+    # The second chunk of a run is training alone: no compilation, no drawing of networks.
+    return marks[-1].seconds / steps
+
+
+def measure_double(side: Side, steps: int) -> float:
+    """Train the critics pair by pair on rows gathered for every pair, the penalty by a gradient of gradients."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    import optax
+
+    rng = np.random.default_rng(0)
+    i, j = np.triu_indices(DOMAINS, 1)
+    shape = (side.treatments, DOMAINS, ROWS, side.features)
+    x = jnp.asarray(rng.standard_normal(shape, dtype=np.float32))
+    count, d = side.treatments * len(i), side.features
+    params = {
+        "w": jnp.asarray(rng.normal(size=(count, d, 2)) / d**0.5, jnp.float32),
+        "b": jnp.zeros((count, 2)),
+        "v": jnp.asarray(rng.normal(size=(count, 2)), jnp.float32),
+    }
+    tx = optax.rmsprop(RATE)
+
+    def critic(own: Any, row: Any) -> Any:
+        return jax.nn.softplus(row @ own["w"] + own["b"]) @ own["v"]
+
+    def objective(own: Any, first: Any, second: Any, mix: Any) -> Any:
+        gap = critic(own, first).mean() - critic(own, second).mean()
+        between = mix[:, None] * first + (1 - mix[:, None]) * second
+        slope = jax.vmap(jax.grad(critic, argnums=1), in_axes=(None, 0))(own, between)
+        length = jnp.sqrt(jnp.maximum(jnp.square(slope).sum(axis=1), 1))
+        return GAMMA * jnp.square(length - 1).mean() - gap
+
+    def step(carry: Any, key: Any) -> tuple[Any, None]:
+        params, state = carry
+        order = jax.random.randint(key, (*shape[:2], ROWS), 0, ROWS)
+        drawn = jnp.take_along_axis(x, order[..., None], axis=2)
+        first, second = (drawn[:, side].reshape(count, ROWS, d) for side in (i, j))
+        mix = jax.random.uniform(key, (count, ROWS))
+
+        def total(params: Any) -> Any:
+            return jax.vmap(objective)(params, first, second, mix).sum()
+
+        updates, state = tx.update(jax.grad(total)(params), state)
+        return (optax.apply_updates(params, updates), state), None
+
+    run = jax.jit(lambda carry, key: jax.lax.scan(step, carry, jax.random.split(key, steps))[0])
+    carry = jax.block_until_ready(run((params, tx.init(params)), jax.random.key(0)))
+    began = time.perf_counter()
+    jax.block_until_ready(run(carry, jax.random.key(1)))
+    return (time.perf_counter() - began) / steps
+
+
+def measure_torch(side: Side, steps: int) -> float:
+    """Train the critics one after the other, each with an optimiser of its own."""
+    import itertools
+
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+    x = torch.randn(side.treatments, DOMAINS, ROWS, side.features)
+    pairs = list(itertools.product(range(side.treatments), itertools.combinations(range(DOMAINS), 2)))
+    critics = [nn.Sequential(nn.Linear(side.features, 2), nn.Softplus(), nn.Linear(2, 1)) for _ in pairs]
+    optimisers = [torch.optim.RMSprop(critic.parameters(), lr=RATE) for critic in critics]
+
+    def train(steps: int) -> None:
+        for _ in range(steps):
+            for (t, (i, j)), critic, optimiser in zip(pairs, critics, optimisers, strict=True):
+                first, second = (x[t, g][torch.randint(ROWS, (ROWS,))] for g in (i, j))
+                gap = critic(first).mean() - critic(second).mean()
+                mix = torch.rand(ROWS, 1)
+                between = (mix * first + (1 - mix) * second).requires_grad_(True)
+                (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+                penalty = GAMMA * torch.clamp(slope.norm(dim=1) - 1, min=0).square().mean()
+                optimiser.zero_grad()
+                (penalty - gap).backward()
+                optimiser.step()
+
+    train(1)
+    began = time.perf_counter()
+    train(steps)
+    return (time.perf_counter() - began) / steps
+
+
+MEASURES = {
+    "jbc": measure_jbc,
+    "double differentiation": measure_double,
+    "PyTorch loop": measure_torch,
+}
+
+
+def measure(side: Side, steps: int) -> dict[str, float]:
+    """Measure in this process: milliseconds of a step, and the peak of memory in GB."""
+    milliseconds = 1000 * MEASURES[side.program](side, steps)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {"ms": milliseconds, "GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9}
+
+
+def ask(side: Side, steps: int) -> dict[str, float]:
+    """Measure in a process of its own."""
+    print(*side, file=sys.stderr)
+    done = subprocess.run(
+        [sys.executable, __file__, "--side", json.dumps([side, steps])],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def row(what: str, side: Side, values: list[float], unit: str) -> dict:
+    """Make a row: the median over rounds, and their range."""
+    return {
+        "what": what, "configuration": f"{side.treatments} × {DOMAINS}, d = {side.features}",
+        "lanes": side.treatments * DOMAINS * (DOMAINS - 1) // 2, "backend": "cpu",
+        "value": statistics.median(values), "unit": unit, "low": min(values), "high": max(values),
+        "rounds": len(values),
+    }  # fmt: skip
+
+
+def bench(options: Options) -> list[dict]:
+    """Measure everything, and return the rows."""
+    sides = [side for side in SIDES if side.program != "PyTorch loop" or find_spec("torch")]
+    turns: dict[Side, list[float]] = {side: [] for side in sides}
+    for _ in range(options.rounds):
+        for side in sides:
+            steps = max(options.steps // 10, 1) if side.program == "PyTorch loop" else options.steps
+            turns[side].append(ask(side, steps)["ms"])
+    rows = [row(side.program, side, times, "ms per step") for side, times in turns.items()]
+    for side, times in turns.items():
+        if side.program != "jbc":
+            ours = turns[side._replace(program="jbc")]
+            ratio = statistics.median(times) / statistics.median(ours)
+            each = [t / o for t, o in zip(times, ours, strict=True)]
+            rows.append(row(f"jbc against {side.program}", side, each, "times faster") | {"value": ratio})
+    if options.large:
+        side = Side("jbc", 1000, 192)
+        told = ask(side, max(options.steps // 10, 1))
+        rows += [
+            row("jbc", side, [told["ms"]], "ms per step"),
+            row("jbc, peak memory", side, [told["GB"]], "GB"),
+        ]
+    return rows
+
+
+def main() -> None:
+    """Measure one side, if told to by another process, or all of them."""
+    if sys.argv[1:2] == ["--side"]:
+        side, steps = json.loads(sys.argv[2])
+        print(json.dumps(measure(Side(*side), steps)))
+        return
+    options = tyro.cli(Options)
+    rows = bench(options)
+    results.write(options.out, results.about(options, "torch"), rows)
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()
