@@ -94,7 +94,9 @@ def test_feature_names_out(model, named):
     assert model.get_feature_names_out().tolist() == ["x0", "x1", "x2", "x3"]
     assert named.get_feature_names_out(NAMES).tolist() == NAMES
     drawn = world()
-    factors = jbc.Corrector(jbc.Percentiles(factors=2, on="all"), output="codes").fit(drawn.x, domain=drawn.domain)
+    factors = jbc.Corrector(jbc.Percentiles(factors=2, on="all"), output="codes").fit(
+        drawn.x, domain=drawn.domain
+    )
     assert factors.get_feature_names_out().tolist() == ["jbc0", "jbc1"]
     with pytest.raises(ValueError, match="input_features is not equal to feature_names_in_"):
         named.get_feature_names_out(NAMES[::-1])
