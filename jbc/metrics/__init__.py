@@ -12,6 +12,7 @@ from jbc.metrics.domains import (
 from jbc.metrics.evaluate import evaluate
 from jbc.metrics.mechanisms import MechanismScore, mechanism_knn, mechanism_silhouette
 from jbc.metrics.mmd import bandwidth_ladder, median_bandwidth, mmd, mmd_within
+from jbc.metrics.stopping import nested_stopping
 
 __all__ = [
     "ByTreatment",
@@ -34,4 +35,5 @@ __all__ = [
     "median_bandwidth",
     "mmd",
     "mmd_within",
+    "nested_stopping",
 ]

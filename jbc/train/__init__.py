@@ -1,6 +1,6 @@
 """Training: the one loop, lanes, checkpoints, and what hangs on them."""
 
-from jbc.train.hooks import interruptible, log_lines, progress, saving
+from jbc.train.hooks import interruptible, log_lines, progress, saving, snapshots
 from jbc.train.lanes import fit_lanes, predict_lanes, stack
 from jbc.train.loop import Event, Hook, Program, Run, drive, fit
 from jbc.train.stopping import Stopping
@@ -19,5 +19,6 @@ __all__ = [
     "predict_lanes",
     "progress",
     "saving",
+    "snapshots",
     "stack",
 ]

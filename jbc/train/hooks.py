@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+
 from jbc.errors import InputError
 from jbc.train import checkpoint
 from jbc.train.loop import Event, Hook
@@ -43,6 +46,25 @@ def progress(label: str = "training") -> Iterator[Hook]:
             bar.update(task, completed=event.step, total=event.steps, told=told)
 
         yield hook
+
+
+def snapshots(keep: Callable[[Any], Any], taken: dict[int, Any]) -> Hook:
+    """Keep what ``keep`` makes of the state after every chunk, by step, on the host.
+
+    Examples
+    --------
+    >>> taken = {}
+    >>> hook = snapshots(lambda state: state["at"], taken)
+    >>> hook(Event(step=3, steps=9, rows=1, seconds=1.0, info={}, tree={"state": {"at": np.float32(2)}}))
+    >>> taken
+    {3: array(2., dtype=float32)}
+    """
+
+    def hook(event: Event) -> None:
+        # A copy: the next chunk takes over the memory of the state.
+        taken[event.step] = jax.tree.map(np.array, keep(event.tree["state"]))
+
+    return hook
 
 
 def read_log(path: Path, until: int) -> list[dict[str, Any]]:
