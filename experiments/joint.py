@@ -248,7 +248,8 @@ def papers() -> Path:
 def main() -> None:
     """Train the tables that are asked for."""
     options = tyro.cli(Options)
-    jax.config.update("jax_num_cpu_devices", os.cpu_count())
+    with contextlib.suppress(RuntimeError):  # a process that has begun to compute keeps its devices
+        jax.config.update("jax_num_cpu_devices", os.cpu_count())
     cache.keep_compiled()
     special: dict[str, Callable[[Options], list[dict]]] = {
         "ceilings": ceilings,

@@ -101,6 +101,7 @@ def joint(data: str, truth: Truth = "paper", **changes: Any) -> JointCalibration
 
 
 _ALIGNMENT: dict[str, Any] = {
+    "form": "pairs",
     "scale": "none",
     "pretrain": 100_000,
     "updates": 5100,

@@ -25,7 +25,7 @@ from jbc.train import fit
 pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(0)
 D, M = 5, 6
-SMALL = WassersteinAlignment(rows=M, critic=(2, 3), width=2)
+SMALL = WassersteinAlignment(rows=M, form="pairs", critic=(2, 3), width=2, updates=500)
 # Treatment 0 is in all domains, 1 in three, 2 and 3 in two, 4 in one.
 DESIGN = {0: (0, 1, 2, 3), 1: (0, 2, 3), 2: (1, 2), 3: (0, 3), 4: (1,)}
 
@@ -238,7 +238,8 @@ def gaps(cohort, moved) -> float:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"maps": "residual", "width": 8}, {"distance": "gaussian"}, {"distance": "sliced"}, {"distance": "mmd"}],
+    [{}, {"maps": "residual", "width": 8}, {"form": "pairs"}, {"distance": "gaussian"}, {"distance": "sliced"},
+     {"distance": "mmd", "form": "pairs"}],
     ids=str,
 )  # fmt: skip
 def test_training_brings_domains_together(changes):
@@ -305,3 +306,40 @@ def test_presets():
     assert (paper.critic_steps, paper.transform_steps, paper.critic) == (1, 50, (2,))
     assert (reference.critic_steps, reference.transform_steps, reference.critic) == (49, 1, (2, 2))
     assert reference.steps(screen()) == 355_000
+
+
+@pytest.mark.parametrize(
+    ("critics", "h", "widths"), [(45, 2, ()), (45, 2, (2,)), (3, 8, (16,)), (900, 1, ())]
+)
+def test_optimised_programs_say_the_same(critics, h, widths):
+    """At the sizes of the paper, and fully optimised: jaxlib 0.10.2 has turned such sums into garbage."""
+    rng, sizes = np.random.default_rng(0), (h, *widths, 1)
+    head = [
+        {"w": rng.normal(size=(critics, a, b)), "b": rng.normal(size=(critics, b))}
+        for a, b in itertools.pairwise(sizes)
+    ]
+    first, second = rng.normal(size=(2, critics, h, 100))
+    mix, basis = rng.random((critics, 100)), rng.normal(size=(critics, 20, h))
+    gram = basis.swapaxes(1, 2) @ basis
+    given = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), (head, gram, first, second, mix))
+    jax.config.update("jax_disable_most_optimizations", False)
+    compiled = jax.jit(lambda *given: tuple(critic_terms(*given, 10.0)))(*given)
+    jax.config.update("jax_disable_most_optimizations", True)
+
+    def value(a):
+        slopes = []
+        for layer in head:
+            slopes.append((1 / (1 + np.exp(-a)), layer["w"]))
+            a = layer["w"].swapaxes(1, 2) @ np.logaddexp(0, a) + layer["b"][..., None]
+        back = np.ones_like(a)
+        for slope, w in reversed(slopes):
+            back = (w @ back) * slope
+        return a[:, 0], back
+
+    mixed = mix[:, None] * first + (1 - mix[:, None]) * second
+    slope = value(mixed)[1]
+    length = np.sqrt(np.einsum("chm,chk,ckm->cm", slope, gram, slope))
+    gap = (value(first)[0] - value(second)[0]).mean(axis=1)
+    np.testing.assert_allclose(compiled[0], gap, atol=2e-5 * max(1, np.abs(gap).max()))
+    penalty = 10 * np.square(np.maximum(length - 1, 0)).mean(axis=1)
+    np.testing.assert_allclose(compiled[1], penalty, rtol=1e-4, atol=1e-4)

@@ -16,6 +16,8 @@ so the penalty is exact, and nothing is differentiated twice through the feature
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -149,7 +151,12 @@ def _slope(head: list[Layer], a: Array) -> Array:
 
 
 def _product(w: Array, a: Array) -> Array:
-    """Multiply small matrices (C, k, h) with columns (C, h, m): one by one, products this small are all overhead."""
-    if w.shape[1] * w.shape[2] > SMALL:
+    """Multiply small matrices (C, k, h) with columns (C, h, m).
+
+    Products as small as those of a critic are written out, which one loop over memory computes. (A reduction over h
+    would do as well, but jaxlib 0.10.2 compiles the mean of a difference of such sums to garbage on a CPU.)
+    """
+    _, k, h = w.shape
+    if k * h > SMALL:
         return w @ a
-    return (w[..., None] * a[:, None]).sum(axis=2)
+    return functools.reduce(operator.add, (w[:, :, i, None] * a[:, None, i] for i in range(h)))

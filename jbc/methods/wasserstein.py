@@ -63,7 +63,8 @@ class WassersteinAlignment(Trainable):
         What is estimated for a pair: the 1-Wasserstein distance by a critic, or in closed form the squared
         2-Wasserstein distance of Gaussians, the sliced one, or the MMD.
     form
-        Compare mapped with mapped rows, or mapped with original ones (the barycentre), which cannot shrink.
+        Compare mapped rows of one domain with original ones of every domain, its own included (the barycentre),
+        which cannot shrink; or mapped with mapped rows, as in print, which wants an early stop.
     critic, start, gamma
         Widths of a critic's hidden layers, its first weights (drawn, or the identity cut off), and the weight
         of the penalty of gradients longer than 1.
@@ -98,7 +99,7 @@ class WassersteinAlignment(Trainable):
     maps: Family = "affine"
     width: int = 16
     distance: Distance = "critic"
-    form: Form = "pairs"
+    form: Form = "barycentre"
     critic: tuple[int, ...] = (2,)
     start: Literal["random", "identity"] = "random"
     gamma: float = 10.0
@@ -109,10 +110,10 @@ class WassersteinAlignment(Trainable):
     pretrain: int = 1000
     critic_steps: int = 5
     transform_steps: int = 1
-    updates: int = 500
+    updates: int = 800
     optimiser: Optimiser = "adam"
-    critic_rate: float = 1e-3
-    transform_rate: float = 1e-3
+    critic_rate: float = 2e-3
+    transform_rate: float = 5e-3
     decay: bool = True
 
     @property
