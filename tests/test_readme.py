@@ -51,6 +51,19 @@ def test_the_table_is_the_result_of_its_command(plates):
     assert plates.table(rows) in README
 
 
+def test_the_line_of_screens_is_the_result_of_its_command():
+    results = experiment("results")
+    rows = results.read(results.RESULTS / "wasserstein_screen.json")["rows"]
+    found = {row["method"]: row for row in rows if row["metric"] == "NSCB 1"}
+    chosen = ("measured", "centred on controls", "CORAL on controls", "ours, controls alone",
+              "ours, all shared treatments", "without the effect of the domains (the truth)")  # fmt: skip
+    cells = [f"{found[name]['mean']:.3f} ± {found[name]['sd']:.3f}" for name in chosen]
+    assert f"| {' | '.join(cells)} |" in README
+    wells = results.read(results.RESULTS / "wasserstein_bbbc021.json")["rows"]
+    tvn = {row["metric"]: row["value"] for row in wells if row["method"] == "TVN"}
+    assert f"{tvn['NSC 1']:.3f}, and {tvn['NSCB 1']:.3f} across weeks" in README
+
+
 @pytest.mark.slow
 def test_the_demonstration_gives_the_stored_result(plates, tmp_path):
     stored = json.loads(plates.RESULTS.read_text(encoding="utf-8"))

@@ -89,7 +89,12 @@ class WassersteinAlignment(Trainable):
     transform steps follow one critic step, the released code does it the other way round; its critics have a layer
     more. The released code trains ``x @ (W + b)`` and evaluates ``x @ W + b``, and takes the norm of the
     gradient over the whole minibatch: both faults are not copied, so that its preset is what it meant. A transform
-    step is skipped while the estimated distance is not positive, as there.
+    step is skipped while the estimated distance is not positive, as there. The default compares with original
+    rows, trains both players by Adam at a higher rate, and needs no early stop.
+
+    *What is shared decides.* One group of rows, such as the controls, does not tell how a domain turns profiles:
+    affine maps that make it alike turn the rest at random. Align as many treatments as domains share, or centre
+    on the controls (:class:`~jbc.baselines.standardise.Standardise`).
 
     References
     ----------
