@@ -105,6 +105,12 @@ SPEED = """## Speed
 
 jbc beside a plain PyTorch program with the same networks and the same run, in turns, each in a process of its own."""
 
+CRITICS = """## Speed of critics
+
+A step trains all critics, of every treatment and pair of ten domains (here under *lanes*), on 100 rows a cell: jbc
+beside the same by double differentiation in JAX, and beside a PyTorch loop over critics. Peak memory is that of the
+whole process."""
+
 
 def pick(rows: Sequence[dict], **fields: Any) -> list[dict]:
     return [row for row in rows if all(row.get(name) == value for name, value in fields.items())]
@@ -280,6 +286,10 @@ def document() -> str:
             found = read(path)
             command = run(f"wasserstein.py --tables {table}", found["about"])
             parts += [text, wasserstein.markdown(found["rows"]), command]
+    speed = RESULTS / "bench_wasserstein.json"
+    if speed.is_file():
+        found = read(speed)
+        parts += [CRITICS, bench_joint.markdown(found["rows"]), run("bench_wasserstein.py", found["about"])]
     return "\n\n".join(parts) + "\n"
 
 
