@@ -14,9 +14,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import resource
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -148,9 +146,8 @@ def measure_table(side: Side, options: Options) -> dict[str, Any]:
     steps = options.epochs if options.quick else None
     tasks = [cohort.hide(name) for name in cohort.names.domains]
     seconds, _ = timed(lambda: joint.train(method, tasks, options.seeds, steps))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     lanes = len(tasks) * options.seeds
-    return {"seconds": seconds, "peak": peak / 1e9, "lanes": lanes, "backend": jax.default_backend()}
+    return {"seconds": seconds, "peak": results.peak(), "lanes": lanes, "backend": jax.default_backend()}
 
 
 def measure(side: Side, options: Options) -> dict[str, Any]:
@@ -168,12 +165,7 @@ def measure(side: Side, options: Options) -> dict[str, Any]:
 
 def ask(side: Side, options: Options) -> dict[str, Any]:
     """Measure in a process of its own."""
-    print(*side, file=sys.stderr)
-    told = json.dumps([side, dataclasses.asdict(options)], default=str)
-    done = subprocess.run(
-        [sys.executable, __file__, "--side", told], check=True, stdout=subprocess.PIPE, text=True
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+    return results.apart(__file__, side, dataclasses.asdict(options))
 
 
 def row(what: str, side: Side, backend: str, values: list[float], unit: str, **changes: Any) -> dict:

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import resource
 import statistics
-import subprocess
 import sys
 import time
 from importlib.util import find_spec
@@ -76,16 +74,8 @@ def measure_jbc(side: Side, steps: int) -> float:
     from jbc import presets
     from jbc.train import fit
 
-    cohort, method = screen(side), presets.wasserstein("paper")
-
-    def train(seed: int) -> float:
-        began = time.perf_counter()
-        run = fit(method, cohort, jax.random.key(seed), steps=2 * steps, chunk=steps, hooks=[marks.append])
-        jax.block_until_ready(run.fitted)
-        return began
-
-    marks: list[Any] = []
-    train(0)
+    cohort, method, marks = screen(side), presets.wasserstein("paper"), []
+    fit(method, cohort, jax.random.key(0), steps=2 * steps, chunk=steps, hooks=[marks.append])
     # The second chunk of a run is training alone: no compilation, no drawing of networks.
     return marks[-1].seconds / steps
 
@@ -182,20 +172,7 @@ MEASURES = {
 def measure(side: Side, steps: int) -> dict[str, float]:
     """Measure in this process: milliseconds of a step, and the peak of memory in GB."""
     milliseconds = 1000 * MEASURES[side.program](side, steps)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return {"ms": milliseconds, "GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9}
-
-
-def ask(side: Side, steps: int) -> dict[str, float]:
-    """Measure in a process of its own."""
-    print(*side, file=sys.stderr)
-    done = subprocess.run(
-        [sys.executable, __file__, "--side", json.dumps([side, steps])],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+    return {"ms": milliseconds, "GB": results.peak()}
 
 
 def row(what: str, side: Side, values: list[float], unit: str) -> dict:
@@ -215,7 +192,7 @@ def bench(options: Options) -> list[dict]:
     for _ in range(options.rounds):
         for side in sides:
             steps = max(options.steps // 10, 1) if side.program == "PyTorch loop" else options.steps
-            turns[side].append(ask(side, steps)["ms"])
+            turns[side].append(results.apart(__file__, side, steps)["ms"])
     rows = [row(side.program, side, times, "ms per step") for side, times in turns.items()]
     for side, times in turns.items():
         if side.program != "jbc":
@@ -225,7 +202,7 @@ def bench(options: Options) -> list[dict]:
             rows.append(row(f"jbc against {side.program}", side, each, "times faster") | {"value": ratio})
     if options.large:
         side = Side("jbc", 1000, 192)
-        told = ask(side, max(options.steps // 10, 1))
+        told = results.apart(__file__, side, max(options.steps // 10, 1))
         rows += [
             row("jbc", side, [told["ms"]], "ms per step"),
             row("jbc, peak memory", side, [told["GB"]], "GB"),

@@ -7,6 +7,9 @@ import importlib.metadata
 import json
 import os
 import platform
+import resource
+import subprocess
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +42,22 @@ def write(path: Path, told: dict[str, Any], rows: Sequence[dict]) -> None:
     with atomic_path(path) as temporary:
         text = f'{{"about": {json.dumps(told, ensure_ascii=False, default=str)},\n"rows": [\n{lines}\n]}}\n'
         temporary.write_text(text, encoding="utf-8")
+
+
+def apart(program: str, side: Sequence[Any], given: Any) -> dict[str, Any]:
+    """Measure a side in a process of its own: a program of this folder, which answers to --side."""
+    print(*side, file=sys.stderr)
+    told = json.dumps([side, given], default=str)
+    done = subprocess.run(
+        [sys.executable, program, "--side", told], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def peak() -> float:
+    """Return the largest memory that this process has had, in GB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -6,7 +6,9 @@ other's worker for ever on a machine with two cores.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -111,25 +113,37 @@ def polar(x: Array) -> Array:
     return jax.lax.fori_loop(0, 48, newton, x)
 
 
+def by_group(function: Callable[[Any, Array], Array], own: Any, x: Array, group: Array) -> Array:
+    r"""Return :math:`f_{g_i}(x_i)`: a function of rows (n, d), with what each group has of its own in a stacked tree.
+
+    All rows go through the function of every group, one after the other: what a group has, once per row, would
+    be large.
+
+    Examples
+    --------
+    >>> by_group(lambda shift, x: x + shift, jnp.array([1.0, 2.0]), jnp.zeros((2, 1)), jnp.array([1, 0])).tolist()
+    [[2.0], [1.0]]
+    """
+    own = jax.tree.map(jnp.asarray, own)
+
+    def one(out: Array, at: tuple[Any, Array]) -> tuple[Array, None]:
+        mine, g = at
+        return jnp.where((group == g)[:, None], function(mine, x), out), None
+
+    made = jax.eval_shape(function, jax.tree.map(lambda leaf: leaf[0], own), x)
+    empty = jnp.zeros(made.shape, made.dtype)
+    return jax.lax.scan(one, empty, (own, jnp.arange(len(jax.tree.leaves(own)[0]))))[0]
+
+
 def matmul_by_group(x: Array, matrices: Array, group: Array) -> Array:
     r"""Return :math:`x_i M_{g_i}`: rows (n, d) times the matrix of their group, (groups, d, k).
-
-    One product of all rows for every group, one after the other: a matrix per row would need n · d · k numbers.
 
     Examples
     --------
     >>> matmul_by_group(jnp.ones((2, 1)), jnp.array([[[2.0]], [[3.0]]]), jnp.array([1, 0])).tolist()
     [[3.0], [2.0]]
     """
-
-    def one(out: Array, at: tuple[Array, Array]) -> tuple[Array, None]:
-        matrix, g = at
-        product = jnp.matmul(x, matrix, precision="highest")
-        return jnp.where((group == g)[:, None], product, out), None
-
-    matrices = jnp.asarray(matrices)
-    empty = jnp.zeros((len(x), matrices.shape[-1]), matrices.dtype)
-    return jax.lax.scan(one, empty, (matrices, jnp.arange(len(matrices))))[0]
+    return by_group(lambda matrix, x: jnp.matmul(x, matrix, precision="highest"), matrices, x, group)
 
 
 def eigen(symmetric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -293,10 +293,11 @@ class WassersteinAlignment(Trainable):
 def _aligned(cohort: Cohort) -> Array:
     """Return the weights of the rows whose treatment is shared, 0 for others."""
     cells = cohort.shared.cells
-    rows = jnp.arange(len(cohort.x))[:, None]
-    offset, count = jnp.asarray(cells.offset), jnp.asarray(cells.count)
-    inside = ((rows >= offset) & (rows < offset + count)).any(axis=1)
-    return jnp.asarray(cohort.weight) * inside
+    start = jnp.asarray(cells.offset)
+    edges = (
+        jnp.zeros(len(cohort.x) + 1, jnp.int32).at[start].add(1).at[start + jnp.asarray(cells.count)].add(-1)
+    )
+    return jnp.asarray(cohort.weight) * jnp.cumsum(edges)[:-1]
 
 
 @functools.cache

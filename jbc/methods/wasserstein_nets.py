@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from jbc.groups import Shared
-from jbc.linalg import orthogonal
+from jbc.linalg import by_group, orthogonal
 
 Family = Literal["affine", "low-rank", "residual"]
 Form = Literal["pairs", "barycentre"]
@@ -117,14 +117,12 @@ def fold(maps: Params, w: Array) -> Array:
 
 
 def move_rows(maps: Params, x: Array, domain: Array) -> Array:
-    """Map rows (n, d) of mixed domains; domains take turns, since a matrix for every row would be large."""
+    """Map rows (n, d) of mixed domains."""
 
-    def one(out: Array, at: tuple[Params, Array]) -> tuple[Array, None]:
-        own, code = at
-        moved = move(jax.tree.map(lambda leaf: leaf[None], own), x[None])[0]
-        return jnp.where((domain == code)[:, None], moved, out), None
+    def one(own: Params, x: Array) -> Array:
+        return move(jax.tree.map(lambda leaf: leaf[None], own), x[None])[0]
 
-    return jax.lax.scan(one, x, (maps, jnp.arange(len(maps["shift"]))))[0]
+    return by_group(one, maps, x, domain)
 
 
 def make_critics(key: Array, critics: int, d: int, widths: tuple[int, ...], start: str) -> Params:
@@ -180,12 +178,12 @@ def _seen(maps: Params | None, w: Array, x: Array, block: Block, incident: np.nd
 def rows_of_pairs(maps: Params, x: Array, block: Block, form: Form) -> tuple[Array, Array]:
     """Return both sides of every pair of a block as rows, (T * P, m, d) each."""
     moved = on_domains(lambda rows: move(maps, rows), x, block)
-    i, j = np.triu_indices(block.k, 1) if form == "pairs" else np.divmod(np.arange(block.k**2), block.k)
-    first = moved if form == "pairs" else x
-    shape = (block.t, block.k, *x.shape[1:])
-    return tuple(  # pyright: ignore[reportReturnType]
-        rows.reshape(shape)[:, at].reshape(-1, *x.shape[1:]) for rows, at in ((first, i), (moved, j))
+    shape, flat = (block.t, block.k, *x.shape[1:]), (-1, *x.shape[1:])
+    first, second = (
+        (moved if side.mapped else x).reshape(shape)[:, side.cell].reshape(flat)
+        for side in sides(block.k, form)
     )
+    return first, second
 
 
 def move_cells(maps: Params, x: Array, shared: Shared) -> Array:
