@@ -145,7 +145,7 @@ def _by_epochs(key: Array, total: Array, capacity: int, m: int, start: Array | i
 
     def shuffle(group: Array, number: Array, size: Array) -> Array:
         noise = jax.random.uniform(jax.random.fold_in(jax.random.fold_in(key, group), number), (capacity,))
-        return jnp.argsort(jnp.where(jnp.arange(capacity) < size, noise, jnp.inf))
+        return _order(jnp.where(jnp.arange(capacity) < size, noise, 1.0))
 
     def shuffle_all(number: Array) -> Array:
         return jax.vmap(shuffle)(jnp.arange(len(total)), number, total)
@@ -159,3 +159,14 @@ def _by_epochs(key: Array, total: Array, capacity: int, m: int, start: Array | i
 
     first = jnp.full(len(total), -1), jnp.zeros((len(total), capacity), jnp.int32)
     return jax.lax.scan(one, first, start + jnp.arange(steps))[1]
+
+
+def _order(noise: Array) -> Array:
+    """Return ``argsort(noise)`` of multiples of 2⁻²³ from 0 to 1, as uniform draws are.
+
+    Where noise and position fit into one word, sorting words is ten times as fast as sorting positions by noise.
+    """
+    if len(noise) > 256:
+        return jnp.argsort(noise)
+    words = (noise * 2**23).astype(jnp.uint32) << 8 | jnp.arange(len(noise), dtype=jnp.uint32)
+    return (jnp.sort(words) & 255).astype(jnp.int32)

@@ -25,6 +25,18 @@ def random_bytes(key: Array, shape: tuple[int, ...]) -> Array:
     return jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)[:size].reshape(shape)
 
 
+def fractions(key: Array, shape: tuple[int, ...]) -> Array:
+    """Draw uniform numbers between 0 and 1, on 256 levels, neither end among them.
+
+    Examples
+    --------
+    >>> drawn = fractions(jax.random.key(0), (100_000,))
+    >>> bool(drawn.min() > 0), bool(drawn.max() < 1), bool(abs(drawn.mean() - 0.5) < 0.01)
+    (True, True, True)
+    """
+    return (random_bytes(key, shape).astype(jnp.float32) + 0.5) / 256
+
+
 def jitter(key: Array, shape: tuple[int, ...]) -> Array:
     """Draw uniform noise of mean 0 and variance 1, on 256 levels.
 

@@ -66,6 +66,8 @@ class Inputs:
 
     def apply(self, tables: Tables, x: Array, domain: Array) -> Array:
         """Give rows of these domains to a network."""
+        if self.scale == "none":
+            return self._split(x)[0]
         return (self._split(x)[0] - tables["location"][domain]) / tables["spread"][domain]
 
     def restore(self, tables: Tables, z: Array, x: Array, domain: Array) -> Array:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jbc import audit
+from jbc import audit, noise
 from jbc.cohort import Cohort
 from jbc.draws import Draw, Rows
 from jbc.errors import InputError
@@ -251,8 +251,8 @@ class WassersteinAlignment(Trainable):
         a, b = jnp.concatenate(first), jnp.concatenate(second)
         if critics is None:
             return losses.Terms(self._closed(key, a, b), jnp.zeros(len(a)))
-        w, mix = critics["first"]["w"], jax.random.uniform(key, (len(a), x.shape[1]))
-        gram = jnp.einsum("cdh,cdk->chk", w, w)
+        w, mix = critics["first"]["w"], noise.fractions(key, (len(a), x.shape[1]))
+        gram = jnp.einsum("chd,ckd->chk", w, w)
         return losses.critic_terms(critics["head"], gram, a, b, mix, self.gamma)
 
     def _closed(self, key: Array, first: Array, second: Array) -> Array:

@@ -126,7 +126,10 @@ def move_rows(maps: Params, x: Array, domain: Array) -> Array:
 
 
 def make_critics(key: Array, critics: int, d: int, widths: tuple[int, ...], start: str) -> Params:
-    """Make critics d → widths → 1, stacked; their first layer is the identity cut off, or drawn."""
+    """Make critics d → widths → 1, stacked; their first layer is the identity cut off, or drawn.
+
+    The first layers, (critics, h, d), hold features last, as rows do: products with rows read both along memory.
+    """
     keys = jax.random.split(key, len(widths) + 1)
     sizes = (d, *widths, 1)
 
@@ -137,42 +140,73 @@ def make_critics(key: Array, critics: int, d: int, widths: tuple[int, ...], star
         return jax.random.normal(key, shape) / np.sqrt(sizes[i])
 
     layers = [{"w": draw(each, i), "b": jnp.zeros((critics, sizes[i + 1]))} for i, each in enumerate(keys)]
-    return {"first": layers[0], "head": layers[1:]}
+    first = layers[0] | {"w": layers[0]["w"].swapaxes(1, 2)}
+    return {"first": first, "head": layers[1:]}
 
 
 def project(maps: Params, first: Params, x: Array, block: Block, form: Form) -> tuple[Array, Array]:
     """Return what the critics of a block see of both sides of every pair, (T * P, h, m) each.
 
-    ``first`` holds the first layers of these critics, w (T * P, d, h) and b (T * P, h), and ``x`` the rows of the
+    ``first`` holds the first layers of these critics, w (T * P, h, d) and b (T * P, h), and ``x`` the rows of the
     cells, (T * k, m, d).
     """
     w = first["w"].reshape(block.t, block.pairs, *first["w"].shape[1:])
     both = sides(block.k, form)
     # Pairs of mapped rows read both sides from one projection.
-    reads = both if both[0].mapped != both[1].mapped else both[:1]
-    seen = [_seen(maps if side.mapped else None, w, x, block, side.incident) for side in reads]
-    first_side, second_side = (
-        one[:, side.cell, side.slot] for one, side in zip((seen[0], seen[-1]), both, strict=True)
-    )
-    shape = (block.t * block.pairs, w.shape[-1], x.shape[1])
+    reads = both if both[0].mapped != both[1].mapped else (both[0], None)
+    seen = [_seen(maps if side.mapped else None, w, x, block, side.incident) for side in reads if side]
+    shape = (block.t * block.pairs, w.shape[2], x.shape[1])
+    where = [side.cell * side.incident.shape[1] + side.slot for side in both]
+    if len(seen) == 1:
+        read = take_evenly(seen[0], np.stack(where))
+        found = read[:, 0], read[:, 1]
+    else:
+        found = tuple(take_evenly(one, at) for one, at in zip(seen, where, strict=True))
     bias = first["b"][..., None]
-    return first_side.reshape(shape) + bias, second_side.reshape(shape) + bias
+    return found[0].reshape(shape) + bias, found[1].reshape(shape) + bias
 
 
 def _seen(maps: Params | None, w: Array, x: Array, block: Block, incident: np.ndarray) -> Array:
-    """Project the rows of every cell for every pair that it takes part in, (T, k, s, h, m)."""
+    """Project the rows of every cell for every pair that it takes part in, (T, k * s, h, m)."""
     cells, m, d = x.shape
-    s, h = incident.shape[1], w.shape[-1]
-    w = w[:, incident].swapaxes(2, 3).reshape(cells, d, s * h)
+    s, h = incident.shape[1], w.shape[2]
+    w = take_evenly(w, incident).reshape(cells, s * h, d)
     shift = None
     if maps is not None and ("bias" in maps or s * h >= m):
         x = on_domains(lambda rows: move(maps, rows), x, block)
     elif maps is not None:
-        shift = jnp.einsum("nd,ndq->nq", maps["shift"][block.domain], w)
-        w = on_domains(lambda rows: fold(maps, rows), w.swapaxes(1, 2), block).swapaxes(1, 2)
-    out = jnp.einsum("ndq,nmd->nqm", w, x)
+        shift = jnp.einsum("nd,nqd->nq", maps["shift"][block.domain], w)
+        w = on_domains(lambda rows: fold(maps, rows), w, block)
+    # Products that leave the rows first are faster than those that leave them last, even with the transposition,
+    # which the barrier keeps the compiler from undoing.
+    out = jax.lax.optimization_barrier(jnp.einsum("nqd,nmd->nmq", w, x)).swapaxes(1, 2)
     out = out if shift is None else out + shift[..., None]
-    return out.reshape(block.t, block.k, s, h, m)
+    return out.reshape(block.t, block.k * s, h, m)
+
+
+def take_evenly(x: Array, index: np.ndarray) -> Array:
+    """Return ``x[:, index]``, where every position of the second axis is named equally often.
+
+    The derivative is a gather too, instead of a scatter, which is slow on a CPU.
+
+    Examples
+    --------
+    >>> x, index = jnp.array([[1.0, 2.0]]), np.array([[1, 0], [0, 1]])
+    >>> take_evenly(x, index).tolist(), jax.grad(lambda x: take_evenly(x, index)[0, 0].sum())(x).tolist()
+    ([[[2.0, 1.0], [1.0, 2.0]]], [[1.0, 1.0]])
+    """
+    back = np.argsort(index.ravel(), kind="stable").reshape(x.shape[1], -1)
+
+    @jax.custom_vjp
+    def take(x: Array) -> Array:
+        return x[:, index]
+
+    def pull(_: None, slope: Array) -> tuple[Array]:
+        flat = slope.reshape(len(slope), index.size, *slope.shape[1 + index.ndim :])
+        return (flat[:, back].sum(axis=2),)
+
+    take.defvjp(lambda x: (take(x), None), pull)
+    return take(x)
 
 
 def rows_of_pairs(maps: Params, x: Array, block: Block, form: Form) -> tuple[Array, Array]:
