@@ -225,6 +225,18 @@ def unknown_domains(lost: Sequence[str], known: tuple[str, ...]) -> InputError:
     )
 
 
+def all_new(names: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse to take in domains that a model knows."""
+    if again := [name for name in names if name in known]:
+        raise InputError(
+            "Domains that the model knows already",
+            which=again,
+            why="What is fitted to a domain stays as it is.",
+            fix="Pass rows of new domains only, under other names.",
+            code="known-domain",
+        )
+
+
 def missing_column(key: str, known: Sequence[str]) -> InputError:
     """Make the error for a column that a table does not have."""
     close = closest(key, known)

@@ -15,18 +15,21 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
 from jbc import checks
+from jbc.adaptation import Adaptation, Controls, Model, adapt, keep_controls
 from jbc.cohort import Cohort
 from jbc.errors import InputError, InputWarning
 from jbc.methods import settings
 from jbc.methods.base import Method
 from jbc.methods.joint import JointCalibration
 from jbc.methods.registry import from_json, to_json
+from jbc.metrics.classification import unit_medians
+from jbc.metrics.support import Support, how_far_outside, measure_support
 from jbc.train.loop import Run, Stopping, fit
 
 # Rows go through a compiled program in blocks of a fixed shape: nothing recompiles, and memory is bounded.
 BLOCKS = (1024, 16384)
 DESCRIBED = (
-    "method", "output", "features", "named", "domains", "classes", "steps", "seed", "history", "notes",
+    "method", "output", "features", "named", "domains", "classes", "steps", "seed", "history", "notes", "adapted",
 )  # fmt: skip
 
 
@@ -66,6 +69,8 @@ class Corrector(TransformerMixin, BaseEstimator):
         Whether training ended before its last step.
     notes_ : dict
         What was saved with the model.
+    adapted_ : dict
+        What :meth:`adapt` did, by domain: see :class:`jbc.adaptation.Adaptation`.
 
     Examples
     --------
@@ -147,7 +152,59 @@ class Corrector(TransformerMixin, BaseEstimator):
         self.domains_ = cohort.names.domains
         self.classes_ = np.array(cohort.names.labels)
         self._keep(run)
+        self.controls_ = keep_controls(cohort)
+        seen = np.asarray(cohort.weight) > 0
+        rows = np.asarray(cohort.x)[seen], np.asarray(cohort.domain)[seen]
+        self.support_ = measure_support(*rows, len(self.domains_))
         return self
+
+    def adapt(self, X: Any, *, domain: Any, control: Any = None) -> Corrector:
+        """Take in new domains from their controls alone; all that is fitted to the others stays as it is.
+
+        Parameters
+        ----------
+        X
+            Measurements with the columns of the training.
+        domain
+            New domain of each row.
+        control
+            True for rows of the same material as the controls of the training; None if all are. Others are not used.
+
+        Returns
+        -------
+        Corrector
+            Itself, which knows the new domains now; ``adapted_`` tells how near their controls have come to the
+            others', and what to expect of so many rows.
+
+        Raises
+        ------
+        InputError
+            With too few controls, by what happened to known domains that were taken in as if they were new.
+        """
+        check_is_fitted(self)
+        x = self._checked(X)
+        marked = np.full(len(x), True) if control is None else checks.mask(control, len(x), "control")
+        names, code = checks.domains(domain, len(x))
+        checks.all_new(names, self.domains_)
+        model = Model(self.resolved, self.fitted_, len(self.domains_))
+        told, support = {}, self.support_
+        for number, name in enumerate(names):
+            rows = x[marked & (code == number)]
+            fitted, told[name] = adapt(model, self.controls_, rows, name)
+            model = model._replace(fitted=jax.tree.map(np.asarray, fitted), domains=model.domains + 1)
+            support = support.extend(rows, *self.controls_)
+        self.fitted_, self.support_ = model.fitted, support
+        self.domains_, self.adapted_ = (*self.domains_, *names), self.adapted_ | told
+        return self
+
+    def outside(self, X: Any, *, domain: Any = None) -> np.ndarray:
+        """Return how far every row lies from the centre of its domain, (n,): 1 holds 99 % of the rows of the fit.
+
+        What lies further out is corrected by a map that has seen nothing like it.
+        """
+        check_is_fitted(self)
+        x = self._checked(X)
+        return how_far_outside(self.support_, x, checks.known_domains(domain, len(x), self.domains_))
 
     def check(self, cohort: Cohort) -> None:
         """Refuse a cohort that the method cannot use, before anything is computed or written."""
@@ -241,8 +298,10 @@ class Corrector(TransformerMixin, BaseEstimator):
             "seed": self.seed_,
             "history": self.history_,
             "notes": notes or {},
+            "adapted": {name: told.to_json() for name, told in self.adapted_.items()},
         }
-        write(Path(folder), self.fitted_, meta, overwrite=overwrite)
+        kept = {"controls": self.controls_._asdict(), "support": self.support_._asdict()}
+        write(Path(folder), {"fitted": self.fitted_} | kept, meta, overwrite=overwrite)
         return Path(folder)
 
     @property
@@ -271,7 +330,7 @@ class Corrector(TransformerMixin, BaseEstimator):
 
     def _keep(self, run: Run) -> None:
         self.fitted_ = jax.tree.map(np.asarray, run.fitted)
-        self.n_steps_, self.stopped_, self.notes_ = run.step, run.stopped, {}
+        self.n_steps_, self.stopped_, self.notes_, self.adapted_ = run.step, run.stopped, {}, {}
         self.history_ = [
             {name: value if name == "step" else float(value) for name, value in row.items()}
             for row in run.history
@@ -279,14 +338,18 @@ class Corrector(TransformerMixin, BaseEstimator):
         for message in self.resolved.review(self.history_[-1]) if self.history_ else ():
             warnings.warn(message, InputWarning, stacklevel=4)
 
+    def _checked(self, X: Any) -> np.ndarray:
+        """Check new rows."""
+        X = validate_data(self, X, reset=False, dtype="numeric", ensure_all_finite=False)
+        x, observed = checks.values(X, self.features_, new=True)
+        if observed is not None and not self.resolved.honours_missing:
+            raise checks.incomplete(observed, self.features_, type(self.resolved).__name__)
+        return x
+
     def _run(self, name: str, X: Any, domain: Any) -> np.ndarray:
         """Send rows through one of the method's functions, block by block."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype="numeric", ensure_all_finite=False)
-        x, observed = checks.values(X, self.features_, new=True)
-        method = self.resolved
-        if observed is not None and not method.honours_missing:
-            raise checks.incomplete(observed, self.features_, type(method).__name__)
+        x, method = self._checked(X), self.resolved
         code = checks.known_domains(domain, len(x), self.domains_)
         block = BLOCKS[0] if len(x) <= BLOCKS[0] else BLOCKS[1]
         out = []
@@ -303,28 +366,11 @@ def _apply(method: Method, name: str, fitted: Any, x: Any, domain: Any) -> Any:
     return getattr(method, name)(fitted, x, domain)
 
 
-def unit_medians(probability: np.ndarray, unit: Any) -> np.ndarray:
-    """Give every row the median probability of its unit, rescaled to sum to 1.
-
-    Examples
-    --------
-    >>> unit_medians(np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]]), ["a", "a", "a"])[:, 0].tolist()
-    [0.8, 0.8, 0.8]
-    """
-    if unit is None:
-        return probability
-    _, code = checks.codes(unit, len(probability), "unit")
-    out = np.empty_like(probability)
-    for each in np.unique(code):
-        out[code == each] = np.median(probability[code == each], axis=0)
-    return out / out.sum(axis=1, keepdims=True)
-
-
 def load(folder: str | Path) -> Corrector:
     """Read a model that :meth:`Corrector.save` wrote, after checking every file's checksum."""
     from jbc.train.checkpoint import read
 
-    fitted, meta = read(Path(folder))
+    tree, meta = read(Path(folder))
     kind, lost = meta.get("kind", "unknown"), [f"no {name}" for name in DESCRIBED if name not in meta]
     if kind != "model" or lost:
         raise InputError(
@@ -335,7 +381,9 @@ def load(folder: str | Path) -> Corrector:
             code="not-a-model",
         )
     corrector = Corrector(from_json(meta["method"]), output=meta["output"])
-    corrector.fitted_ = fitted
+    corrector.fitted_ = tree["fitted"]
+    corrector.controls_, corrector.support_ = Controls(**tree["controls"]), Support(**tree["support"])
+    corrector.adapted_ = {name: Adaptation.from_json(told) for name, told in meta["adapted"].items()}
     corrector.features_ = tuple(meta["features"])
     corrector.n_features_in_ = len(meta["features"])
     if meta["named"]:

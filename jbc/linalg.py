@@ -161,3 +161,34 @@ def eigen(symmetric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
     largest = np.abs(vectors).argmax(axis=0)
     return values, vectors * np.sign(vectors[largest, np.arange(len(values))])
+
+
+def covariance(rows: np.ndarray) -> np.ndarray:
+    """Return the unbiased covariance of rows (n, d), on the host."""
+    return np.atleast_2d(np.cov(rows, rowvar=False))
+
+
+def deviations(covariance: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return the standard deviations to divide by: 1 where a feature is constant up to rounding."""
+    deviation = np.sqrt(np.diag(covariance))
+    return np.where(deviation > 1e-6 * (1 + np.abs(mean)), deviation, 1)
+
+
+def optimal_map(a: np.ndarray, b: np.ndarray, ridge: float) -> np.ndarray:
+    r"""Return the symmetric matrix that carries a Gaussian of covariance A to one of covariance B at least cost.
+
+    .. math:: A^{-1/2} (A^{1/2} B A^{1/2})^{1/2} A^{-1/2}
+
+    with the ridge added to both diagonals: directions in which both vary less than it are left as they are. On the
+    host, with NumPy.
+
+    Examples
+    --------
+    >>> optimal_map(np.diag([1.0, 4.0]), np.diag([9.0, 4.0]), ridge=0.0).round(6).tolist()
+    [[3.0, 0.0], [0.0, 1.0]]
+    """
+    eye = ridge * np.eye(len(a))
+    values, vectors = eigen(a + eye)
+    root, inverse = (vectors * values**power @ vectors.T for power in (0.5, -0.5))
+    values, vectors = eigen(root @ (b + eye) @ root)
+    return inverse @ (vectors * np.sqrt(values) @ vectors.T) @ inverse

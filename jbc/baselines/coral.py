@@ -9,9 +9,9 @@ import numpy as np
 from jax import Array
 
 from jbc import audit
-from jbc.baselines.rows import On, covariance, matrices_fit, measured, no_inverse, rank, spread, two_controls
+from jbc.baselines.rows import On, matrices_fit, measured, no_inverse, rank, two_controls
 from jbc.cohort import Cohort
-from jbc.linalg import eigen, matmul_by_group
+from jbc.linalg import covariance, deviations, eigen, matmul_by_group
 from jbc.methods.base import ClosedForm, Fitted
 
 
@@ -100,7 +100,7 @@ class Coral(ClosedForm):
         mean = np.stack([part.mean(axis=0) for part in parts])
         among = np.stack([covariance(part) for part in parts])
         pooled = np.tensordot(freedom / freedom.sum(), among, 1)
-        unit = spread(pooled, mean.mean(axis=0)) if self.scale else np.ones(len(pooled))
+        unit = deviations(pooled, mean.mean(axis=0)) if self.scale else np.ones(len(pooled))
         units = np.outer(unit, unit)
         return mean, unit, among / units, pooled / units
 

@@ -60,17 +60,6 @@ def matrices_fit(cohort: Cohort, count: int = 1) -> None:
         )
 
 
-def covariance(rows: np.ndarray) -> np.ndarray:
-    """Return the unbiased covariance, (d, d)."""
-    return np.atleast_2d(np.cov(rows, rowvar=False))
-
-
-def spread(covariance: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Return the standard deviations to divide by: 1 where a feature is constant up to rounding."""
-    deviation = np.sqrt(np.diag(covariance))
-    return np.where(deviation > 1e-6 * (1 + np.abs(mean)), deviation, 1)
-
-
 def rank(covariance: np.ndarray) -> int:
     """Count the directions with a variance to divide by."""
     return int(np.linalg.matrix_rank(covariance, rtol=RANK, hermitian=True))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jbc import audit
 from jbc.baselines.rows import On, two_controls
 from jbc.cohort import Cohort
-from jbc.linalg import location_and_spread
+from jbc.errors import InputError
+from jbc.linalg import deviations, location_and_spread
 from jbc.methods.base import ClosedForm, Fitted
 
 
@@ -40,6 +43,8 @@ class Standardise(ClosedForm):
     [[5.0], [5.0]]
     """
 
+    adapts: ClassVar[bool] = True
+
     scale: bool = True
     on: On = "all"
 
@@ -55,10 +60,31 @@ class Standardise(ClosedForm):
         if self.on == "controls":
             weight = weight * jnp.asarray(cohort.control)
         groups = len(cohort.domains.count)
-        mean, spread = location_and_spread(jnp.asarray(cohort.x), jnp.asarray(cohort.domain), weight, groups)
-        return {"mean": mean, "spread": spread if self.scale else jnp.ones_like(spread)}
+        rows = jnp.asarray(cohort.x), jnp.asarray(cohort.domain), weight
+        mean, spread = location_and_spread(*rows, groups)
+        tables = {"mean": mean, "spread": spread if self.scale else jnp.ones_like(spread)}
+        return tables | {"to": {name: table.mean(axis=0) for name, table in tables.items()}}
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Shift and scale rows."""
-        mean, spread = fitted["mean"], fitted["spread"]
-        return (x - mean[domain]) / spread[domain] * spread.mean(axis=0) + mean.mean(axis=0)
+        to = fitted["to"]
+        return (x - fitted["mean"][domain]) / fitted["spread"][domain] * to["spread"] + to["mean"]
+
+    def adapt(self, fitted: Fitted, controls: np.ndarray, reference: np.ndarray) -> Fitted:
+        """Measure mean and spread of one more domain, where all were measured on their controls."""
+        del reference
+        if self.on == "all":
+            raise InputError(
+                "Mean and spread of the known domains were measured on all rows",
+                why="Those of a new domain's controls are something else.",
+                fix='Fit again with on="controls".',
+                code="cannot-adapt",
+            )
+        more = dict(fitted["to"])
+        if len(controls):
+            more["mean"] = controls.mean(axis=0)
+        if len(controls) and self.scale:
+            among = np.square(controls - more["mean"]).mean(axis=0)
+            more["spread"] = deviations(np.diag(among), more["mean"])
+        added = {name: np.append(fitted[name], row[None], axis=0) for name, row in more.items()}
+        return {name: table.astype(np.float32) for name, table in added.items()} | {"to": fitted["to"]}

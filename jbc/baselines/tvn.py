@@ -10,10 +10,10 @@ import numpy as np
 from jax import Array
 
 from jbc import audit
-from jbc.baselines.rows import On, covariance, matrices_fit, measured, no_inverse, rank, spread
+from jbc.baselines.rows import On, matrices_fit, measured, no_inverse, rank
 from jbc.cohort import Cohort
 from jbc.errors import InputError
-from jbc.linalg import eigen
+from jbc.linalg import covariance, deviations, eigen
 from jbc.methods.base import ClosedForm, Fitted
 
 
@@ -107,5 +107,5 @@ class TypicalVariation(ClosedForm):
         """Return the mean and the spread, and the covariance after division by the spread."""
         rows, _ = measured(cohort, self.on)
         among, mean = covariance(rows), rows.mean(axis=0)
-        unit = spread(among, mean) if self.scale else np.ones_like(mean)
+        unit = deviations(among, mean) if self.scale else np.ones_like(mean)
         return mean, unit, among / np.outer(unit, unit)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jbc.linalg import location_and_spread
 
 Scale = Literal["domain", "pooled", "none"]
 Level = Literal["auto", "remove", "keep"]
-Tables = dict[str, Array]
+Tables = dict[str, Any]
 
 MANY = 30
 
@@ -52,17 +53,17 @@ class Inputs:
     scale: Scale
 
     def measure(self, x: Array, domain: Array, weight: Array, groups: int) -> Tables:
-        """Return location (G, d), spread (G, d) and mean level (G,) of every domain."""
+        """Return location (G, d), spread (G, d) and mean level (G,) of every domain, and their means under ``to``."""
         x, level = self._split(x)
         if self.scale == "none":
             empty = jnp.zeros((groups, x.shape[1]))
-            return {"location": empty, "spread": empty + 1, "level": empty[:, 0]}
+            return _with_means({"location": empty, "spread": empty + 1, "level": empty[:, 0]})
         where = domain if self.scale == "domain" else jnp.zeros_like(domain)
         both = jnp.concatenate([x, level], axis=1)
         mean, spread = location_and_spread(both, where, weight, groups)
         if self.scale == "pooled":
             mean, spread = (jnp.broadcast_to(table[:1], table.shape) for table in (mean, spread))
-        return {"location": mean[:, :-1], "spread": spread[:, :-1], "level": mean[:, -1]}
+        return _with_means({"location": mean[:, :-1], "spread": spread[:, :-1], "level": mean[:, -1]})
 
     def apply(self, tables: Tables, x: Array, domain: Array) -> Array:
         """Give rows of these domains to a network."""
@@ -72,9 +73,19 @@ class Inputs:
 
     def restore(self, tables: Tables, z: Array, x: Array, domain: Array) -> Array:
         """Return measurements of one average domain, from network outputs for the rows ``x``."""
-        level = self._split(x)[1] - tables["level"][domain][:, None] + tables["level"].mean()
-        out = z * tables["spread"].mean(axis=0) + tables["location"].mean(axis=0) + level
+        level = self._split(x)[1] - tables["level"][domain][:, None] + tables["to"]["level"]
+        out = z * tables["to"]["spread"] + tables["to"]["location"] + level
         return jnp.sign(out) * jnp.expm1(jnp.abs(out)) if self.log else out
+
+    def retrieve(self, tables: Tables, x: Array) -> Array:
+        """Return what a network gave out for measurements of the average domain, of its mean level."""
+        x, _ = self._split(x)
+        return (x - tables["to"]["location"]) / tables["to"]["spread"]
+
+    def extend(self, tables: Tables) -> Tables:
+        """Return the tables with one more domain, which is read as an average one; on the host."""
+        more = {name: np.append(tables[name], mean[None], axis=0) for name, mean in tables["to"].items()}
+        return more | {"to": tables["to"]}
 
     def _split(self, x: Array) -> tuple[Array, Array]:
         """Separate rows from their level."""
@@ -83,3 +94,8 @@ class Inputs:
             return x, jnp.zeros_like(x[..., :1])
         level = x.mean(axis=-1, keepdims=True)
         return x - level, level
+
+
+def _with_means(tables: dict[str, Array]) -> Tables:
+    """Add the average domain, which results are given in, and which stays what it is when domains come in."""
+    return tables | {"to": {name: table.mean(axis=0) for name, table in tables.items()}}

@@ -1,7 +1,15 @@
 """Evaluation: plain arrays in, numbers out, and no method is imported."""
 
 from jbc.metrics.bootstrap import bootstrap_weights
-from jbc.metrics.classification import accuracy, auc, auc_hard, classification_report, f_score, mcc
+from jbc.metrics.classification import (
+    accuracy,
+    auc,
+    auc_hard,
+    classification_report,
+    f_score,
+    mcc,
+    unit_medians,
+)
 from jbc.metrics.domains import (
     ByTreatment,
     CrossValidated,
@@ -9,15 +17,18 @@ from jbc.metrics.domains import (
     domain_accuracy_by_treatment,
     label_accuracy,
 )
+from jbc.metrics.energy import energy_distance
 from jbc.metrics.evaluate import evaluate
 from jbc.metrics.mechanisms import MechanismScore, mechanism_knn, mechanism_silhouette
 from jbc.metrics.mmd import bandwidth_ladder, median_bandwidth, mmd, mmd_within
 from jbc.metrics.stopping import nested_stopping
+from jbc.metrics.support import Support, how_far_outside, measure_support
 
 __all__ = [
     "ByTreatment",
     "CrossValidated",
     "MechanismScore",
+    "Support",
     "accuracy",
     "auc",
     "auc_hard",
@@ -26,14 +37,18 @@ __all__ = [
     "classification_report",
     "domain_accuracy",
     "domain_accuracy_by_treatment",
+    "energy_distance",
     "evaluate",
     "f_score",
+    "how_far_outside",
     "label_accuracy",
     "mcc",
+    "measure_support",
     "mechanism_knn",
     "mechanism_silhouette",
     "median_bandwidth",
     "mmd",
     "mmd_within",
     "nested_stopping",
+    "unit_medians",
 ]

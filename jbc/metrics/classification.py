@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jbc import checks
 from jbc.errors import InputError
 from jbc.metrics._inputs import classes_in, confusion, known, positions, probabilities
 
@@ -216,6 +217,23 @@ def classification_report(
     if probability is not None:
         report["auc"] = auc(y, probability, classes=classes)
     return report | {"auc_hard": auc_hard(y, predicted)}
+
+
+def unit_medians(probability: np.ndarray, unit: Any) -> np.ndarray:
+    """Give every row the median probability of its unit, rescaled to sum to 1.
+
+    Examples
+    --------
+    >>> unit_medians(np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]]), ["a", "a", "a"])[:, 0].tolist()
+    [0.8, 0.8, 0.8]
+    """
+    if unit is None:
+        return probability
+    _, code = checks.codes(unit, len(probability), "unit")
+    out = np.empty_like(probability)
+    for each in np.unique(code):
+        out[code == each] = np.median(probability[code == each], axis=0)
+    return out / out.sum(axis=1, keepdims=True)
 
 
 def _ranked(positive: np.ndarray, score: np.ndarray) -> float:
