@@ -16,9 +16,8 @@ from threadpoolctl import threadpool_limits
 
 import jbc
 from jbc.cohort import Cohort
-from jbc.estimator import unit_medians
 from jbc.methods.inputs import Inputs
-from jbc.metrics import classification_report
+from jbc.metrics import classification_report, unit_medians
 
 LINES = ("H1975", "H2228", "HCC827")
 GENES = 500

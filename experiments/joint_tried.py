@@ -23,9 +23,9 @@ from scipy.stats import norm, rankdata
 
 from jbc.cohort import Cohort
 from jbc.draws import Draw, take
-from jbc.estimator import unit_medians
 from jbc.losses import kernel
 from jbc.methods.inputs import Inputs
+from jbc.metrics import unit_medians
 from jbc.nets import Classifier, Player
 from jbc.noise import jitter
 from jbc.train.lanes import each_lane, mesh_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from jbc import checks
-from jbc.errors import InputError
+from jbc.errors import InputError, listing
 from jbc.groups import Groups, Shared, runs, shared
 
 ArrayLike = Any
@@ -35,7 +35,7 @@ class Names:
     jax.tree_util.register_dataclass,
     data_fields=[
         "x", "domain", "treatment", "label", "control", "unit", "weight", "row",
-        "domains", "cells", "shared", "sources", "observed",
+        "domains", "cells", "shared", "sources", "role", "importance", "observed",
     ],
     meta_fields=["n_labels", "names"],
 )  # fmt: skip
@@ -65,6 +65,10 @@ class Cohort:
         Cells of the treatments that occur in two domains or more.
     sources : (K,) int32
         Codes of the domains in which at least one label is known.
+    role : (D,) int32
+        What each domain is to a method with a direction (see :mod:`jbc.direction`); 0 before one has taken aim.
+    importance : (T,) float32
+        What each treatment counts where treatments are averaged; 1 unless :meth:`weigh` says otherwise.
     observed : (n, d) bool, optional
         False where a value is missing; None when the table is complete.
     n_labels : int
@@ -85,6 +89,8 @@ class Cohort:
     cells: Groups
     shared: Shared
     sources: Array
+    role: Array
+    importance: Array
     observed: Array | None
     n_labels: int
     names: Names
@@ -164,6 +170,8 @@ class Cohort:
             "cells": (cells := runs(place, condition)),
             "shared": shared(cells, len(domains)),
             "sources": np.unique(place[kind >= 0]).astype(np.int32),
+            "role": np.zeros(len(domains), np.int32),
+            "importance": np.ones(max(len(treatments), 1), np.float32),
             "observed": None if observed is None else observed[order],
         }
         names = Names(domains, treatments, labels, checks.feature_names(features, x.shape[1]))
@@ -213,6 +221,45 @@ class Cohort:
                     code="bad-weights",
                 )
         return dataclasses.replace(self, weight=weight.astype(np.int32))
+
+    def forget(self, rows: ArrayLike) -> Cohort:
+        """Return the cohort with the treatment of these rows unknown, given in the cohort's own row order.
+
+        Examples
+        --------
+        >>> cohort = Cohort.from_arrays([[1.0], [2.0]], ["a", "b"], treatment=["A", "A"])
+        >>> cohort.shared.blocks, cohort.forget([True, True]).shared.blocks
+        (((1, 2),), ())
+        """
+        treatment = np.where(np.asarray(rows, bool), -1, self.treatment).astype(np.int32)
+        cells = runs(np.asarray(self.domain), treatment)
+        found = shared(cells, len(self.domains.count))
+        return dataclasses.replace(self, treatment=treatment, cells=cells, shared=found)
+
+    def weigh(self, importance: Mapping[str, float]) -> Cohort:
+        """Return the cohort with other weights of its treatments; those that are not named keep theirs.
+
+        Examples
+        --------
+        >>> cohort = Cohort.from_arrays([[1.0], [2.0]], treatment=["DMSO", "A"])
+        >>> cohort.weigh({"DMSO": 5.0}).importance.tolist()  # in the order of the names: A, DMSO
+        [1.0, 5.0]
+        """
+        known = {name: code for code, name in enumerate(self.names.treatments)}
+        weight = np.array(self.importance)
+        bad = [f"{name}: {value}" for name, value in importance.items() if not 0 < value < np.inf]
+        bad += [name for name in importance if name not in known]
+        if bad:
+            raise InputError(
+                "Weights of treatments that cannot be used",
+                which=bad,
+                why="A weight is a number above 0 of a treatment of the cohort.",
+                fix=f"Its treatments are {listing(known)}.",
+                code="bad-weights",
+            )
+        for name, value in importance.items():
+            weight[known[name]] = value
+        return dataclasses.replace(self, importance=weight)
 
     def _name(self, groups: Groups, i: int) -> str:
         """Name a domain, or a treatment in a domain."""

@@ -24,6 +24,7 @@ from jbc.methods.joint import JointCalibration
 from jbc.methods.registry import from_json, to_json
 from jbc.metrics.classification import unit_medians
 from jbc.metrics.support import Support, how_far_outside, measure_support
+from jbc.stopping import by_replicates
 from jbc.train.loop import Run, Stopping, fit
 
 # Rows go through a compiled program in blocks of a fixed shape: nothing recompiles, and memory is bounded.
@@ -51,7 +52,8 @@ class Corrector(TransformerMixin, BaseEstimator):
     output
         What :meth:`transform` returns: corrected ``"features"``, or latent ``"codes"``.
     stopping
-        When to stop early; see :class:`jbc.train.Stopping`.
+        When to stop early: see :class:`jbc.train.Stopping`; or ``"replicates"``, when domains are least visible among
+        replicates that are kept from training (:func:`jbc.stopping.by_replicates`).
     hooks
         Called after every chunk of steps; see :class:`jbc.train.Event`.
 
@@ -88,7 +90,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         steps: int | None = None,
         random_state: Any = 0,
         output: Literal["features", "codes"] = "features",
-        stopping: Stopping | None = None,
+        stopping: Stopping | Literal["replicates"] | None = None,
         hooks: Sequence[Any] = (),
     ) -> None:
         self.method = method
@@ -142,8 +144,11 @@ class Corrector(TransformerMixin, BaseEstimator):
         method = self.resolved
         self.check(cohort)
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
-        options = {"steps": self.steps, "stopping": self.stopping, "hooks": self.hooks} | options
-        run = fit(method, cohort, jax.random.key(self.seed_), **options)
+        stopping, seen = self.stopping, cohort
+        if stopping == "replicates":
+            seen, stopping = by_replicates(method, cohort)
+        options = {"steps": self.steps, "stopping": stopping, "hooks": self.hooks} | options
+        run = fit(method, seen, jax.random.key(self.seed_), **options)
         self.n_features_in_ = cohort.x.shape[1]
         self.features_ = cohort.names.features
         if self.features_ != checks.feature_names(None, self.n_features_in_):
@@ -213,7 +218,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         self._settings()
         if not method.honours_missing and cohort.observed is not None:
             raise checks.incomplete(np.asarray(cohort.observed), cohort.names.features, type(method).__name__)
-        method.check(cohort)
+        method.check(method.aim(cohort))
 
     def transform(self, X: Any, *, domain: Any = None) -> np.ndarray:
         """Correct rows of known domains.

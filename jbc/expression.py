@@ -49,13 +49,15 @@ def rows(expression: str, columns: Mapping[str, Any]) -> np.ndarray:
         raise _refusal(expression, "it is nested too deeply") from None
 
 
-def controls(expression: str, columns: Mapping[str, Any]) -> np.ndarray:
+def controls(expression: str, columns: Mapping[str, Any], *, alone: bool = False) -> np.ndarray:
     """Mark the rows that fulfil an expression as controls, or refuse one that marks no row or every row.
 
     Parameters
     ----------
     expression, columns
         As for `rows`.
+    alone
+        Whether there may be no other rows.
 
     Returns
     -------
@@ -72,7 +74,7 @@ def controls(expression: str, columns: Mapping[str, Any]) -> np.ndarray:
     array([ True, False, False])
     """
     marked = rows(expression, columns)
-    if marked.any() and not marked.all():
+    if marked.any() and (alone or not marked.all()):
         return marked
     told = (f"{name!r} has {listing(dict.fromkeys(map(str, columns[name])))}" for name in names(expression))
     raise InputError(

@@ -9,6 +9,8 @@ import jax
 import numpy as np
 from jax import Array
 
+PAIRS = 1024
+
 
 @partial(
     jax.tree_util.register_dataclass,
@@ -42,7 +44,8 @@ class Shared:
     """The cells of the treatments that two domains or more have in common.
 
     They are sorted by the number of domains that a treatment occurs in, so that treatments which occur in
-    equally many domains make a dense block: ragged designs need neither padding nor loops over pairs.
+    equally many domains make a dense block: ragged designs need neither padding nor loops over pairs. Programs go
+    through a large block in S batches of equally many treatments; what is left over is a block of its own.
 
     Attributes
     ----------
@@ -50,10 +53,11 @@ class Shared:
         The cells, block after block; in a block by treatment, then by domain.
     blocks : tuple of (T, k)
         How many treatments occur in how many domains. Static.
-    members : tuple of (D, C) int32
-        For every block, the positions in it of the cells of each domain; -1 where a domain has fewer than C.
-    place : tuple of (T * k,) int32
-        For every block, where ``members`` holds each cell, among those of its domain.
+    members : tuple of (S, D, C) int32
+        For every batch of a block, the positions in it of the cells of each domain; -1 where a domain has fewer
+        than C.
+    place : tuple of (S, T / S * k) int32
+        For every batch of a block, where ``members`` holds each cell, among those of its domain.
     """
 
     cells: Groups
@@ -84,7 +88,7 @@ def shared(cells: Groups, domains: int) -> Shared:
     >>> cells = runs(np.array([0, 0, 1, 1, 2]), np.array([0, 1, 0, 2, 0]))
     >>> found = shared(cells, domains=3)  # treatment 0 is in all domains, the others are in one each
     >>> found.blocks, found.cells.domain.tolist(), found.members[0].tolist()
-    (((1, 3),), [0, 1, 2], [[0], [1], [2]])
+    (((1, 3),), [0, 1, 2], [[[0], [1], [2]]])
     """
     domain, treatment = np.asarray(cells.domain), np.asarray(cells.treatment)
     known = np.flatnonzero(treatment >= 0)
@@ -92,26 +96,29 @@ def shared(cells: Groups, domains: int) -> Shared:
     which = known[number[known] > 1]
     which = which[np.lexsort((domain[which], treatment[which], number[which]))]
     blocks, members, place = [], [], []
-    for k in np.unique(number[which]):
-        inside = domain[which[number[which] == k]]
-        blocks.append((len(inside) // int(k), int(k)))
-        table, where = _by_domain(inside, domains)
-        members.append(table)
-        place.append(where)
+    for k in np.unique(number[which]).tolist():
+        inside = domain[which[number[which] == k]].reshape(-1, k)
+        each = max(2 * PAIRS // k**2, 1)
+        even = len(inside) // each * each
+        for part in (inside[:even], inside[even:]):
+            if len(part):
+                size = min(each, len(part))
+                table, where = _by_domain(part.reshape(-1, size * k), domains)
+                blocks.append((len(part), k))
+                members.append(table)
+                place.append(where)
     taken = (np.asarray(field)[which] for field in (domain, treatment, cells.offset, cells.count))
     return Shared(_groups(*taken), tuple(blocks), tuple(members), tuple(place))
 
 
 def _by_domain(domain: np.ndarray, domains: int) -> tuple[np.ndarray, np.ndarray]:
-    """List the positions of every domain, and each position's place in the list of its domain."""
-    count = np.bincount(domain, minlength=domains)
-    table = np.full((domains, count.max()), -1, np.int32)
-    place = np.zeros(len(domain), np.int32)
-    for code in range(domains):
-        positions = np.flatnonzero(domain == code)
-        table[code, : len(positions)] = positions
-        place[positions] = np.arange(len(positions))
-    return table, place
+    """List the positions of every domain in each batch (S, n), and the place of each position in that list."""
+    here = domain[:, None, :] == np.arange(domains)[:, None]
+    place = np.take_along_axis(here.cumsum(axis=2), domain[:, None, :], axis=1)[:, 0] - 1
+    table = np.full((len(domain), domains, place.max() + 1), -1, np.int32)
+    batch, position = np.indices(domain.shape)
+    table[batch, domain, place] = position
+    return table, place.astype(np.int32)
 
 
 def _groups(domain: np.ndarray, treatment: np.ndarray, offset: np.ndarray, count: np.ndarray) -> Groups:

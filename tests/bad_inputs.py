@@ -108,6 +108,14 @@ def h5ad(change: Callable[[h5py.File], Any] = lambda file: None) -> bytes:
     return h5(fill)
 
 
+def fcs(names: tuple[str, ...] = FEATURES, markers: tuple[str, ...] | None = None) -> bytes:
+    import flowio
+
+    file = io.BytesIO()
+    flowio.create_fcs(file, GOOD.x.ravel().tolist(), list(names), markers and list(markers))
+    return file.getvalue()
+
+
 def external(file: h5py.File) -> None:
     del file["X"]
     file["X"] = h5py.ExternalLink("secret.h5", "X")
@@ -203,6 +211,35 @@ FILES: dict[str, tuple[str, str | bytes, tuple[str, ...]]] = {
     "external link": ("bad.h5ad", h5ad(external), ("bad.h5ad", "/X -> secret.h5", "from other files")),
     "virtual data set": ("bad.h5ad", h5ad(virtual), ("bad.h5ad", "'/X'", "from other files")),
     "external raw data": ("bad.h5ad", h5ad(raw_external), ("bad.h5ad", "'/X'", "from other files")),
+    "empty FCS": ("bad.fcs", b"", ("empty", "bad.fcs")),
+    "text called FCS": ("bad.fcs", CSV, ("bad.fcs", "the content is text")),
+    "FCS called csv": ("bad.csv", fcs(), ("bad.csv", "FCS")),
+    "head of an FCS file": ("bad.fcs", fcs()[:300], ("bad.fcs", "damaged")),
+    "FCS without its last byte": ("bad.fcs", fcs()[:-1], ("bad.fcs", "damaged")),
+    "FCS with fewer events than announced": (
+        "bad.fcs",
+        fcs().replace(b"$TOT/24/", b"$TOT/25/"),
+        ("bad.fcs", "announces 25 events and holds 24"),
+    ),
+    "FCS of histograms": ("bad.fcs", fcs().replace(b"$MODE/L/", b"$MODE/U/"), ("bad.fcs", "$MODE is U")),
+    "FCS without $TOT": ("bad.fcs", fcs().replace(b"$TOT/", b"$TOP/"), ("bad.fcs", "keyword $TOT")),
+    "FCS in an odd order of bytes": (
+        "bad.fcs",
+        fcs().replace(b"1,2,3,4", b"3,4,1,2"),
+        ("bad.fcs", "byte order"),
+    ),
+    "FCS with several data sets": (
+        "bad.fcs",
+        fcs().replace(b"$NEXTDATA/0/", b"$NEXTDATA/9/"),
+        ("bad.fcs", "several data sets"),
+    ),
+    "FCS channels of one name": (
+        "bad.fcs",
+        fcs(("m1", "m2", "m1")),
+        ("bad.fcs", "Duplicate channels", "'m1'"),
+    ),
+    "an FCS channel without name": ("bad.fcs", fcs(("m1", " ", "m3")), ("bad.fcs", "no name", "'channel 2'")),
+    "FCS without the batch": ("bad.fcs", fcs(), ("bad.fcs", "'plate'", "'sample'")),
     "truncated gzip": ("bad.csv.gz", gzip.compress(CSV.encode())[:-20], ("bad.csv.gz", "damaged")),
     "garbled gzip": ("bad.csv.gz", garbled(gzip.compress(CSV.encode())), ("bad.csv.gz", "damaged")),
     "text called gzip": ("bad.csv.gz", CSV, ("bad.csv.gz", "the content is text")),
@@ -249,6 +286,9 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
         FIT.replace("good.csv", "good.csv other.csv") + " --features m1 m2 m3 standardise",
         ("other.csv", "'m2'"),
     ),
+    "a cofactor of 0": (f"{FIT} --arcsinh 0 standardise", ("cofactor", "0.0", "positive")),
+    "an infinite cofactor": (f"{FIT} --arcsinh inf standardise", ("cofactor", "inf")),
+    "an FCS file for the output": ("transform run --data good.csv --out new.fcs", ("new.fcs", "Use one of")),
     "a feature that is not there": (f"{FIT} --features m1 m9 standardise", ("'m9'", "closest: 'm3'")),
     "a feature twice": (f"{FIT} --features m1 m1 standardise", ("'m1'", "Duplicate features")),
     "a feature that is text": (f"{FIT} --features m1 class standardise", ("not numeric", "class")),

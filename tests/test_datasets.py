@@ -97,6 +97,7 @@ def test_every_entry_is_pinned_and_described():
         "cytof",
         "cytof-person1",
         "cytof-person2",
+        "cytonorm",
         "sc-mixology",
         "bbbc021",
         "bbbc021-189",
@@ -110,7 +111,7 @@ def test_every_entry_is_pinned_and_described():
         assert described["source"].split() == [file.url for file in files]
         for file in files:
             assert re.fullmatch(
-                r"https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/.+\.csv(\.gz)?", file.url
+                r"https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/.+\.(fcs|csv(\.gz)?)", file.url
             )
             assert re.fullmatch("[0-9a-f]{64}", file.sha256)
             assert "3month" not in file.path

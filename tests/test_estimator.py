@@ -17,7 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import jbc
 from jbc import Corrector, JointCalibration, Standardise
-from jbc.estimator import unit_medians
+from jbc.metrics import unit_medians
 from jbc.train import Stopping
 
 pytestmark = pytest.mark.usefixtures("quick_file")

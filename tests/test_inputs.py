@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -67,5 +68,19 @@ def test_rows_that_do_not_count_are_not_measured():
     inputs = Inputs(True, "remove", "domain")
     tables = inputs.measure(x, jnp.asarray(DOMAIN), jnp.asarray(weight), 3)
     some = inputs.measure(x[weight == 1], jnp.asarray(DOMAIN[weight == 1]), jnp.ones(30), 3)
-    for name in tables:
-        np.testing.assert_allclose(tables[name], some[name], rtol=1e-4, atol=1e-5)
+    for table, other in zip(jax.tree.leaves(tables), jax.tree.leaves(some), strict=True):
+        np.testing.assert_allclose(table, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", ["domain", "pooled", "none"])
+def test_one_more_domain_is_read_as_an_average_one_and_moves_no_other(scale):
+    x, inputs = jnp.asarray(rows()), Inputs(False, "keep", scale)
+    tables = inputs.measure(x, jnp.asarray(DOMAIN), jnp.ones(len(x)), 3)
+    more = inputs.extend(tables)
+    for at in (DOMAIN, np.full(len(x), 3)):
+        z = inputs.apply(more, x, at)
+        if at is DOMAIN:
+            np.testing.assert_array_equal(z, inputs.apply(tables, x, at))
+            np.testing.assert_array_equal(inputs.restore(more, z, x, at), inputs.restore(tables, z, x, at))
+        else:
+            np.testing.assert_allclose(inputs.restore(more, z, x, at), x, rtol=1e-4, atol=1e-3)

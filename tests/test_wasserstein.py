@@ -94,6 +94,16 @@ def naive(maps, critics, cells, mix, cohort, form, gamma):
     return jnp.stack(gaps), jnp.stack(penalties)
 
 
+def terms_of(method, state, maps, critics, x):
+    """Estimate all distances, by batches of treatments."""
+    own = method._own(KEY, state, x) | {"critics": critics}
+
+    def one(_, batch, x, own):
+        return None, method._terms(KEY, maps, own, batch, x)
+
+    return nets.batchwise(one, None, state.shared, method.form, x, own)[1]
+
+
 @pytest.mark.parametrize(
     ("family", "form"), [("affine", "pairs"), ("low-rank", "pairs"), ("residual", "barycentre")]
 )
@@ -109,7 +119,7 @@ def test_the_objective_of_a_ragged_screen(family, form):
     mix = fractions(KEY, (len(state.weight), M))
 
     def ours(maps, critics):
-        terms = method._terms(KEY, state, maps, critics, rows.x)
+        terms = terms_of(method, state, maps, critics, rows.x)
         return (state.weight * (terms.gap - terms.penalty)).sum(), terms
 
     def theirs(maps, critics):
@@ -140,9 +150,28 @@ def test_narrow_and_wide_critics_fold_or_move_alike():
         codes = state.shared.cells.domain
         moved = jnp.stack([mapped(maps, rows, int(g)) for rows, g in zip(x, codes, strict=True)])
         identity = nets.make_maps(KEY, "affine", 4, D, 1)
-        expected = method._terms(KEY, state, identity, state.critics.params, moved)
-        found = method._terms(KEY, state, maps, state.critics.params, x)
+        expected = terms_of(method, state, identity, state.critics.params, moved)
+        found = terms_of(method, state, maps, state.critics.params, x)
         assert_close(tuple(found), tuple(expected), rtol=2e-5)
+
+
+def test_batches_of_treatments_change_nothing(monkeypatch):
+    """Treatments one at a time, two at a time with one left over, or all at once: the same step."""
+    rng, steps = np.random.default_rng(0), {}
+    domain, treatment = (code.ravel().astype(str) for code in np.indices((2, 5)).repeat(4, axis=2))
+    x = rng.normal(size=(len(domain), D)) + (domain == "1")[:, None]
+    method = dataclasses.replace(SMALL, identity=0.3, critic=(2,))
+    for pairs, batches in ((1, [5]), (4, [2, 1]), (1024, [1])):
+        monkeypatch.setattr("jbc.groups.PAIRS", pairs)
+        cohort = Cohort.from_arrays(x, domain, treatment=treatment)
+        assert [len(members) for members in cohort.shared.members] == batches
+        state = jax.jit(method.init)(KEY, cohort.nameless())
+        rows = take(cohort, method.draw.plan(KEY, cohort, 0, 1)[0], method.draw)
+        given = KEY, state, method.inputs.apply(state.tables, rows.x, rows.domain[:, None])
+        after = [jax.jit(part)(*given) for part in (method._criticise, method._transform)]
+        steps[pairs] = [(new.maps.params, new.critics.params, info) for new, info in after]
+    assert_close(steps[1], steps[1024], rtol=2e-5)
+    assert_close(steps[4], steps[1024], rtol=2e-5)
 
 
 def test_weights_are_means_over_treatments_of_means_over_pairs():
@@ -166,9 +195,10 @@ def test_golden_objective(data):
     ]
 
     (block,) = nets.blocks(shared, "pairs")
+    batch = nets.Batch(1, 3, 3, block.domain[0], block.members[0], block.place[0])
 
     def terms(maps, first, head):
-        a, b = nets.project(maps, first, golden["x"], block, "pairs")
+        a, b = nets.project(maps, first, golden["x"], batch, "pairs")
         gram = jnp.einsum("chd,ckd->chk", first["w"], first["w"])
         return critic_terms(head, gram, a, b, golden["eps"][..., 0], 10.0)
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jbc.data.sources import BBBC021, BBBC021_SELECTED, CHD, MI, MIXOLOGY, PERSON_1, PERSON_2, Remote
+from jbc.data.sources import (
+    BBBC021,
+    BBBC021_SELECTED,
+    CHD,
+    CYTONORM_CONTROLS,
+    MI,
+    MIXOLOGY,
+    PERSON_1,
+    PERSON_2,
+    Remote,
+)
 from jbc.errors import InputError
 
 BLOOD_SAMPLES = (
@@ -16,6 +26,13 @@ BLOOD_SAMPLES = (
 CELLS = (
     "Raw intensities, 18 to 42 % zeros; the 25 markers were published without names. Every cell is its own "
     "unit; obs['person'] and obs['day'] tell where it comes from."
+)
+CONTROLS = (
+    "1000 unstimulated cells of each of two reference samples in each of 3 runs, on the scale arcsinh(x / 5) "
+    "(uns['arcsinh_cofactor']). obs['domain'] is the run, obs['treatment'] the reference sample; the cells have no "
+    "labels, and every cell is its own unit. Only the 37 markers are kept, with their channels in var['channel']; "
+    "left out are Time, Event_length, 7 channels without a marker, 6 barcodes, 2 of DNA, and beadDist. Needs "
+    "jbc[fcs]."
 )
 CELL_LINES = (
     "Raw counts of the 11533 genes that all 5 files name (95 to 97 % of the molecules of each; no spike-ins), "
@@ -51,6 +68,10 @@ NIU = (
 SHAHAM = (
     "Shaham et al., Removal of batch effects using distribution-matching residual networks, Bioinformatics "
     "33(16), 2017, doi:10.1093/bioinformatics/btx196"
+)
+VAN_GASSEN = (
+    "Van Gassen et al., CytoNorm: a normalization algorithm for cytometry data, Cytometry Part A 97(3), 2020, "
+    "doi:10.1002/cyto.a.23904"
 )
 LJOSA = (
     "Image set BBBC021v1 (Caie et al., High-content phenotypic profiling of drug response signatures across "
@@ -95,6 +116,15 @@ ENTRIES = (
     ),
     _cytof("cytof-person1", "Mass cytometry of blood cells, person 1 on 2 days, 25 markers", PERSON_1),
     _cytof("cytof-person2", "Mass cytometry of blood cells, person 2 on 2 days, 25 markers", PERSON_2),
+    Entry(
+        "cytonorm",
+        "Mass cytometry of two reference samples in 3 runs, 6000 cells, 37 markers",
+        "events",
+        "GPL 2 or later",
+        VAN_GASSEN,
+        CONTROLS,
+        CYTONORM_CONTROLS,
+    ),
     Entry(
         "sc-mixology",
         "Single cells of 3 or 5 lung cancer lines, CEL-seq2 (4 plates) and Drop-seq, 11533 genes",

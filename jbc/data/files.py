@@ -11,6 +11,7 @@ from jbc.errors import InputError, closest
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".h5ad")
+READ_ONLY = (".fcs",)
 PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".npy", ".npz")
 SIGNATURES = {
     b"PAR1\x15": "Parquet",
@@ -19,12 +20,14 @@ SIGNATURES = {
     b"PK\x03\x04": "zip (as Excel workbooks are)",
     b"\x93NUM": "NumPy",
     b"\x80": "pickle",
+    b"FCS2.": "FCS",
+    b"FCS3.": "FCS",
 }
-EXPECTED = {".parquet": "Parquet", ".h5ad": "HDF5", ".csv.gz": "gzip", ".tsv.gz": "gzip"}
+EXPECTED = {".parquet": "Parquet", ".h5ad": "HDF5", ".csv.gz": "gzip", ".tsv.gz": "gzip", ".fcs": "FCS"}
 
 
-def format_of(path: Path) -> str:
-    """Give the extension that decides how `path` is read and written, such as ``".csv.gz"``.
+def format_of(path: Path, formats: tuple[str, ...] = FORMATS) -> str:
+    """Give the extension that decides how `path` is read or written, such as ``".csv.gz"``.
 
     Raises
     ------
@@ -40,14 +43,14 @@ def format_of(path: Path) -> str:
             fix="Save the table as Parquet, CSV or h5ad, for example with pandas.DataFrame.to_parquet.",
             code="unpickle-refused",
         )
-    for extension in FORMATS:
+    for extension in formats:
         if name.endswith(extension):
             return extension
     raise InputError(
         "Unknown file extension",
         which=[str(path)],
         why="The extension says how a table is read and written.",
-        fix=f"Use one of {', '.join(FORMATS)}.",
+        fix=f"Use one of {', '.join(formats)}.",
         code="unknown-format",
     )
 
@@ -71,7 +74,7 @@ def check_file(path: Path) -> str:
             fix="Name the files one by one.",
             code="not-a-file",
         )
-    extension = format_of(path)
+    extension = format_of(path, FORMATS + READ_ONLY)
     try:
         with path.open("rb") as handle:
             head = handle.read(8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from jbc import cache
 from jbc.data.catalogue import Entry, describe, find
+from jbc.data.fcs import read_fcs
 from jbc.data.simulate import simulate_plates
 from jbc.data.simulate_screen import simulate_screen
 from jbc.data.sources import Remote
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from requests.exceptions import RequestException
 
 ROWS_PER_UNIT = 5
+COFACTOR = 5
+NO_MARKER = re.compile(r"BC\d+|DNA\d+")
 MIXOLOGY_DOMAINS = {
     "sc_celseq2": "CEL-seq2",
     "sc_dropseq": "Drop-seq",
@@ -201,6 +205,33 @@ def _cells(entry: Entry) -> AnnData:
     return _anndata(x, tuple(f"marker {number}" for number in range(1, x.shape[1] + 1)), obs)
 
 
+def _events(entry: Entry) -> AnnData:
+    """Read FCS files named Gates_RUN_STIMULATION_Control_NUMBER, and keep the markers."""
+    paths = fetch(entry.name)
+    files = [read_fcs(path) for path in paths]
+    first = files[0]
+    named = zip(first.names, first.channels, strict=True)
+    # A channel without a marker bears its own name; beadDist is named twice.
+    markers = [
+        i for i, (name, channel) in enumerate(named) if name != channel and not NO_MARKER.fullmatch(name)
+    ]
+    obs = {name: [] for name in ("domain", "label", "unit", "treatment", "stimulation", "sample")}
+    for path, file in zip(paths, files, strict=True):
+        cells = len(file.x)
+        _, run, stimulation, _, number = path.stem.split("_")
+        obs["domain"] += [run] * cells
+        obs["label"] += [""] * cells
+        obs["unit"] += [f"{path.stem}-{cell}" for cell in range(cells)]
+        obs["treatment"] += [f"Control {number}"] * cells
+        obs["stimulation"] += [stimulation] * cells
+        obs["sample"] += [path.stem] * cells
+    x = np.concatenate([file.x[:, markers] for file in files])
+    adata = _anndata(np.arcsinh(x / COFACTOR), tuple(first.names[i] for i in markers), obs)
+    adata.var["channel"] = [first.channels[i] for i in markers]
+    adata.uns["arcsinh_cofactor"] = COFACTOR
+    return adata
+
+
 def _counts(entry: Entry) -> AnnData:
     """Read counts of genes × cells, one file a domain, each beside a file that tells about the same cells."""
     import pandas as pd
@@ -293,6 +324,7 @@ READERS: dict[str, Callable[[Entry], AnnData]] = {
     "spectra": _spectra,
     "cells": _cells,
     "counts": _counts,
+    "events": _events,
     "wells": _wells,
     "profiles": _profiles,
     "simulated": _simulated,

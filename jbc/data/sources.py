@@ -8,6 +8,7 @@ NWCQ = ("n778509775/NWCQ", "80b54d3b122b149dfbc3fd41b520a09600b33410")
 BATCH_EFFECT_REMOVAL = ("ushaham/BatchEffectRemoval", "89d13ab74076e10e1c99a31d9fe24572a983a850")
 SC_MIXOLOGY = ("LuyiTian/sc_mixology", "7d00ffb0bd043467f365a9358d7312f294f13c9f")
 CYTOMINER = ("cytomining/cytominergallery", "05d496f1e0bb80a9f887ae8ea0e47181ade179ff")
+CYTONORM = ("saeyslab/CytoNorm", "b1046ac76d4873acdcc82e92003e8eb919ebdd01")
 MORPHEUS = ("broadinstitute/BBBC021_Morpheus_Exercise", "a7f514772bbe6ee5aae6c02d96551c19ae5b28e6")
 
 
@@ -128,4 +129,33 @@ BBBC021_SELECTED = (
         MORPHEUS,
         "6d183fafd9623064a2e79c591834978e5aa7042d7c9ee02b310c68570155c280",
     ),
+)
+CYTONORM_CONTROLS = tuple(
+    _remote(f"CytoNorm_FCS/{name}", f"inst/extdata/{name}", CYTONORM, sha256)
+    for name, sha256 in (
+        (
+            "Gates_PTLG021_Unstim_Control_1.fcs",
+            "852c6c346168e4e39e7d990729d41aa6cd53d0794debeb73bc396292678f58b8",
+        ),
+        (
+            "Gates_PTLG021_Unstim_Control_2.fcs",
+            "53e2e57ef6a2c376ab43ce18b096e16d3043b1ea48c6a990b4fb2d08b6166bcd",
+        ),
+        (
+            "Gates_PTLG028_Unstim_Control_1.fcs",
+            "78b8d9afab4e79e72b6efe8c4f4e50e452ec82936481de1b7056b2f11d88dcb1",
+        ),
+        (
+            "Gates_PTLG028_Unstim_Control_2.fcs",
+            "d299ad706a5d643b2bc3ac4b49899a76b7cd2f6bc214a1fe6c1f4aada14b04f4",
+        ),
+        (
+            "Gates_PTLG034_Unstim_Control_1.fcs",
+            "413a942f6fd62a0743c65fd3b3cbe5f5952771bfefcfa898f6a5dfa54ca59d43",
+        ),
+        (
+            "Gates_PTLG034_Unstim_Control_2.fcs",
+            "2b7c0a98b1ac11f9198a1e04f6193383226c92e9ac396fc393a6bf36b9a185cd",
+        ),
+    )
 )

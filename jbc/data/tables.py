@@ -1,10 +1,11 @@
-"""One kind of table, read from CSV, TSV, Parquet and h5ad."""
+"""One kind of table, read from CSV, TSV, Parquet, h5ad and FCS."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,15 @@ import numpy as np
 
 from jbc.data.columns import offender, read_parquet, split
 from jbc.data.delimited import read_delimited
+from jbc.data.fcs import read_fcs
 from jbc.data.files import check_file, need_columns, need_unique
 from jbc.data.h5ad import read_h5ad
-from jbc.errors import InputError
+from jbc.errors import InputError, InputWarning, listing
 
 if TYPE_CHECKING:
     import pandas as pd
+
+NO_MEASUREMENT = ("time", "event_length")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +58,7 @@ def read_table(
     *,
     keys: Sequence[str] = (),
     features: Sequence[str] | None = None,
+    arcsinh: float | None = None,
 ) -> Table:
     r"""Read one file, or several whose rows follow one another.
 
@@ -63,15 +68,22 @@ def read_table(
     "", ``Unnamed: 0``, ``index``, ``id`` or ``obs_names`` holds the row ids. Numbers are read to the last
     bit. Of h5ad files, X and obs are read.
 
+    An FCS file is one sample: its name without the extension is in the column ``sample``, and every channel is a
+    feature (see `read_fcs` for their names), also those that measure no cell, such as Time: a warning tells of them,
+    and `features` leaves them out.
+
     Parameters
     ----------
     paths
-        Files ending in .csv, .tsv (both also with .gz), .parquet or .h5ad. Their features must have the same
+        Files ending in .csv, .tsv (both also with .gz), .parquet, .h5ad or .fcs. Their features must have the same
         names; a different order is put right.
     keys
         Columns that are not features even when they are numbers: domain, label, treatment, unit.
     features
         The features, in this order; None for the rule above.
+    arcsinh
+        Cofactor c of the scale arcsinh(x / c) on which cytometry is compared, 5 for mass cytometry as a rule; None
+        leaves the values as they are.
 
     Returns
     -------
@@ -108,13 +120,26 @@ def read_table(
     if features is not None:
         need_unique(features, "features", "duplicate-columns")
         need_unique([*set(keys), *features], "columns: both key and feature", "key-is-feature")
-    return _concatenate([_read_one(file, keys, features) for file in files])
+    if arcsinh is not None and not 0 < arcsinh < np.inf:
+        raise InputError(
+            "The cofactor of arcsinh is not a positive number",
+            which=[arcsinh],
+            why="Values are divided by it.",
+            fix="Pass 5 for mass cytometry, about 150 for fluorescence, or leave it out.",
+            code="bad-option",
+        )
+    table = _concatenate([_read_one(file, keys, features) for file in files])
+    if arcsinh is None:
+        return table
+    return replace(table, x=np.arcsinh(table.x / table.x.dtype.type(arcsinh)))
 
 
 def _read_one(path: Path, keys: Sequence[str], features: Sequence[str] | None) -> Table:
     extension = check_file(path)
     if extension == ".h5ad":
         x, names, obs = _select(*read_h5ad(path), path, keys, features)
+    elif extension == ".fcs":
+        x, names, obs = _select(*_sample(path, features), path, keys, features)
     elif extension == ".parquet":
         x, names, obs = split(read_parquet(path), path, keys, features, typed=True)
     else:
@@ -130,6 +155,23 @@ def _read_one(path: Path, keys: Sequence[str], features: Sequence[str] | None) -
     return Table(x, tuple(names), obs, (str(path),))
 
 
+def _sample(path: Path, features: Sequence[str] | None) -> tuple[np.ndarray, list[str], pd.DataFrame]:
+    """Read an FCS file as a table whose rows tell their sample."""
+    import pandas as pd
+
+    events = read_fcs(path)
+    foreign = [name for name in events.names if name.casefold() in NO_MEASUREMENT]
+    if features is None and foreign:
+        warnings.warn(
+            f"Channels of '{path.name}' that measure no cell are read as features: {listing(foreign)}. "
+            "Name the features to leave them out.",
+            InputWarning,
+            stacklevel=4,
+        )
+    index = pd.Index([str(row) for row in range(len(events.x))], dtype=object)
+    return events.x, events.names, pd.DataFrame({"sample": path.stem}, index=index, dtype=object)
+
+
 def _select(
     x: np.ndarray,
     names: list[str],
@@ -138,7 +180,7 @@ def _select(
     keys: Sequence[str],
     features: Sequence[str] | None,
 ) -> tuple[np.ndarray, Sequence[str], pd.DataFrame]:
-    """Take the wanted features of an AnnData file, where the keys can only be columns of obs."""
+    """Take the wanted features of an AnnData or FCS file, where the keys can only be columns of obs."""
     need_unique(names, f"features in '{path.name}'", "duplicate-columns")
     need_unique(list(obs.columns), f"columns of obs in '{path.name}'", "duplicate-columns")
     need_columns(keys, list(obs.columns), path)

@@ -11,6 +11,7 @@ import abc
 import dataclasses
 from typing import Any, ClassVar
 
+import numpy as np
 from jax import Array
 
 from jbc.cohort import Cohort
@@ -38,6 +39,8 @@ class Method(abc.ABC):
         Whether the method has :meth:`predict`.
     encodes
         Whether the method has :meth:`encode`.
+    adapts
+        Whether the method has :meth:`adapt`.
     compiled
         Whether :meth:`finish` is compiled; one that decomposes matrices runs on the host instead, with NumPy.
     """
@@ -45,7 +48,12 @@ class Method(abc.ABC):
     honours_missing: ClassVar[bool] = False
     classifies: ClassVar[bool] = False
     encodes: ClassVar[bool] = False
+    adapts: ClassVar[bool] = False
     compiled: ClassVar[bool] = True
+
+    def aim(self, cohort: Cohort) -> Cohort:
+        """Turn the names of domains in the settings into codes, on the host, before anything else is done."""
+        return cohort
 
     def check(self, cohort: Cohort) -> None:
         """Refuse a cohort that this method cannot use, before anything is computed."""
@@ -67,6 +75,14 @@ class Method(abc.ABC):
         """Return the logits of rows, (n, classes)."""
         raise NotImplementedError
 
+    def adapt(self, fitted: Fitted, controls: np.ndarray, reference: np.ndarray) -> Fitted:
+        """Take in one more domain, numbered behind the others, from its control rows alone; on the host.
+
+        ``reference`` holds corrected control rows of known domains. Everything that is fitted to these stays as it
+        is, to the last bit. Without control rows, the new domain is read as an average one.
+        """
+        raise NotImplementedError
+
     def review(self, info: dict[str, float]) -> list[str]:
         """Look at what the last steps reported, and return warnings for the user."""
         del info
@@ -80,7 +96,15 @@ class ClosedForm(Method):
 
 @dataclasses.dataclass(frozen=True)
 class Trainable(Method):
-    """A method that is trained step by step."""
+    """A method that is trained step by step.
+
+    Attributes
+    ----------
+    spread
+        Fields of its state whose arrays are divided, by their first axis, over the devices of a mesh.
+    """
+
+    spread: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abc.abstractmethod

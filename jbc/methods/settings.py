@@ -67,6 +67,11 @@ def _expected(name: str, hint: Any, value: Any) -> str | None:
     if hint is float:
         good = _number(value) and (value < 1 or name not in RATES)
         return None if good else "a number from 0" + (" to below 1" if name in RATES else "")
+    if hint is str:
+        return None if isinstance(value, str) else "a text"
+    if hint == tuple[str, ...]:
+        good = isinstance(value, tuple) and all(isinstance(each, str) for each in value)
+        return None if good else "a tuple of texts"
     if typing.get_origin(hint) is tuple:
         good = isinstance(value, tuple) and value and all(_number(each) and each > 0 for each in value)
         return None if good else "one or more numbers above 0"

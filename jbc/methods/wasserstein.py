@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
@@ -17,15 +18,20 @@ from jbc.cohort import Cohort
 from jbc.draws import Draw, Rows
 from jbc.errors import InputError
 from jbc.groups import Shared
+from jbc.linalg import covariance, deviations, optimal_map
 from jbc.losses import wasserstein as losses
+from jbc.mesh import split
 from jbc.methods import wasserstein_nets as nets
 from jbc.methods.base import Fitted, Info, Trainable
 from jbc.methods.inputs import Inputs, Scale, Tables
-from jbc.methods.wasserstein_nets import Family, Form, Params
+from jbc.methods.wasserstein_nets import Batch, Family, Form, Params
 from jbc.nets import Player
 
 Optimiser = Literal["rmsprop", "adam", "lion", "sgd"]
 Distance = Literal["critic", "gaussian", "sliced", "mmd"]
+Own = dict[str, Any]
+"""What every pair has of its own: its weight, its critic, and the places between its rows."""
+
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 MOST_PAIRS = 1 << 22
 
@@ -71,7 +77,7 @@ class WassersteinAlignment(Trainable):
     identity
         Weight ρ of the mean squared displacement.
     treatments
-        Weigh treatments equally, or by their number of rows.
+        Weigh treatments equally, or by their number of rows; :meth:`jbc.Cohort.weigh` multiplies either.
     scale
         Standardisation of the inputs: see :class:`~jbc.methods.inputs.Inputs`.
     rows
@@ -100,6 +106,10 @@ class WassersteinAlignment(Trainable):
     ----------
     Tabak et al., Correcting nuisance variation using Wasserstein distance, PeerJ 2020.
     """
+
+    spread: ClassVar[tuple[str, ...]] = ("critics",)
+
+    adapts: ClassVar[bool] = True
 
     maps: Family = "affine"
     width: int = 16
@@ -174,7 +184,7 @@ class WassersteinAlignment(Trainable):
                 jnp.asarray(cohort.x), jnp.asarray(cohort.domain), _aligned(cohort), domains
             ),
             shared=jax.tree.map(jnp.asarray, cohort.shared),
-            weight=self._weights(cohort.shared),
+            weight=self._weights(cohort.shared, jnp.asarray(cohort.importance)),
             step=jnp.int32(0),
         )
 
@@ -200,30 +210,60 @@ class WassersteinAlignment(Trainable):
         moved = nets.move_rows(fitted["maps"], z, domain)
         return self.inputs.restore(fitted["inputs"], moved, x, domain)
 
+    def adapt(self, fitted: Fitted, controls: np.ndarray, reference: np.ndarray) -> Fitted:
+        """Map one more domain such that its controls have the mean and, if maps are affine, the covariance of others.
+
+        Of all such maps, the symmetric one moves rows least. Directions in which controls vary less than features do
+        on average are hardly stretched: few rows tell little about them.
+        """
+        tables = self.inputs.extend(fitted["inputs"])
+        last = np.full(len(controls), -1)
+        z = np.asarray(self.inputs.apply(tables, controls, last), np.float64)  # pyright: ignore[reportArgumentType]
+        target = np.asarray(self.inputs.retrieve(tables, reference), np.float64)  # pyright: ignore[reportArgumentType]
+        matrix, shift = np.eye(z.shape[1]), np.zeros(z.shape[1])
+        if len(z) > 1 and self.maps == "affine":
+            unit = deviations(covariance(target), target.mean(axis=0))
+            matrix = optimal_map(covariance(z / unit), covariance(target / unit), ridge=1.0)
+            matrix = matrix * (unit / unit[:, None])
+        if len(z):
+            shift = target.mean(axis=0) - z.mean(axis=0) @ matrix
+        return {"maps": nets.extend(fitted["maps"], matrix, shift), "inputs": tables}
+
     def _criticise(self, key: Array, state: AlignmentState, x: Array) -> tuple[AlignmentState, Info]:
         """Sharpen the critics."""
         assert state.critics is not None
 
-        def loss(params: Params) -> tuple[Array, losses.Terms]:
-            terms = self._terms(key, state, state.maps.params, params, x)
+        def loss(params: Params, batch: Batch, x: Array, own: Own) -> tuple[Array, losses.Terms]:
+            terms = self._terms(key, state.maps.params, own | {"critics": params}, batch, x)
             # Every critic is on its own: weights would only scale its learning rate.
             return (terms.penalty - terms.gap).sum(), terms
 
-        grads, terms = jax.grad(loss, has_aux=True)(state.critics.params)
+        def one(_: None, batch: Batch, x: Array, own: Own) -> tuple[None, tuple[Params, losses.Terms]]:
+            return None, jax.grad(loss, has_aux=True)(own["critics"], batch, x, own)
+
+        _, (grads, terms) = nets.batchwise(one, None, state.shared, self.form, x, self._own(key, state, x))
         info = self._info(state, terms)
         return state.replace(critics=state.critics.update(grads, self.critic_rate)), info
 
     def _transform(self, key: Array, state: AlignmentState, x: Array) -> tuple[AlignmentState, Info]:
         """Move the domains, unless the estimated distance is not positive."""
 
-        def loss(params: Params) -> tuple[Array, losses.Terms]:
-            terms = self._terms(key, state, params, state.critics and state.critics.params, x)
-            total = (state.weight * terms.gap).sum()
+        def loss(maps: Params, batch: Batch, x: Array, own: Own, share: float) -> tuple[Array, losses.Terms]:
+            terms = self._terms(key, maps, own, batch, x)
+            total = (own["weight"] * terms.gap).sum()
             if self.identity:
-                total += self.identity * self._displacement(state, params, x)
+                moved = nets.move_cells(maps, x, batch)
+                total += self.identity * share * jnp.square(moved - x).sum()
             return total, terms
 
-        grads, terms = jax.grad(loss, has_aux=True)(state.maps.params)
+        def one(slope: Params, batch: Batch, rows: Array, own: Own) -> tuple[Params, losses.Terms]:
+            share = 1 / (x.shape[0] * x.shape[1])
+            more, terms = jax.grad(loss, has_aux=True)(state.maps.params, batch, rows, own, share)
+            return jax.tree.map(jnp.add, slope, more), terms
+
+        slope = jax.tree.map(jnp.zeros_like, state.maps.params)
+        own = self._own(key, state, x)
+        grads, terms = nets.batchwise(one, slope, state.shared, self.form, x, own)
         info = self._info(state, terms)
         worth = info["distance"] > 0
         left = 1 - state.maps.step / self.updates if self.decay else 1.0
@@ -234,26 +274,22 @@ class WassersteinAlignment(Trainable):
             "transforms": jnp.ones(()),
         }
 
-    def _terms(
-        self, key: Array, state: AlignmentState, maps: Params, critics: Params | None, x: Array
-    ) -> losses.Terms:
-        """Estimate the distance of every pair from a minibatch of cells, (G, m, d)."""
-        first, second = [], []
-        for block in nets.blocks(state.shared, self.form):
-            rows = x[block.cells]
-            if critics is None:
-                sides = nets.rows_of_pairs(maps, rows, block, self.form)
-            else:
-                own = jax.tree.map(lambda leaf, at=block.critics: leaf[at], critics["first"])
-                sides = nets.project(maps, own, rows, block, self.form)
-            first.append(sides[0])
-            second.append(sides[1])
-        a, b = jnp.concatenate(first), jnp.concatenate(second)
-        if critics is None:
-            return losses.Terms(self._closed(key, a, b), jnp.zeros(len(a)))
-        w, mix = critics["first"]["w"], noise.fractions(key, (len(a), x.shape[1]))
-        gram = jnp.einsum("chd,ckd->chk", w, w)
-        return losses.critic_terms(critics["head"], gram, a, b, mix, self.gamma)
+    def _own(self, key: Array, state: AlignmentState, x: Array) -> Own:
+        """Return what every pair has of its own, (pairs, ...)."""
+        if state.critics is None:
+            return {"weight": state.weight}
+        mix = noise.fractions(key, (len(state.weight), x.shape[1]))
+        return {"weight": state.weight, "critics": state.critics.params, "mix": mix}
+
+    def _terms(self, key: Array, maps: Params, own: Own, batch: Batch, x: Array) -> losses.Terms:
+        """Estimate the distance of every pair from a minibatch of cells, (cells, m, d)."""
+        if "critics" not in own:
+            first, second = nets.rows_of_pairs(maps, x, batch, self.form)
+            return losses.Terms(self._closed(key, split(first), split(second)), jnp.zeros(len(first)))
+        layer, head = own["critics"]["first"], own["critics"]["head"]
+        first, second = nets.project(maps, layer, x, batch, self.form)
+        gram = jnp.einsum("chd,ckd->chk", layer["w"], layer["w"])
+        return losses.critic_terms(head, gram, split(first), split(second), own["mix"], self.gamma)
 
     def _closed(self, key: Array, first: Array, second: Array) -> Array:
         if self.distance == "gaussian":
@@ -261,10 +297,6 @@ class WassersteinAlignment(Trainable):
         if self.distance == "sliced":
             return losses.sliced_terms(key, first, second)
         return losses.kernel_terms(first, second, BANDWIDTHS)
-
-    def _displacement(self, state: AlignmentState, maps: Params, x: Array) -> Array:
-        moved = nets.move_cells(maps, x, state.shared)
-        return jnp.square(moved - x).sum(axis=-1).mean()
 
     def _info(self, state: AlignmentState, terms: losses.Terms) -> Info:
         """Report a step; critic steps move nothing."""
@@ -275,12 +307,13 @@ class WassersteinAlignment(Trainable):
     def _pairs(self, blocks: tuple[tuple[int, int], ...]) -> int:
         return sum(t * nets.pairs_of(k, self.form) for t, k in blocks)
 
-    def _weights(self, shared: Shared) -> Array:
+    def _weights(self, shared: Shared, importance: Array) -> Array:
         """Weigh the pairs of a treatment equally, and treatments as asked for; the sum is 1."""
         parts, count = [], jnp.asarray(shared.cells.count, jnp.float32)
         for block in nets.blocks(shared, self.form):
-            rows = count[block.cells].reshape(block.t, block.k).sum(axis=1)
-            each = rows if self.treatments == "rows" else jnp.ones(block.t)
+            rows = count[block.cells].reshape(-1, block.k).sum(axis=1)
+            each = importance[jnp.asarray(shared.cells.treatment)[block.cells][:: block.k]]
+            each = each * rows if self.treatments == "rows" else each
             parts.append(jnp.repeat(each / block.pairs, block.pairs))
         weight = jnp.concatenate(parts)
         return weight / weight.sum()

@@ -1,8 +1,9 @@
 """Maps of domains, critics of pairs, and how both meet: projections of rows to the few dimensions of a critic.
 
 Treatments that occur in equally many domains are a dense block (see :class:`jbc.groups.Shared`), in which cells are
-(T, k) and pairs (T, P). Maps act on rows by domain, (D, rows, d); where a map is affine and a critic narrow, the map
-is folded into the critic's first layer, x @ (M W), which is cheaper than to move the rows.
+(T, k) and pairs (T, P); programs go through it by batches. Maps act on rows by domain, (D, rows, d); where a map is
+affine and a critic narrow, the map is folded into the critic's first layer, x @ (M W), which is cheaper than to move
+the rows.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from jax import Array
 
 from jbc.groups import Shared
 from jbc.linalg import by_group, orthogonal
+from jbc.mesh import split
 
 Family = Literal["affine", "low-rank", "residual"]
 Form = Literal["pairs", "barycentre"]
@@ -24,11 +26,9 @@ Params = Mapping[str, Any]
 
 
 class Block(NamedTuple):
-    """Treatments that occur in k domains each: their cells and pairs among all, and where domains have theirs.
+    """Treatments that occur in k domains each, in batches of t; where their cells and pairs are among all."""
 
-    ``members`` (D, C) and ``place`` (T * k,) are explained in :class:`jbc.groups.Shared`.
-    """
-
+    batches: int
     t: int
     k: int
     pairs: int
@@ -39,14 +39,69 @@ class Block(NamedTuple):
     place: Array
 
 
+class Batch(NamedTuple):
+    """Some treatments of a block: their number, the domain of each cell, and where domains have theirs.
+
+    ``members`` (D, C) and ``place`` (t * k,) are explained in :class:`jbc.groups.Shared`.
+    """
+
+    t: int
+    k: int
+    pairs: int
+    domain: Array
+    members: Array
+    place: Array
+
+
 def blocks(shared: Shared, form: Form) -> Iterator[Block]:
     """Go through the blocks of the shared treatments."""
     cells = critics = 0
-    for (t, k), members, place in zip(shared.blocks, shared.members, shared.place, strict=True):
-        pairs = pairs_of(k, form)
-        own, seen = slice(cells, cells + t * k), slice(critics, critics + t * pairs)
-        yield Block(t, k, pairs, own, seen, jnp.asarray(shared.cells.domain)[own], members, place)
+    for (total, k), members, place in zip(shared.blocks, shared.members, shared.place, strict=True):
+        pairs, batches = pairs_of(k, form), len(members)
+        own, seen = slice(cells, cells + total * k), slice(critics, critics + total * pairs)
+        domain = jnp.asarray(shared.cells.domain)[own].reshape(batches, -1)
+        yield Block(
+            batches, total // batches, k, pairs, own, seen, domain, jnp.asarray(members), jnp.asarray(place)
+        )
         cells, critics = own.stop, seen.stop
+
+
+def batchwise(
+    function: Callable[[Any, Batch, Array, Any], tuple[Any, Any]],
+    carry: Any,
+    shared: Shared,
+    form: Form,
+    x: Array,
+    own: Any,
+) -> tuple[Any, Any]:
+    """Call ``function(carry, batch, x, own) -> (carry, result)`` for every batch of treatments in turn.
+
+    ``x`` (cells, m, d) and the tree ``own`` (pairs, ...) are those of the batch, and so are results, (pairs, ...),
+    which are put together again. What is computed for one batch fits into the cache, where all would not, and takes
+    no memory while others are computed.
+    """
+    found = []
+    for block in blocks(shared, form):
+
+        def one(carry: Any, of: tuple[Any, ...], block: Block = block) -> tuple[Any, Any]:
+            where, rows, mine = of
+            return function(carry, Batch(block.t, block.k, block.pairs, *where), rows, mine)
+
+        def batched(leaf: Array, part: slice, block: Block = block) -> Array:
+            return leaf[part].reshape(block.batches, -1, *leaf.shape[1:])
+
+        of = (
+            (block.domain, block.members, block.place),
+            batched(x, block.cells),
+            jax.tree.map(lambda leaf, block=block: batched(leaf, block.critics, block), own),
+        )
+        if block.batches == 1:
+            carry, out = one(carry, jax.tree.map(lambda leaf: leaf[0], of))
+        else:
+            carry, out = jax.lax.scan(one, carry, of)
+            out = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), out)
+        found.append(out)
+    return carry, jax.tree.map(lambda *parts: jnp.concatenate(parts), *found)
 
 
 class Side(NamedTuple):
@@ -116,6 +171,14 @@ def fold(maps: Params, w: Array) -> Array:
     return w + (w @ maps["up"].swapaxes(1, 2)) @ maps["down"].swapaxes(1, 2)
 
 
+def extend(maps: Params, matrix: np.ndarray, shift: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the maps with one more, x M + b; maps that are not affine take the shift alone. On the host."""
+    more = {name: np.zeros(leaf.shape[1:]) for name, leaf in maps.items()} | {"shift": shift}
+    if "matrix" in maps:
+        more["matrix"] = matrix
+    return {n: np.append(leaf, more[n][None].astype(np.float32), axis=0) for n, leaf in maps.items()}
+
+
 def move_rows(maps: Params, x: Array, domain: Array) -> Array:
     """Map rows (n, d) of mixed domains."""
 
@@ -144,18 +207,18 @@ def make_critics(key: Array, critics: int, d: int, widths: tuple[int, ...], star
     return {"first": first, "head": layers[1:]}
 
 
-def project(maps: Params, first: Params, x: Array, block: Block, form: Form) -> tuple[Array, Array]:
-    """Return what the critics of a block see of both sides of every pair, (T * P, h, m) each.
+def project(maps: Params, first: Params, x: Array, batch: Batch, form: Form) -> tuple[Array, Array]:
+    """Return what the critics of a batch see of both sides of every pair, (T * P, h, m) each.
 
     ``first`` holds the first layers of these critics, w (T * P, h, d) and b (T * P, h), and ``x`` the rows of the
     cells, (T * k, m, d).
     """
-    w = first["w"].reshape(block.t, block.pairs, *first["w"].shape[1:])
-    both = sides(block.k, form)
+    w = first["w"].reshape(batch.t, batch.pairs, *first["w"].shape[1:])
+    both = sides(batch.k, form)
     # Pairs of mapped rows read both sides from one projection.
     reads = both if both[0].mapped != both[1].mapped else (both[0], None)
-    seen = [_seen(maps if side.mapped else None, w, x, block, side.incident) for side in reads if side]
-    shape = (block.t * block.pairs, w.shape[2], x.shape[1])
+    seen = [_seen(maps if side.mapped else None, w, x, batch, side.incident) for side in reads if side]
+    shape = (batch.t * batch.pairs, w.shape[2], x.shape[1])
     where = [side.cell * side.incident.shape[1] + side.slot for side in both]
     if len(seen) == 1:
         read = take_evenly(seen[0], np.stack(where))
@@ -166,22 +229,22 @@ def project(maps: Params, first: Params, x: Array, block: Block, form: Form) -> 
     return found[0].reshape(shape) + bias, found[1].reshape(shape) + bias
 
 
-def _seen(maps: Params | None, w: Array, x: Array, block: Block, incident: np.ndarray) -> Array:
+def _seen(maps: Params | None, w: Array, x: Array, batch: Batch, incident: np.ndarray) -> Array:
     """Project the rows of every cell for every pair that it takes part in, (T, k * s, h, m)."""
     cells, m, d = x.shape
     s, h = incident.shape[1], w.shape[2]
-    w = take_evenly(w, incident).reshape(cells, s * h, d)
+    w, x = split(take_evenly(w, incident).reshape(cells, s * h, d)), split(x)
     shift = None
     if maps is not None and ("bias" in maps or s * h >= m):
-        x = on_domains(lambda rows: move(maps, rows), x, block)
+        x = move_cells(maps, x, batch)
     elif maps is not None:
-        shift = jnp.einsum("nd,nqd->nq", maps["shift"][block.domain], w)
-        w = on_domains(lambda rows: fold(maps, rows), w, block)
+        shift = jnp.einsum("nd,nqd->nq", maps["shift"][batch.domain], w)
+        w = on_domains(lambda rows: fold(maps, rows), w, batch)
     # Products that leave the rows first are faster than those that leave them last, even with the transposition,
     # which the barrier keeps the compiler from undoing.
     out = jax.lax.optimization_barrier(jnp.einsum("nqd,nmd->nmq", w, x)).swapaxes(1, 2)
     out = out if shift is None else out + shift[..., None]
-    return out.reshape(block.t, block.k * s, h, m)
+    return out.reshape(batch.t, batch.k * s, h, m)
 
 
 def take_evenly(x: Array, index: np.ndarray) -> Array:
@@ -209,26 +272,25 @@ def take_evenly(x: Array, index: np.ndarray) -> Array:
     return take(x)
 
 
-def rows_of_pairs(maps: Params, x: Array, block: Block, form: Form) -> tuple[Array, Array]:
-    """Return both sides of every pair of a block as rows, (T * P, m, d) each."""
-    moved = on_domains(lambda rows: move(maps, rows), x, block)
-    shape, flat = (block.t, block.k, *x.shape[1:]), (-1, *x.shape[1:])
+def rows_of_pairs(maps: Params, x: Array, batch: Batch, form: Form) -> tuple[Array, Array]:
+    """Return both sides of every pair of a batch as rows, (T * P, m, d) each."""
+    moved = move_cells(maps, x, batch)
+    shape, flat = (batch.t, batch.k, *x.shape[1:]), (-1, *x.shape[1:])
     first, second = (
         (moved if side.mapped else x).reshape(shape)[:, side.cell].reshape(flat)
-        for side in sides(block.k, form)
+        for side in sides(batch.k, form)
     )
     return first, second
 
 
-def move_cells(maps: Params, x: Array, shared: Shared) -> Array:
-    """Map the rows of all shared cells, (G, m, d)."""
-    each = blocks(shared, "pairs")
-    return jnp.concatenate([on_domains(lambda rows: move(maps, rows), x[b.cells], b) for b in each])
+def move_cells(maps: Params, x: Array, batch: Batch) -> Array:
+    """Map the rows of the cells of a batch, (t * k, m, d)."""
+    return on_domains(lambda rows: move(maps, rows), x, batch)
 
 
-def on_domains(function: Callable[[Array], Array], cells: Array, block: Block) -> Array:
+def on_domains(function: Callable[[Array], Array], cells: Array, batch: Batch) -> Array:
     """Apply a function of all domains, (D, n, d), to the vectors of cells, (cells, v, d)."""
-    groups, c = block.members.shape
+    groups, c = batch.members.shape
     _, v, d = cells.shape
-    rows = cells[block.members].reshape(groups, c * v, d)
-    return function(rows).reshape(groups, c, v, d)[block.domain, block.place]
+    rows = split(cells[batch.members].reshape(groups, c * v, d), axis=1)
+    return function(rows).reshape(groups, c, v, d)[batch.domain, batch.place]

@@ -23,6 +23,7 @@ from jbc.metrics.mechanisms import MechanismScore, mechanism_knn, mechanism_silh
 from jbc.metrics.mmd import bandwidth_ladder, median_bandwidth, mmd, mmd_within
 from jbc.metrics.stopping import nested_stopping
 from jbc.metrics.support import Support, how_far_outside, measure_support
+from jbc.metrics.variance import domain_share
 
 __all__ = [
     "ByTreatment",
@@ -37,6 +38,7 @@ __all__ = [
     "classification_report",
     "domain_accuracy",
     "domain_accuracy_by_treatment",
+    "domain_share",
     "energy_distance",
     "evaluate",
     "f_score",

@@ -1,0 +1,106 @@
+"""What methods with a direction share: one map for every source, all in one program."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from jbc.cohort import Cohort
+from jbc.direction import SOURCE, TARGET
+from jbc.linalg import by_group
+from jbc.methods.base import Fitted
+from jbc.methods.inputs import Inputs, Tables
+from jbc.nets import Discriminator, Mover, Player, Start
+
+Optimiser = Literal["adam", "rmsprop"]
+
+
+@functools.cache
+def build_mover(blocks: int, widths: tuple[int, ...], start: Start, *, residual: bool = True) -> Mover:
+    """Build the network of the maps once per configuration: programs compare it by identity."""
+    return Mover(blocks, widths, residual, start)
+
+
+@functools.cache
+def build_discriminator(widths: tuple[int, ...], *, normed: bool) -> Discriminator:
+    """Build the network of the discriminators once per configuration."""
+    return Discriminator(widths, normed)
+
+
+@functools.cache
+def build_optimiser(name: Optimiser, weight_decay: float = 0.0) -> optax.GradientTransformation:
+    """Build an optimiser once per configuration; the decay is added to the gradient of matrices."""
+    rule = {"adam": optax.scale_by_adam, "rmsprop": optax.scale_by_rms}[name]()
+    return optax.chain(optax.add_decayed_weights(weight_decay, _matrices), rule) if weight_decay else rule
+
+
+def _matrices(params: Any) -> Any:
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
+
+
+def make(net: Any, tx: optax.GradientTransformation, key: Array, d: int, copies: int, memory: float = 0.0) -> Player:
+    """Make one copy of a network for every domain, of which those of the sources are used."""
+    player = Player.make(net, tx, key, jnp.zeros((1, 2, d)), copies=copies, memory=memory)
+    return player.replace(running={})  # statistics are those of a minibatch, and in the end those of all rows
+
+
+def each(net: Any, params: Any, rows: Array) -> Array:
+    """Run every copy of a network, in training, on its own rows, (D, m, d)."""
+
+    def one(params: Any, rows: Array) -> Array:
+        return net.apply({"params": params}, rows[None], mutable=["running"])[0][0]
+
+    return jax.vmap(one)(params, rows)
+
+
+def measure(inputs: Inputs, cohort: Cohort) -> Tables:
+    """Measure what standardises the inputs, pooled over the sources or by domain; results are those of the target."""
+    domain, role = jnp.asarray(cohort.domain), jnp.asarray(cohort.role)
+    weight = jnp.asarray(cohort.weight)
+    if inputs.scale == "pooled":
+        weight = weight * (role == SOURCE)[domain]
+    tables = inputs.measure(jnp.asarray(cohort.x), domain, weight, len(role))
+    goal = aim_of(role)
+    return tables | {"to": {name: tables[name][goal] for name in tables["to"]}}
+
+
+def aim_of(role: Array) -> Array:
+    """Return the code of the target."""
+    return jnp.argmax(role == TARGET)
+
+
+def mean_of_sources(values: Array, role: Array) -> Array:
+    """Average one value per domain, (D,), over the sources."""
+    moves = role == SOURCE
+    return jnp.where(moves, values, 0).sum() / moves.sum()
+
+
+def settle(net: Mover, params: Any, tables: Tables, inputs: Inputs, cohort: Cohort) -> Fitted:
+    """Fix the statistics of the norms to those of all rows of a source, and keep what inference needs."""
+    domain, weight = jnp.asarray(cohort.domain), jnp.asarray(cohort.weight)
+    z = inputs.apply(tables, jnp.asarray(cohort.x), domain)
+
+    def one(at: tuple[Any, Array]) -> Fitted:
+        params, g = at
+        own = weight * (domain == g)
+        _, found = net.apply({"params": params}, z, jnp.zeros_like(domain), own, mutable=["statistics"])
+        return {"params": params, "statistics": found["statistics"]}
+
+    role = jnp.asarray(cohort.role)
+    return {"maps": jax.lax.map(one, (params, jnp.arange(len(role)))), "inputs": tables, "role": role}
+
+
+def transform(net: Mover, inputs: Inputs, fitted: Fitted, x: Array, domain: Array) -> Array:
+    """Move rows of the sources; others come out as they came in."""
+
+    def one(own: Any, z: Array) -> Array:
+        return net.apply(own, z, jnp.zeros(len(z), jnp.int32))
+
+    z = inputs.apply(fitted["inputs"], x, domain)
+    moved = inputs.restore(fitted["inputs"], by_group(one, fitted["maps"], z, domain), x, domain)
+    return jnp.where((fitted["role"][domain] == SOURCE)[:, None], moved, x)
