@@ -12,8 +12,8 @@ from typing import Any
 
 import bench_joint
 import numpy as np
-import wasserstein
-from results import RESULTS, read
+import wasserstein_page
+from results import RESULTS, grid, read
 
 DOCUMENT = Path(__file__).parents[1] / "BENCHMARKS.md"
 DEFAULT = "default"
@@ -81,26 +81,6 @@ and `wasserstein.py` in `experiments/` write. First joint calibration, then alig
 doi:10.21203/rs.3.rs-1017151/v1. [2] Niu et al., Joint deep learning for batch effect removal and classification
 toward MALDI MS based metabolomics, BMC Bioinformatics, 2022.
 """
-SCREENS = {
-    "bbbc021": """## BBBC021: corrections of wells, in the form of Tables 1 to 6 of [3]
-
-632 wells of ten weeks (means of 490 CellProfiler features, positions left out), in two preparations. Only the
-control occurs in several weeks, so it alone is aligned. Neighbours and silhouette are of means of treatments,
-by cosine, from the controls; NSCB asks the 92 points that have an eligible neighbour of their own mechanism.
-*Domain* is the accuracy with which a classifier names the week of a control well; its floor is that of noise.
-Ours stops early, each compound at the step that is best for the others. Cells: the wells as they are; mean ±
-standard deviation over 100 draws of the wells of every treatment and week (classifiers: over 10 seeds of their
-folds).
-
-[3] Tabak et al., Correcting nuisance variation using Wasserstein distance, PeerJ, 2020.""",
-    "screen": """## Simulated screens whose treatments are repeated over domains
-
-What the paper could only predict: half of the treatments occur in all five domains, and take part in the
-alignment, by the default of `WassersteinAlignment` (24 rows a cell), whose form and rates were chosen on the
-world of seed 0. Mean ± standard deviation over the worlds of seeds 1 to 5. *Distance from the truth* is
-relative to its norm. Alignment by the controls alone is a warning: how a domain turns the profiles cannot be
-read from one group of rows, and affine maps that make it alike turn the rest at random.""",
-}
 SPEED = """## Speed
 
 jbc beside a plain PyTorch program with the same networks and the same run, in turns, each in a process of its own."""
@@ -125,13 +105,6 @@ def cell(rows: Sequence[dict]) -> str:
     if row["published"] is not None:
         return f"{row['published']:.3f}"
     return f"{row['mean']:.3f}" + ("" if row["sd"] is None else f" ± {row['sd']:.3f}")
-
-
-def grid(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    align = "|:--|" + "--:|" * (len(head) - 1)
-    return "\n".join(
-        ["| " + " | ".join(head) + " |", align, *("| " + " | ".join(one) + " |" for one in lines)]
-    )
 
 
 def comparison(rows: Sequence[dict]) -> str:
@@ -280,12 +253,17 @@ def document() -> str:
     if speed.is_file():
         found = read(speed)
         parts += [SPEED, bench_joint.markdown(found["rows"]), run("bench_joint.py", found["about"])]
-    for table, text in SCREENS.items():
+    for table, text in wasserstein_page.TEXTS.items():
         path = RESULTS / f"wasserstein_{table}.json"
         if path.is_file():
             found = read(path)
             command = run(f"wasserstein.py --tables {table}", found["about"])
-            parts += [text, wasserstein.markdown(found["rows"]), command]
+            parts += [
+                text,
+                wasserstein_page.markdown(found["rows"]),
+                *wasserstein_page.reading(found["rows"]),
+                command,
+            ]
     speed = RESULTS / "bench_wasserstein.json"
     if speed.is_file():
         found = read(speed)

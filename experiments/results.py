@@ -17,7 +17,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn")
-SILENT = ("out", "tables")
+SILENT = ("figures", "out", "tables")
 
 
 def about(options: Any, *packages: str) -> dict[str, Any]:
@@ -62,3 +62,11 @@ def peak() -> float:
 
 def read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def grid(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Write a table as Markdown."""
+    align = "|:--|" + "--:|" * (len(head) - 1)
+    return "\n".join(
+        ["| " + " | ".join(head) + " |", align, *("| " + " | ".join(one) + " |" for one in lines)]
+    )

@@ -1,286 +1,149 @@
 """Wasserstein alignment on BBBC021, in the form of the paper's tables, and on a screen that repeats its treatments.
 
-python experiments/wasserstein.py [--tables bbbc021 screen] writes experiments/results/wasserstein_<table>.json and
-prints the tables. On BBBC021 ours stops early by leave-one-compound-out: the step at which a compound is scored is
-chosen by the others. Cells hold the value of the wells as they are; mean ± sd over draws of the bootstrap.
+python experiments/wasserstein.py [--tables bbbc021 screen ...] [--figures FOLDER] writes
+experiments/results/wasserstein_<table>.json, prints the tables, and draws the paper's figures from the same scores.
+On BBBC021 ours stops early by leave-one-compound-out: the step at which a compound is scored is chosen by the others.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 # Small decompositions wait longer for their threads than they compute.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import jax
 import numpy as np
 import results
+import screens
 import tyro
+from wasserstein_diagnosis import diagnosis
+from wasserstein_figures import draw
+from wasserstein_page import markdown
 
 import jbc
 from jbc import metrics
-from jbc.cohort import Cohort
-from jbc.data.simulate_screen import simulate_screen
-from jbc.methods.base import Method
-from jbc.train import fit, snapshots
 
-Table = Literal["bbbc021", "screen"]
-NEIGHBOURS = ("NSC", "NSCB")
-STOPPED = ("by neighbours", "by silhouette")
+Table = Literal["bbbc021", "bbbc021-189", "bbbc021-plates", "diagnosis", "screen"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
     """Compare corrections of screens."""
 
-    tables: tuple[Table, ...] = ("bbbc021", "screen")
+    tables: tuple[Table, ...] = ("bbbc021", "bbbc021-189", "bbbc021-plates", "diagnosis", "screen")
     draws: int = 100  # of the bootstrap
-    forests: int = 10  # draws for which a random forest looks at the domains, which takes a second each
+    forests: int = 5  # draws for which classifiers look at the domains; a random forest takes a second
     worlds: int = 5  # simulated screens; the settings were chosen on another one
-    points: int = 20  # snapshots of a training, from which its end is chosen
+    points: int = 10  # snapshots of a training, from which its end is chosen
+    splits: int = 3  # of the controls into halves
+    figures: Path | None = None  # where the figures of BBBC021 go
     out: Path = results.RESULTS  # where the rows go
 
 
-class Screen(NamedTuple):
-    """A screen: its rows, and what is known about them."""
-
-    x: np.ndarray
-    domain: np.ndarray
-    treatment: np.ndarray
-    compound: np.ndarray
-    mechanism: np.ndarray
-    control: np.ndarray
-
-    @property
-    def about(self) -> dict[str, np.ndarray]:
-        """What metrics of mechanisms ask for."""
-        names = ("treatment", "compound", "mechanism", "domain", "control")
-        return {name: getattr(self, name) for name in names}
-
-    def cohort(self, *, shared: bool = True) -> Cohort:
-        """Align the controls, or all treatments that are shared."""
-        treatment = self.treatment if shared else None
-        return Cohort.from_arrays(self.x, self.domain, treatment=treatment, control=self.control)
-
-
-class Corrected(NamedTuple):
-    """Several versions of the rows, of which an early stop chooses; the one of a method without steps."""
-
-    name: str
-    versions: list[np.ndarray]
-
-
-def corrected(
-    name: str, method: Method, screen: Screen, *, domain: Any = None, encode: bool = False
-) -> Corrected:
-    """Fit a method in closed form."""
-    domain = screen.domain if domain is None else domain
-    model = jbc.Corrector(method).fit(screen.x, domain=domain, control=screen.control)
-    x = (model.encode if encode else model.transform)(screen.x, domain=domain)
-    return Corrected(name, [np.asarray(x, np.float64)])
-
-
-def aligned(
-    name: str, method: jbc.WassersteinAlignment, screen: Screen, points: int, *, shared: bool
-) -> Corrected:
-    """Train, and correct the rows by the maps of several steps; the first version is as it was."""
-    cohort, taken = screen.cohort(shared=shared), {}
-    keep = jax.jit(functools.partial(method.finish, cohort=cohort.nameless()))
-    steps = method.steps(cohort)
-    fit(method, cohort, jax.random.key(0), chunk=steps // points, hooks=[snapshots(keep, taken)])
-    code = np.searchsorted(np.array(cohort.names.domains), screen.domain)
-    transform = jax.jit(method.transform)
-    x = screen.x.astype(np.float32)
-    versions = [np.asarray(transform(fitted, x, code), np.float64) for fitted in taken.values()]
-    return Corrected(name, [screen.x, *versions])
-
-
-def centred(x: np.ndarray, screen: Screen) -> np.ndarray:
-    """Put the controls at the origin, from which cosines are measured."""
-    return x - x[screen.control].mean(axis=0)
-
-
-def mechanisms(found: Corrected, screen: Screen, weight: np.ndarray | None) -> list[dict[str, Any]]:
-    """Score the neighbours and the silhouette of every draw; stop early where there is a choice."""
-    scores: dict[str, list[np.ndarray]] = {name: [] for name in (*NEIGHBOURS, "silhouette")}
-    chosen: dict[str, list[np.ndarray]] = {name: [] for name in STOPPED}
-    for x in found.versions:
-        ask = functools.partial(_ask, centred(x, screen), screen, weight)
-        neighbours = [ask(metrics.mechanism_knn, across_domains=far) for far in (False, True)]
-        for name, told in zip(NEIGHBOURS, neighbours, strict=True):
-            scores[name].append(np.moveaxis(told.each, -1, 0))
-        scores["silhouette"].append(ask(metrics.mechanism_silhouette).each)
-        if len(found.versions) > 1:
-            left = [
-                ask(metrics.mechanism_knn, across_domains=far, leave_out="compound").score.mean(axis=-1)
-                for far in (False, True)
-            ]
-            chosen[STOPPED[0]].append(sum(left))
-            chosen[STOPPED[1]].append(ask(metrics.mechanism_silhouette, leave_out="compound").score)
-    group = np.unique(neighbours[0].points.compound, return_inverse=True)[1]
-    stacked = {name: np.stack(each) for name, each in scores.items()}
-    if len(found.versions) == 1:
-        return [{"method": found.name, "step": 0.0} | {name: each[0] for name, each in stacked.items()}]
-    out = []
-    for rule, each in chosen.items():
-        score, told = np.stack(each), {}
-        for name, points in stacked.items():
-            wide = np.broadcast_to(score[:, None], (len(score), points.shape[1], *score.shape[1:]))
-            told[name], step = metrics.nested_stopping(
-                wide if points.ndim > score.ndim else score, points, group
-            )
-        out.append({"method": f"{found.name}, {rule}", "step": float(np.median(step))} | told)
-    return out
-
-
-def _ask(x: np.ndarray, screen: Screen, weight: np.ndarray | None, metric: Any, **options: Any) -> Any:
-    return metric(x, **screen.about, weight=weight, **options)
-
-
-def averages(told: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Average over points: by name of the metric, one number a draw."""
-    found = {f"{name} {k + 1}": np.nanmean(told[name][k], axis=-1) for name in NEIGHBOURS for k in range(4)}
-    return found | {"silhouette": np.nanmean(told["silhouette"], axis=-1)}
-
-
-def visibility(x: np.ndarray, screen: Screen, options: Options) -> dict[str, np.ndarray]:
-    """Tell how well classifiers name the domain of a row, within every treatment of two domains or more."""
-    look = functools.partial(metrics.domain_accuracy_by_treatment, x, screen.domain, screen.treatment)
-    return {
-        "domain, logistic regression": np.array([look(seed=s).accuracy for s in range(options.forests)]),
-        "domain, random forest": np.array(
-            [look(seed=s, model="forest").accuracy for s in range(options.forests)]
-        ),
-        "domain, floor": np.array([look(seed=s, floor=True).accuracy for s in range(options.forests)]),
-    }
-
-
-def compared(table: str, found: Sequence[Corrected], screen: Screen, options: Options) -> list[dict]:
-    """Judge every version as it is, and by a bootstrap of the wells of every treatment and domain."""
-    draws = metrics.bootstrap_weights(screen.treatment, screen.domain, draws=options.draws)
+def bbbc021(table: Table, options: Options) -> list[dict]:
+    """Correct two preparations of the wells, by week or by plate; they are judged by week."""
+    screen, plate = screens.wells("bbbc021-189" if table == "bbbc021-189" else "bbbc021")
     rows = []
-    for one in found:
-        plain, drawn = (mechanisms(one, screen, weight) for weight in (None, draws))
-        for vanilla, bootstrap in zip(plain, drawn, strict=True):
-            seen = visibility(centred(one.versions[round(vanilla["step"])], screen), screen, options)
-            for metric, value in averages(vanilla).items():
-                each = averages(bootstrap)[metric]
-                rows.append(row(table, vanilla, metric, float(value), each))
-            rows += [row(table, vanilla, metric, float(each.mean()), each) for metric, each in seen.items()]
-    return rows
-
-
-def row(table: str, told: dict[str, Any], metric: str, value: float, each: np.ndarray) -> dict:
-    """Make a row: the value of the rows as they are, and mean and deviation over draws."""
-    named = {"table": table, "method": told["method"], "step": told["step"], "metric": metric}
-    spread = each.std(ddof=1) if len(each) > 1 else 0.0
-    return named | {
-        "value": round(value, 4), "mean": round(float(each.mean()), 4), "sd": round(float(spread), 4),
-        "draws": len(each),
-    }  # fmt: skip
-
-
-def wells() -> tuple[Screen, np.ndarray]:
-    """Load BBBC021 without the positions of cells, and the plate of each well."""
-    adata = jbc.datasets.load("bbbc021")
-    adata = adata[:, [name for name in adata.var_names if "Center" not in name]]
-    x, obs = np.asarray(adata.X, np.float64), adata.obs
-    columns = [obs[name].astype(str).to_numpy() for name in ("domain", "treatment", "compound", "label")]
-    moving = np.ptp(x, axis=0) > 0
-    return Screen(x[:, moving], *columns, obs["control"].to_numpy(bool)), obs["plate"].astype(str).to_numpy()
-
-
-def bbbc021(options: Options) -> list[dict]:
-    """Correct two preparations of the wells: percentiles and factors of every plate, and TVN."""
-    screen, plate = wells()
-    prepared = {
-        "percentiles, factors": corrected("", jbc.Percentiles(), screen, domain=plate, encode=True),
-        "TVN": corrected("", jbc.TypicalVariation(), screen),
-    }
-    coral = jbc.Coral(scale=False, target="identity", centre=False)
-    paper = jbc.WassersteinAlignment(
-        form="pairs", scale="none", pretrain=1000, updates=400, transform_rate=1e-3, decay=False
-    )
-    closed = dataclasses.replace(paper, distance="gaussian")
-    rows = []
-    for name, done in prepared.items():
-        ready = screen._replace(x=centred(done.versions[0], screen))
+    for name, ready in screens.prepared(screen, plate).items():
+        by_plate = table == "bbbc021-plates"
+        seen = ready._replace(domain=plate) if by_plate else ready
         found = [
-            Corrected(name, [ready.x]),
-            corrected(f"{name}, CORAL", coral, ready),
-            corrected(f"{name}, z-score per week", jbc.Standardise(on="controls"), ready),
-            aligned(f"{name}, ours, critics", paper, ready, options.points, shared=True),
-            aligned(f"{name}, ours, Gaussian distance", closed, ready, options.points, shared=True),
+            screens.Corrected(name, [ready.x]),
+            screens.corrected("CORAL", screens.WHITE, seen),
+            screens.corrected("centred", screens.CENTRE, seen),
+            screens.corrected("z-score", screens.ZSCORE, seen),
         ]
-        rows += compared("bbbc021", found, ready, options)
+        if by_plate:
+            # A treatment has one well on each of the two or three plates that share it, all of one week.
+            few = dataclasses.replace(screens.CLOSED, rows=6, updates=60)
+            found += [
+                screens.aligned("ours, controls", few, seen, options.points, shared=False),
+                screens.aligned("ours, all shared", few, seen, options.points, shared=True),
+            ]
+        else:
+            found += [
+                screens.aligned("ours, critics", screens.CRITICS, seen, options.points, shared=True),
+                screens.aligned("ours, Gaussian", screens.CLOSED, seen, options.points, shared=True),
+            ]
+        rows += compared(table, name, found, ready, options)
     return rows
 
 
-def screens(options: Options) -> list[dict]:
+def compared(
+    table: Table, name: str, found: Sequence[screens.Corrected], screen: screens.Screen, options: Options
+) -> list[dict]:
+    """Judge every version as it is, and by a bootstrap of the wells of every treatment and domain."""
+    weight = metrics.bootstrap_weights(screen.treatment, screen.domain, draws=options.draws)
+    plain, drawn = ([screens.scored(one, screen, each) for one in found] for each in (None, weight))
+    pairs = [
+        pair for two in zip(plain, drawn, strict=True) for pair in zip(*map(screens.judged, two), strict=True)
+    ]
+    if options.figures is not None:
+        draw(options.figures, f"{table} {name}", screen, drawn, pairs)
+    rows = []
+    for vanilla, bootstrap in pairs:
+        method = name if vanilla.name == name else f"{name}, {vanilla.name}"
+        value, each = screens.averages(vanilla.points), screens.averages(bootstrap.points)
+        seen = screens.visibility(screens.centred(vanilla.x, screen), screen, options.forests)
+        value |= {metric: accuracy.mean() for metric, accuracy in seen.items()}
+        each |= seen
+        rows += [
+            screens.row(table, method, metric, value[metric], each[metric], vanilla.step) for metric in value
+        ]
+    return rows
+
+
+def worlds(options: Options) -> list[dict]:
     """Correct simulated screens, by their controls alone and by all treatments that they repeat."""
     ours = jbc.WassersteinAlignment(rows=24)
+    pairs = dataclasses.replace(ours, form="pairs")
     told: dict[tuple[str, str], list[float]] = {}
     for seed in range(1, options.worlds + 1):
-        world = simulate_screen(seed)
-        about = world.domain, world.treatment, world.compound, world.label, world.control
-        screen = Screen(world.x.astype(np.float64), *about)
-        clean = world.clean.astype(np.float64)
+        screen, clean = screens.simulated(seed)
         found = [
-            Corrected("without the effect of the domains (the truth)", [clean]),
-            Corrected("measured", [screen.x]),
-            corrected("centred on controls", jbc.Standardise(scale=False, on="controls"), screen),
-            corrected("z-score on controls", jbc.Standardise(on="controls"), screen),
-            corrected("CORAL on controls", jbc.Coral(), screen),
-            last(aligned("ours, controls alone", ours, screen, 1, shared=False)),
-            last(aligned("ours, all shared treatments", ours, screen, 1, shared=True)),
-            last(aligned("ours, as in print (pairs), all shared treatments",
-                         dataclasses.replace(ours, form="pairs"), screen, 1, shared=True)),
-        ]  # fmt: skip
-        truth = centred(clean, screen)
+            screens.Corrected("without the effect of the domains (the truth)", [clean]),
+            screens.Corrected("measured", [screen.x]),
+            screens.corrected("centred on controls", screens.CENTRE, screen),
+            screens.corrected("z-score on controls", screens.ZSCORE, screen),
+            screens.corrected("CORAL on controls", jbc.Coral(), screen),
+            screens.last(screens.aligned("ours, controls alone", ours, screen, 1, shared=False)),
+            screens.last(screens.aligned("ours, all shared treatments", ours, screen, 1, shared=True)),
+            screens.last(
+                screens.aligned(
+                    "ours, as in print (pairs), all shared treatments", pairs, screen, 1, shared=True
+                )
+            ),
+        ]
+        truth = screens.centred(clean, screen)
         for one in found:
-            (judged,) = mechanisms(one, screen, None)
-            x = centred(one.versions[0], screen)
+            x = screens.centred(one.versions[0], screen)
             seen = metrics.domain_accuracy_by_treatment(x, screen.domain, screen.treatment).accuracy
-            away = float(np.linalg.norm(x - truth) / np.linalg.norm(truth))
-            values = averages(judged) | {"domain, logistic regression": seen, "distance from the truth": away}
+            values = screens.averages(screens.judged(screens.scored(one, screen))[0].points) | {
+                "domain, logistic regression": seen,
+                "distance from the truth": np.linalg.norm(x - truth) / np.linalg.norm(truth),
+            }
             for metric, value in values.items():
                 told.setdefault((one.name, metric), []).append(float(value))
     return [
-        row("screen", {"method": name, "step": 0.0}, metric, float(np.mean(each)), np.array(each))
+        screens.row("screen", name, metric, np.mean(each), np.array(each))
         for (name, metric), each in told.items()
     ]
-
-
-def last(found: Corrected) -> Corrected:
-    """Keep the end of the training."""
-    return found._replace(versions=found.versions[-1:])
-
-
-def markdown(rows: Sequence[dict]) -> str:
-    """Write the methods, one a line: the value as it is, and mean ± sd over draws or worlds."""
-    names = list(dict.fromkeys(row["metric"] for row in rows))
-    lines = ["| | " + " | ".join(names) + " |", "|:--|" + "--:|" * len(names)]
-    for method in dict.fromkeys(row["method"] for row in rows):
-        of = {row["metric"]: row for row in rows if row["method"] == method}
-        simulated = rows[0]["table"] == "screen"
-        cells = [
-            ("" if simulated else f"{of[n]['value']:.3f}; ") + f"{of[n]['mean']:.3f} ± {of[n]['sd']:.3f}"
-            for n in names
-        ]
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def main() -> None:
     """Make the tables that are asked for."""
     options = tyro.cli(Options)
     for table in options.tables:
-        rows = bbbc021(options) if table == "bbbc021" else screens(options)
+        if table == "screen":
+            rows = worlds(options)
+        elif table == "diagnosis":
+            rows = diagnosis(options.splits)
+        else:
+            rows = bbbc021(table, options)
         results.write(options.out / f"wasserstein_{table}.json", results.about(options), rows)
         print(markdown(rows), flush=True)
 

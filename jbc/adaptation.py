@@ -182,7 +182,7 @@ def _curve(scene: _Scene, members: list[np.ndarray]) -> tuple[Expected, ...]:
         both = [
             [_remaining(scene, x[:n], x[number:], of != of[order[0]]) for n in (0, number)]
             for order in draws
-            if len(order) >= 2 * number
+            if 3 * len(order) >= 4 * number
             for x in (scene.known.x[order],)
         ]
         if both:
@@ -206,7 +206,7 @@ def _minimum(curve: tuple[Expected, ...], rows: int, name: str) -> int:
             f"where {last.before:.2g} is usual without."
         )
     if not enough:
-        fix = "Use their measurements as they are: domains hardly differ, or controls say too little."
+        fix = "Measure more controls, of the known domains too, or use the measurements as they are."
     raise InputError(
         f"{rows} control rows of {name}" + (f", where {enough[0]} are needed" if enough else " are too few"),
         why=why,

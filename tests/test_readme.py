@@ -14,6 +14,7 @@ from jbc import demo
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROSE = " ".join(README.split())
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +61,31 @@ def test_the_line_of_screens_is_the_result_of_its_command():
     cells = [f"{found[name]['mean']:.3f} ± {found[name]['sd']:.3f}" for name in chosen]
     assert f"| {' | '.join(cells)} |" in README
     wells = results.read(results.RESULTS / "wasserstein_bbbc021.json")["rows"]
-    tvn = {row["metric"]: row["value"] for row in wells if row["method"] == "TVN"}
-    assert f"{tvn['NSC 1']:.3f}, and {tvn['NSCB 1']:.3f} across weeks" in README
+    tvn, *stopped = (
+        {row["metric"]: row["value"] for row in wells if row["method"] == method and row["metric"][0] == "N"}
+        for method in ("TVN", "TVN, ours, critics, by neighbours", "TVN, ours, Gaussian, by neighbours")
+    )
+    assert f"{tvn['NSC 1']:.3f}, and {tvn['NSCB 1']:.3f} across weeks" in PROSE
+    assert stopped == [tvn, tvn]  # not trained at all
+    plates = results.read(results.RESULTS / "wasserstein_bbbc021-plates.json")["rows"]
+    shared = {(row["method"], row["metric"]): row["value"] for row in plates}
+    ends = [
+        " and ".join(
+            f"{shared[f'TVN, ours, all shared, by {rule}', name]:.3f}" for name in ("NSC 1", "NSCB 1")
+        )
+        for rule in ("neighbours", "silhouette")
+    ]
+    assert f"gives {ends[0]}, or {ends[1]} where the silhouette" in PROSE
+
+
+def test_the_diagnosis_of_screens_is_the_result_of_its_command():
+    results = experiment("results")
+    rows = results.read(results.RESULTS / "wasserstein_diagnosis.json")["rows"]
+    found = {(row["method"], row["metric"]): row["mean"] for row in rows}
+    moved, agree = (found["TVN, ours, critics", metric] for metric in ("moved", "halves agree"))
+    shared = found["simulated screen, ours, all shared treatments", "halves agree"]
+    assert f"by {moved:.2f} of their length, in directions of cosine {agree:.2f} (" in PROSE
+    assert f"(simulated, by all shared treatments: {shared:.2f})" in PROSE
 
 
 @pytest.mark.slow

@@ -6,10 +6,12 @@ import dataclasses
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from problems import assert_same_bytes, refusal
 
 import jbc
+from jbc.cli import main
 from jbc.cohort import Cohort
 from jbc.data.simulate_screen import simulate_screen
 from jbc.methods.wasserstein import WassersteinAlignment
@@ -110,3 +112,19 @@ def test_the_share_of_domains():
 def test_without_replicates_there_is_nothing_to_stop_by(world):
     with refusal("nothing-shared"):
         by_replicates(METHOD, Cohort.from_arrays(world.x, world.domain, treatment=world.domain))
+
+
+def test_command_line(world, tmp_path):
+    frame = pd.DataFrame(world.x, columns=[f"f{i}" for i in range(5)])
+    path, run = str(tmp_path / "screen.csv"), tmp_path / "run"
+    frame.assign(plate=world.domain, drug=world.treatment).to_csv(path, index=False)
+    keys = ["--batch-key", "plate", "--treatment-key", "drug", "--control", "drug == 'DMSO'"]
+    method = ["wasserstein-alignment", "--distance", "gaussian", "--rows", "12", "--updates", "20"]
+    begin = ["fit", "--data", path, *keys, "--out", str(run)]
+    assert main([*begin, "--stop-early", *method]) == 0
+    assert main([*begin, "--resume", *method]) == 2  # another run: without the early stop
+    model = jbc.load(run / "model")
+    about = {"domain": world.domain, "treatment": world.treatment, "control": world.control}
+    same = dataclasses.replace(METHOD, form="barycentre", updates=20, transform_rate=5e-3)
+    expected = jbc.Corrector(same, stopping="replicates").fit(frame, **about)
+    assert_same_bytes(model.fitted_, expected.fitted_)

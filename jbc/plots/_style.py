@@ -19,6 +19,10 @@ PALETTES = {
     # Tol (2021), "muted".
     "class": ("#332288", "#CC6677", "#117733", "#DDCC77", "#882255", "#88CCEE", "#999933", "#AA4499", "#44AA99"),
 }  # fmt: skip
+# Petroff (2021), for what outgrows both.
+TEN = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
 
 NAMED = 12
 LONGEST = 26
@@ -38,16 +42,19 @@ def axes(width: float = 6.0, height: float = 3.0) -> Axes:
 
 
 def colours(n: int, palette: str = "domain") -> list[Any]:
-    """Return n colours: those of the palette, or evenly spaced ones of a sequential map when it is too small.
+    """Return n colours: those of the palette; when it is too small ten others, or evenly spaced ones of a map.
 
     Examples
     --------
     >>> colours(2)
     ['#0072B2', '#E69F00']
+    >>> len(set(colours(10))), len(set(colours(40)))
+    (10, 40)
     """
     few = PALETTES[palette]
-    if n <= len(few):
-        return list(few[:n])
+    for some in (few, TEN):
+        if n <= len(some):
+            return list(some[:n])
     from matplotlib import colormaps
 
     return [colormaps["viridis"](0.88 * k / (n - 1)) for k in range(n)]
