@@ -30,7 +30,8 @@ TEXT = """## A new domain from its controls alone
 Simulated screens, half of whose treatments occur in all domains: fitted to four domains, the fifth is taken in
 (`Corrector.adapt`) by so many control wells of it. For every treatment of it, is the nearest neighbour from another
 compound and another domain of the same mechanism (NSCB)? *Needed* is the number of controls below which `adapt`
-refuses, calibrated on the four. Mean ± standard deviation over worlds, which differ between the rows too."""
+refuses, calibrated on the four. Mean ± standard deviation over those of five worlds in which it did not refuse; the
+worlds of the rows differ."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,9 +104,10 @@ def markdown(rows: list[dict]) -> str:
     for table in dict.fromkeys(row["table"] for row in rows):
         cells = [found[table, name, "NSCB 1"] for name in names]
         least = [found[table, name, "needed"]["mean"] for name in adapting]
-        scores = [f"{cell['mean']:.3f} ± {cell['sd']:.3f}" for cell in cells]
-        lines.append([table, *scores, *(f"{each:.0f}" for each in least)])
-    return results.grid(["", *names, *(f"needed: {name}" for name in adapting)], lines)
+        scores = [f"{c['mean']:.3f}" + (f" ± {c['sd']:.3f}" if c["draws"] > 1 else "") for c in cells]
+        worlds = str(found[table, "ours", "NSCB 1"]["draws"])
+        lines.append([table, worlds, *scores, *(f"{each:.0f}" for each in least)])
+    return results.grid(["", "worlds", *names, *(f"needed: {name}" for name in adapting)], lines)
 
 
 def main() -> None:

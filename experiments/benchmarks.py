@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import adaptation
 import bench_joint
 import numpy as np
 import wasserstein_page
@@ -88,8 +89,8 @@ jbc beside a plain PyTorch program with the same networks and the same run, in t
 CRITICS = """## Speed of critics
 
 A step trains all critics, of every treatment and pair of ten domains (here under *lanes*), on 100 rows a cell: jbc
-beside the same by double differentiation in JAX, and beside a PyTorch loop over critics. Peak memory is that of the
-whole process."""
+beside the same by double differentiation in JAX, and beside a PyTorch loop over critics. Neither of these maps the
+rows, as ours does. Memory beside the screen is what the compiler says."""
 
 
 def pick(rows: Sequence[dict], **fields: Any) -> list[dict]:
@@ -264,6 +265,10 @@ def document() -> str:
                 *wasserstein_page.reading(found["rows"]),
                 command,
             ]
+    path = RESULTS / "adaptation.json"
+    if path.is_file():
+        found = read(path)
+        parts += [adaptation.TEXT, adaptation.markdown(found["rows"]), run("adaptation.py", found["about"])]
     speed = RESULTS / "bench_wasserstein.json"
     if speed.is_file():
         found = read(speed)

@@ -11,26 +11,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jbc import datasets, metrics, plots, presets
     from jbc.anndata_face import correct
-    from jbc.baselines.coral import Coral
-    from jbc.baselines.percentiles import Percentiles
-    from jbc.baselines.standardise import Standardise
-    from jbc.baselines.tvn import TypicalVariation
+    from jbc.baselines import Coral, Percentiles, Standardise, TypicalVariation
     from jbc.cohort import Cohort
     from jbc.errors import InputError, InputWarning
     from jbc.estimator import Corrector, load
+    from jbc.methods.adversarial import AdversarialCorrection
     from jbc.methods.joint import JointCalibration
+    from jbc.methods.mmd_resnet import MMDResNet
     from jbc.methods.pairwise import PairwiseCalibration
     from jbc.methods.wasserstein import WassersteinAlignment
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AdversarialCorrection": "jbc.methods.adversarial",
     "Cohort": "jbc.cohort",
     "Coral": "jbc.baselines.coral",
     "Corrector": "jbc.estimator",
     "InputError": "jbc.errors",
     "InputWarning": "jbc.errors",
     "JointCalibration": "jbc.methods.joint",
+    "MMDResNet": "jbc.methods.mmd_resnet",
     "PairwiseCalibration": "jbc.methods.pairwise",
     "Percentiles": "jbc.baselines.percentiles",
     "Standardise": "jbc.baselines.standardise",
@@ -42,12 +43,14 @@ _HOMES = {
 _MODULES = ("datasets", "metrics", "plots", "presets")
 
 __all__ = [
+    "AdversarialCorrection",
     "Cohort",
     "Coral",
     "Corrector",
     "InputError",
     "InputWarning",
     "JointCalibration",
+    "MMDResNet",
     "PairwiseCalibration",
     "Percentiles",
     "Standardise",

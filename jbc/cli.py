@@ -15,7 +15,9 @@ from jbc.errors import InputError, InputWarning, closest
 COMMANDS = {
     "demo": "simulate three plates, correct them, and write a report",
     "fit": "fit a method to tables",
+    "launch": "run one fit in several processes, each with devices of its own",
     "transform": "correct tables with a fitted model",
+    "adapt": "take new batches into a fitted model by their controls",
     "predict": "classify the rows of tables with a fitted model",
     "evaluate": "judge a table, before or after a correction",
     "data": "list and fetch public data sets",

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax import Array
 
-PAIRS = 1024
+PAIRS = 512
 
 
 @partial(

@@ -18,6 +18,7 @@ from jbc.linalg import moments, orthogonal
 from jbc.noise import dropout
 
 Family = Literal["residual", "multibatch", "twobatch"]
+Start = Literal["identity", "small"]
 
 leaky = partial(nn.leaky_relu, negative_slope=0.2)
 
@@ -238,3 +239,54 @@ class Classifier(nn.Module):
         for width in widths:
             h, fan_in = leaky(_plain(width, fan_in)(h)), width
         return _plain(self.outputs, fan_in)(h)
+
+
+class Mover(nn.Module):
+    """Map rows of one domain to where those of another lie.
+
+    In a residual block, norm, activation and a dense layer follow one another for every width, and once more for the
+    width of a row, which is added to what came in. The plain family is a single chain of layers.
+
+    Blocks begin as the identity, with a last layer of zeros, or near it, with small weights everywhere.
+    """
+
+    blocks: int
+    widths: tuple[int, ...]
+    residual: bool
+    start: Start
+
+    @nn.compact
+    def __call__(self, x: Array, domain: Array | None = None, weight: Array | None = None) -> Array:
+        """Return rows."""
+        d = x.shape[-1]
+        if not self.residual:
+            for width in self.widths:
+                x = leaky(DomainNorm(1)(nn.Dense(width, use_bias=False)(x), domain, weight))
+            return nn.Dense(d)(x)
+        small = self.start == "small"
+        inner = nn.initializers.normal(1e-4) if small else nn.initializers.he_normal()
+        outer = nn.initializers.normal(1e-4) if small else nn.initializers.zeros
+        for _ in range(self.blocks):
+            h = x
+            for width in self.widths:
+                h = nn.relu(DomainNorm(1)(h, domain, weight))
+                h = nn.Dense(width, use_bias=False, kernel_init=inner)(h)
+            h = nn.relu(DomainNorm(1)(h, domain, weight))
+            x = x + nn.Dense(d, kernel_init=outer)(h)
+        return x
+
+
+class Discriminator(nn.Module):
+    """Score rows, (..., d): the higher, the more they look like the target's."""
+
+    widths: tuple[int, ...]
+    normed: bool
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Return scores, (...)."""
+        for width in self.widths:
+            # A bias in front of a norm would do nothing.
+            x = nn.Dense(width, use_bias=not self.normed, kernel_init=nn.initializers.he_normal())(x)
+            x = leaky(DomainNorm(1)(x) if self.normed else x)
+        return nn.Dense(1)(x)[..., 0]

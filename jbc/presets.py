@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
+from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.joint import JointCalibration
+from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.wasserstein import WassersteinAlignment
 
 Truth = Literal["paper", "reference"]
@@ -133,3 +135,75 @@ def wasserstein(truth: Truth = "paper", **changes: Any) -> WassersteinAlignment:
     49
     """
     return dataclasses.replace(WassersteinAlignment(), **(_ALIGNMENT | WASSERSTEIN[truth] | changes))
+
+
+# The penalty 1e-2 of squared weights has a gradient of 2e-2 times the weights.
+MMD_RESNET: dict[str, Any] = {
+    "log": True,
+    "scale": "pooled",
+    "start": "small",
+    "bandwidths": (0.5, 1.0, 2.0),
+    "objective": "root",
+    "identity": 0.0,
+    "rows": 1000,
+    "epochs": 500,
+    "min_steps": 1,
+    "max_steps": 2**31 - 1,
+    "optimiser": "rmsprop",
+    "weight_decay": 2e-2,
+    "decay": 0.1,
+    "average": 0.0,
+}
+
+
+def mmd_resnet(**changes: Any) -> MMDResNet:
+    """Return MMD-ResNet as published for cytometry, without its denoising autoencoder.
+
+    Parameters
+    ----------
+    changes
+        Fields to set differently.
+
+    Examples
+    --------
+    >>> mmd_resnet().rows
+    1000
+    """
+    return dataclasses.replace(MMDResNet(), **(MMD_RESNET | changes))
+
+
+_PLAIN_GAME: dict[str, Any] = {
+    "scale": "pooled",
+    "norm": True,
+    "gamma": 0.0,
+    "identity": 0.0,
+    "critic_steps": 1,
+    "decay": False,
+    "average": 0.0,
+}
+ADVERSARIAL: dict[str, dict[str, Any]] = {
+    "paper": {"start": "small"},
+    "gan": {"residual": False, "widths": (500, 250, 50, 250, 500), "critic": (500, 250, 50), "rows": 100},
+    "resnet-gan": {"blocks": 1, "widths": (500, 250, 50, 250, 500), "critic": (500, 250, 50), "rows": 100},
+}
+
+
+def adversarial(
+    kind: Literal["paper", "gan", "resnet-gan"] = "paper", **changes: Any
+) -> AdversarialCorrection:
+    """Return adversarial correction as published, with nothing that holds the maps back.
+
+    Parameters
+    ----------
+    kind
+        ``"paper"`` for batches of cytometry, where the widths of the layers are not told; ``"gan"`` and
+        ``"resnet-gan"`` for what neuron editing compares itself with, of which the widths and the rows are.
+    changes
+        Fields to set differently.
+
+    Examples
+    --------
+    >>> adversarial("gan").residual, adversarial("gan").rows
+    (False, 100)
+    """
+    return dataclasses.replace(AdversarialCorrection(), **(_PLAIN_GAME | ADVERSARIAL[kind] | changes))

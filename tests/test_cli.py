@@ -15,6 +15,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from problems import assert_same_bytes
 from sklearn.metrics import accuracy_score
 
 import jbc
@@ -380,10 +381,7 @@ def test_controls_are_marked_by_an_expression(world, tmp_path):
     ]
     frame = pd.DataFrame(world.x, columns=list(FEATURES))
     face = jbc.Corrector(jbc.Standardise(on="controls")).fit(frame, domain=world.obs["plate"], control=marked)
-    fitted = jbc.load(tmp_path / "run" / "model").fitted_
-    assert {name: leaf.tobytes() for name, leaf in fitted.items()} == {
-        name: leaf.tobytes() for name, leaf in face.fitted_.items()
-    }
+    assert_same_bytes(jbc.load(tmp_path / "run" / "model").fitted_, face.fitted_)
 
 
 @pytest.mark.parametrize("extension", ["csv", "parquet", "h5ad"])

@@ -35,7 +35,9 @@ from jbc import presets
 from jbc.baselines import Coral, Percentiles, Standardise, TypicalVariation
 from jbc.cohort import Cohort
 from jbc.draws import take
+from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method, Trainable
+from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.pairwise import PairwiseCalibration
 from jbc.methods.registry import METHODS, from_json, to_json
 from jbc.methods.wasserstein import WassersteinAlignment
@@ -49,6 +51,10 @@ CONFIGURATIONS: dict[str, Method] = {
     "wasserstein-alignment": WassersteinAlignment(
         distance="gaussian", rows=40, updates=200, transform_rate=0.02
     ),
+    "mmd-resnet": MMDResNet(blocks=1, width=8, rows=40),
+    "adversarial-correction": AdversarialCorrection(
+        blocks=1, widths=(8,), critic=(8,), rows=40, updates=200, identity=3.0, critic_steps=1
+    ),
     "standardise": Standardise(),
     "coral": Coral(on="all"),
     "typical-variation": TypicalVariation(on="all"),
@@ -59,6 +65,8 @@ UNUSUAL: dict[str, Method] = {
     "joint-calibration": presets.joint("chd", "reference", bandwidths=(0.1, 1 / 3)),
     "pairwise-calibration": PairwiseCalibration(presets.joint("cytof")),
     "wasserstein-alignment": presets.wasserstein("reference", maps="residual", form="barycentre"),
+    "mmd-resnet": presets.mmd_resnet(target="day 2", source=("day 1", "day 3")),
+    "adversarial-correction": presets.adversarial("gan", objective="squares", source=("day 1",)),
     "standardise": Standardise(scale=False, on="controls"),
     "coral": Coral(ridge=0.1, target="identity", centre=False),
     "typical-variation": TypicalVariation(ridge=0, scale=False, basis="components"),
@@ -67,6 +75,7 @@ UNUSUAL: dict[str, Method] = {
 # Preparations: other units than those of the input, and domains that are left to what follows.
 PREPARATIONS = (TypicalVariation, Percentiles)
 SIGNATURES = {
+    "aim": ["cohort"],
     "check": ["cohort"],
     "steps": ["cohort"],
     "init": ["key", "cohort"],
@@ -75,7 +84,7 @@ SIGNATURES = {
     "transform": ["fitted", "x", "domain"],
     "encode": ["fitted", "x", "domain"],
     "predict": ["fitted", "x", "domain"],
-    "adapt": ["fitted", "controls"],
+    "adapt": ["fitted", "controls", "reference"],
     "review": ["info"],
 }
 KEY = jax.random.key(0)
@@ -133,7 +142,7 @@ def test_methods_follow_the_contract(method):
 @pytest.mark.usefixtures("quick")
 def test_compiled_and_uncompiled_agree(method):
     table = cohort()
-    bare, state = table.nameless(), None
+    bare, state = method.aim(table).nameless(), None
     if isinstance(method, Trainable):
         state = jax.jit(method.init)(KEY, bare)
         rows = take(bare, method.draw.plan(KEY, bare, 0, 1)[0], method.draw)

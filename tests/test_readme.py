@@ -78,6 +78,24 @@ def test_the_line_of_screens_is_the_result_of_its_command():
     assert f"gives {ends[0]}, or {ends[1]} where the silhouette" in PROSE
 
 
+def test_the_line_of_new_batches_is_the_result_of_its_command():
+    results = experiment("results")
+    rows = results.read(results.RESULTS / "adaptation.json")["rows"]
+    found = {row["method"]: row for row in rows if (row["table"], row["metric"]) == ("24 controls", "NSCB 1")}
+    ours, left, centred, together = (
+        f"{found[name]['mean']:.3f} ± {found[name]['sd']:.3f}"
+        for name in (
+            "ours",
+            "ours, the new one as measured",
+            "centred on controls",
+            "ours, fitted to all five",
+        )
+    )
+    assert f"right for {ours} of the fifth" in PROSE
+    assert f"as it is, for {left}; centred on controls, {centred}; fitted together" in PROSE
+    assert f"{together} (`python experiments/adaptation.py`)" in PROSE
+
+
 def test_the_diagnosis_of_screens_is_the_result_of_its_command():
     results = experiment("results")
     rows = results.read(results.RESULTS / "wasserstein_diagnosis.json")["rows"]

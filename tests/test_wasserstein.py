@@ -16,6 +16,7 @@ from problems import assert_close, assert_same_bytes, refusal
 from jbc import presets
 from jbc.cohort import Cohort
 from jbc.draws import take
+from jbc.errors import InputWarning
 from jbc.losses.mmd import median_bandwidth, mmd2_matrix
 from jbc.losses.wasserstein import critic_terms, gaussian_terms, kernel_terms, sliced_terms
 from jbc.methods import wasserstein_nets as nets
@@ -172,6 +173,25 @@ def test_batches_of_treatments_change_nothing(monkeypatch):
         steps[pairs] = [(new.maps.params, new.critics.params, info) for new, info in after]
     assert_close(steps[1], steps[1024], rtol=2e-5)
     assert_close(steps[4], steps[1024], rtol=2e-5)
+
+
+def test_controls_alone_are_warned_of():
+    cohort = screen()
+    control = np.asarray(cohort.treatment) == 0
+    given = Cohort.from_arrays(cohort.x, cohort.domain, control=control)
+    with pytest.warns(InputWarning, match="Only controls are shared"):
+        SMALL.check(given)
+    for more in ({"treatment": cohort.treatment, "control": control}, {}):
+        SMALL.check(Cohort.from_arrays(cohort.x, cohort.domain, **more))
+
+
+def test_treatments_can_be_weighed():
+    cohort = screen()
+    weight = SMALL.init(KEY, cohort.weigh({"0": 3.0})).weight
+    np.testing.assert_allclose(weight, [1 / 6] * 2 + [1 / 18] * 3 + [3 / 36] * 6, rtol=1e-6)
+    with refusal("bad-weights") as caught:
+        cohort.weigh({"0": -1.0, "nothing": 2.0})
+    assert "'0: -1.0', 'nothing'" in str(caught.value)
 
 
 def test_weights_are_means_over_treatments_of_means_over_pairs():

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Files = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")]
 Column = Annotated[str | None, tyro.conf.arg(metavar="COLUMN")]
+Cofactor = Annotated[float | None, tyro.conf.arg(metavar="COFACTOR")]
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
@@ -109,9 +110,13 @@ def open_run(run: Path) -> Corrector:
 
 
 def rows_for(
-    model: Corrector, data: Sequence[Path], batch_key: str | None
+    model: Corrector,
+    data: Sequence[Path],
+    batch_key: str | None,
+    arcsinh: float | None,
+    keys: Sequence[str] = (),
 ) -> tuple[Table, np.ndarray | None]:
-    """Read tables with the features of a model, and the domain of every row."""
+    """Read tables with the features and on the scale of a model, and the domain of every row."""
     key = batch_key or model.notes_.get("columns", {}).get("batch")
     if key is None and len(model.domains_) > 1:
         raise InputError(
@@ -120,7 +125,10 @@ def rows_for(
             fix="Pass --batch-key COLUMN.",
             code="missing-batch-key",
         )
-    table = read_table(data, keys=[key] if key else [], features=model.features_)
+    cofactor = model.notes_.get("arcsinh") if arcsinh is None else arcsinh
+    table = read_table(
+        data, keys=[*([key] if key else []), *keys], features=model.features_, arcsinh=cofactor
+    )
     return table, None if key is None else table.obs[key].to_numpy(dtype=object)
 
 

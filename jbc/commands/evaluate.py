@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jbc import checks
-from jbc.commands.common import Column, Columns, Files, parse, roles, show, spare
+from jbc.commands.common import Cofactor, Column, Columns, Files, parse, roles, show, spare
 from jbc.data.atomic import atomic_path
 from jbc.data.tables import Table, read_table
 from jbc.errors import InputError
@@ -36,6 +36,8 @@ class Options:
     """The same rows before the correction."""
     features: tuple[str, ...] | None = None
     """Columns to use as features."""
+    arcsinh: Cofactor = None
+    """Take arcsinh(value / COFACTOR) of what was measured: of --before where it is given, else of --data."""
     seed: int = 0
     """Seed of the draws and folds."""
     out: Path | None = None
@@ -48,10 +50,10 @@ def main(arguments: Sequence[str]) -> int:
     spare([*options.data, *options.before], options.out)
     from jbc.metrics import bandwidth_ladder
 
-    after = _read(options, options.data)
+    after = _read(options, options.data, None if options.before else options.arcsinh)
     tables = {"": after}
     if options.before:
-        tables = {"before": _read(options, options.before), "after": after}
+        tables = {"before": _read(options, options.before, options.arcsinh), "after": after}
         if list(tables["before"].obs.index) != list(after.obs.index):
             raise InputError(
                 "The tables before and after have different rows",
@@ -73,9 +75,10 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _read(options: Options, files: Sequence[Path]) -> Table:
+def _read(options: Options, files: Sequence[Path], arcsinh: float | None) -> Table:
     keys = [options.batch_key, options.labels_key, options.unit_key, options.predicted_key]
-    table = read_table(files, keys=[key for key in keys if key], features=options.features)
+    keys = [key for key in keys if key]
+    table = read_table(files, keys=keys, features=options.features, arcsinh=arcsinh)
     _, observed = checks.values(table.x, table.features)
     if observed is not None:
         raise checks.incomplete(observed, table.features, "jbc evaluate")

@@ -15,13 +15,16 @@ import numpy as np
 import tyro
 
 from jbc import __version__, expression, presets
-from jbc.commands.common import Column, Columns, Files, parse, roles, show, wake_jax
+from jbc.commands.common import Cofactor, Column, Columns, Files, parse, roles, show
+from jbc.commands.together import Scheduler, end_with_launcher, joined
 from jbc.data.atomic import atomic_path
 from jbc.data.tables import read_table
 from jbc.errors import InputError
 from jbc.methods.registry import METHODS, to_json
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
     from jbc.cohort import Cohort
     from jbc.estimator import Corrector
 
@@ -44,7 +47,8 @@ class Options:
     """
 
     data: Files
-    """Tables: .csv, .tsv (also .gz), .parquet or .h5ad; rows of several follow one another."""
+    """Tables: .csv, .tsv (also .gz), .parquet, .h5ad or .fcs; rows of several follow one another.
+    The events of an FCS file have its name in the column "sample"."""
     batch_key: Annotated[str, tyro.conf.arg(metavar="COLUMN")]
     """Column that names the batch of a row: plate, day, machine."""
     out: Path
@@ -62,14 +66,21 @@ class Options:
     texts, numbers or lists (in), joined by and, or, not; a name of several words stands in backticks."""
     features: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="COLUMN...")] = None
     """Columns to use as features, in this order."""
+    arcsinh: Cofactor = None
+    """Fit to arcsinh(value / COFACTOR), 5 for mass cytometry as a rule; transform and predict then do the same."""
     steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Training steps; the method's own number by default."""
+    stop_early: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Stop when batches are least visible among replicates that are kept from training: a quarter of the treatments
+    that batches share, or half of the controls."""
     seed: int = 0
     """Same seed, data and versions: same model, to the last bit."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Go on from the last checkpoint of the run, or begin it."""
     save_every: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Steps between checkpoints; every 30 seconds by default."""
+    distributed: Scheduler | None = None
+    """Join the processes that this scheduler has started with the same command; jbc launch starts some itself."""
 
     def columns(self) -> Columns:
         """Return the names of the key columns."""
@@ -78,38 +89,50 @@ class Options:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
+    end_with_launcher()
     options = parse(Options, "fit", arguments)
     _positive(options)
     columns = options.columns()
     marking = [] if options.control is None else expression.names(options.control)
-    table = read_table(options.data, keys=[*columns.given(), *marking], features=options.features)
+    keys = [*columns.given(), *marking]
+    table = read_table(options.data, keys=keys, features=options.features, arcsinh=options.arcsinh)
     from jbc.cohort import Cohort
 
     groups = roles(table, columns, options.control)
     cohort = Cohort.from_arrays(table.x, features=table.features, **groups)
     run = _describe(options, cohort)
-    wake_jax()
-    from jbc.estimator import Corrector
+    with joined(options.distributed) as mesh:
+        from jbc.estimator import Corrector
+        from jbc.train import processes
 
-    corrector = Corrector(options.method, steps=options.steps, random_state=options.seed)
-    corrector.check(cohort)
-    with _folder(options, run) as finished:
+        processes.refuse_differences(run)
+        corrector = Corrector(
+            options.method,
+            steps=options.steps,
+            random_state=options.seed,
+            stopping="replicates" if options.stop_early else None,
+        )
+        corrector.check(cohort)
+        with _folder(options, run) if processes.leads() else contextlib.nullcontext(False) as finished:
+            if not processes.largest(finished):
+                return _train(corrector, cohort, options, run, mesh)
         if finished:
             print(f"{options.out} is finished already; its model is in {options.out / 'model'}")
-            return 0
-        return _train(corrector, cohort, options, run)
+        return 0
 
 
-def _train(corrector: Corrector, cohort: Cohort, options: Options, run: dict[str, Any]) -> int:
+def _train(
+    corrector: Corrector, cohort: Cohort, options: Options, run: dict[str, Any], mesh: Mesh | None
+) -> int:
     """Train, with everything that hangs on the loop; save the model at the end."""
-    from jbc.train import checkpoint, hooks
+    from jbc.train import checkpoint, hooks, processes
 
-    steps, path = options.out / "checkpoints", options.out / "log.jsonl"
-    start = checkpoint.latest(steps)
-    earlier = hooks.read_log(path, start or 0)
+    steps, path, leads = options.out / "checkpoints", options.out / "log.jsonl", processes.leads()
+    start = processes.largest(checkpoint.latest(steps) or 0)
+    earlier = hooks.read_log(path, start)
 
     def resume(tree: Any) -> tuple[int, Any] | None:
-        if start is None:
+        if not start:
             return None
         saved, meta = checkpoint.read_step(steps, start, like=tree)
         _same_run(meta["run"], run)
@@ -117,16 +140,24 @@ def _train(corrector: Corrector, cohort: Cohort, options: Options, run: dict[str
 
     save = hooks.saving(steps, {"kind": "checkpoint", "run": run}, every=options.save_every)
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context(hooks.log_lines(path, start or 0))
-        bar = stack.enter_context(hooks.progress(run["method"]["name"]))
+        told = [hooks.log_lines(path, start), hooks.progress(run["method"]["name"])] if leads else []
+        told = [stack.enter_context(each) for each in told]
         stop, caught = stack.enter_context(hooks.interruptible(lambda event: save(event, force=True)))
-        corrector.fit_cohort(cohort, hooks=(log, bar, save, stop), resume=resume)
+        corrector.fit_cohort(cohort, hooks=(*told, save, stop), resume=resume, mesh=mesh)
     if caught and corrector.stopped_:
-        print(f"interrupted after step {corrector.n_steps_}, and saved; go on with --resume")
+        if leads:
+            print(f"interrupted after step {corrector.n_steps_}, and saved; go on with --resume")
         return 128 + caught[0]
+    if not leads:
+        return 0
     # The history of a run that was resumed is as long as that of one that ran through.
     corrector.history_[:0] = [{k: v for k, v in row.items() if k not in TIMING} for row in earlier]
-    notes = {"columns": dataclasses.asdict(options.columns()), "run": run}
+    notes = {
+        "columns": dataclasses.asdict(options.columns()),
+        "control": options.control,
+        "arcsinh": options.arcsinh,
+        "run": run,
+    }
     corrector.save(options.out / "model", overwrite=True, notes=notes)
     _report(corrector, cohort, options)
     return 0
@@ -170,6 +201,7 @@ def _describe(options: Options, cohort: Cohort) -> dict[str, Any]:
         "jbc": __version__,
         "method": json.loads(json.dumps(to_json(options.method))),
         "steps": options.steps,
+        "stop_early": options.stop_early,
         "seed": options.seed,
         "data": _digest(cohort),
     }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jbc import checks
-from jbc.commands.common import Column, Files, Run, open_run, parse, rows_for, spare
+from jbc.commands.common import Cofactor, Column, Files, Run, open_run, parse, rows_for, spare
 from jbc.data.tables import Table
 from jbc.data.write import write_table
 from jbc.errors import InputError
@@ -28,6 +28,8 @@ class Options:
     """File to write: .csv, .tsv, .parquet or .h5ad."""
     batch_key: Column = None
     """Column that names the batch; the one of the fit by default."""
+    arcsinh: Cofactor = None
+    """Take arcsinh(value / COFACTOR) first; as in the fit by default."""
     unit_key: Column = None
     """Give every row the median probability of its unit (replicates of one subject)."""
 
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
             fix="Fit a method that classifies, such as joint-calibration.",
             code="no-classifier",
         )
-    table, domain = rows_for(model, options.data, options.batch_key)
+    table, domain = rows_for(model, options.data, options.batch_key, options.arcsinh)
     unit = None
     if options.unit_key is not None:
         if options.unit_key not in table.obs:

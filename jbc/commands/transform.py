@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from jbc.commands.common import Column, Files, Run, open_run, parse, rows_for, spare
+import tyro
+
+from jbc.commands.common import Cofactor, Column, Files, Run, open_run, parse, rows_for, spare
 from jbc.data.tables import Table
 from jbc.data.write import write_table
 
@@ -24,8 +26,12 @@ class Options:
     """File to write: .csv, .tsv, .parquet or .h5ad."""
     batch_key: Column = None
     """Column that names the batch; the one of the fit by default."""
+    arcsinh: Cofactor = None
+    """Take arcsinh(value / COFACTOR) first; as in the fit by default."""
     output: Literal["features", "codes"] = "features"
     """Corrected features, or latent codes."""
+    outside: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Add a column "jbc_outside": how far a row is from the centre of its batch; 1 holds 99 % of the fit's rows."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,9 +39,12 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(Options, "transform", arguments)
     spare(options.data, options.out)
     model = open_run(options.run).set_params(output=options.output)
-    table, domain = rows_for(model, options.data, options.batch_key)
+    table, domain = rows_for(model, options.data, options.batch_key, options.arcsinh)
     corrected = model.transform(table.x, domain=domain)
     names = tuple(str(name) for name in model.get_feature_names_out())
-    write_table(Table(corrected, names, table.obs, table.source), options.out)
+    obs = table.obs
+    if options.outside:
+        obs = obs.assign(jbc_outside=model.outside(table.x, domain=domain))
+    write_table(Table(corrected, names, obs, table.source), options.out)
     print(f"{len(corrected)} rows corrected: {options.out}")
     return 0

@@ -43,7 +43,9 @@ def _matrices(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
-def make(net: Any, tx: optax.GradientTransformation, key: Array, d: int, copies: int, memory: float = 0.0) -> Player:
+def make(
+    net: Any, tx: optax.GradientTransformation, key: Array, d: int, copies: int, memory: float = 0.0
+) -> Player:
     """Make one copy of a network for every domain, of which those of the sources are used."""
     player = Player.make(net, tx, key, jnp.zeros((1, 2, d)), copies=copies, memory=memory)
     return player.replace(running={})  # statistics are those of a minibatch, and in the end those of all rows
@@ -74,13 +76,17 @@ def aim_of(role: Array) -> Array:
     return jnp.argmax(role == TARGET)
 
 
+def sum_of_sources(values: Array, role: Array) -> Array:
+    """Add up one value per domain, (D,): what maps descend on, so that no source scales the gradient of another."""
+    return jnp.where(role == SOURCE, values, 0).sum()
+
+
 def mean_of_sources(values: Array, role: Array) -> Array:
-    """Average one value per domain, (D,), over the sources."""
-    moves = role == SOURCE
-    return jnp.where(moves, values, 0).sum() / moves.sum()
+    """Average one value per domain, (D,), over the sources: what is reported."""
+    return sum_of_sources(values, role) / (role == SOURCE).sum()
 
 
-def settle(net: Mover, params: Any, tables: Tables, inputs: Inputs, cohort: Cohort) -> Fitted:
+def settle(net: Any, params: Any, tables: Tables, inputs: Inputs, cohort: Cohort) -> Fitted:
     """Fix the statistics of the norms to those of all rows of a source, and keep what inference needs."""
     domain, weight = jnp.asarray(cohort.domain), jnp.asarray(cohort.weight)
     z = inputs.apply(tables, jnp.asarray(cohort.x), domain)
@@ -95,7 +101,7 @@ def settle(net: Mover, params: Any, tables: Tables, inputs: Inputs, cohort: Coho
     return {"maps": jax.lax.map(one, (params, jnp.arange(len(role)))), "inputs": tables, "role": role}
 
 
-def transform(net: Mover, inputs: Inputs, fitted: Fitted, x: Array, domain: Array) -> Array:
+def transform(net: Any, inputs: Inputs, fitted: Fitted, x: Array, domain: Array) -> Array:
     """Move rows of the sources; others come out as they came in."""
 
     def one(own: Any, z: Array) -> Array:

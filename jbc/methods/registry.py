@@ -12,8 +12,10 @@ from jbc.baselines.standardise import Standardise
 from jbc.baselines.tvn import TypicalVariation
 from jbc.errors import InputError, closest
 from jbc.methods import settings
+from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method
 from jbc.methods.joint import JointCalibration
+from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.pairwise import PairwiseCalibration
 from jbc.methods.wasserstein import WassersteinAlignment
 
@@ -21,6 +23,8 @@ METHODS: dict[str, type[Method]] = {
     "joint-calibration": JointCalibration,
     "pairwise-calibration": PairwiseCalibration,
     "wasserstein-alignment": WassersteinAlignment,
+    "mmd-resnet": MMDResNet,
+    "adversarial-correction": AdversarialCorrection,
     "standardise": Standardise,
     "coral": Coral,
     "typical-variation": TypicalVariation,

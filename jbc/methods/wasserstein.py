@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import warnings
 from typing import Any, ClassVar, Literal
 
 import flax.struct
@@ -16,7 +17,7 @@ from jax import Array
 from jbc import audit, noise
 from jbc.cohort import Cohort
 from jbc.draws import Draw, Rows
-from jbc.errors import InputError
+from jbc.errors import InputError, InputWarning
 from jbc.groups import Shared
 from jbc.linalg import covariance, deviations, optimal_map
 from jbc.losses import wasserstein as losses
@@ -99,8 +100,11 @@ class WassersteinAlignment(Trainable):
     rows, trains both players by Adam at a higher rate, and needs no early stop.
 
     *What is shared decides.* One group of rows, such as the controls, does not tell how a domain turns profiles:
-    affine maps that make it alike turn the rest at random. Align as many treatments as domains share, or centre
-    on the controls (:class:`~jbc.baselines.standardise.Standardise`).
+    affine maps that make it alike turn the rest at random, of which a warning tells. Align as many treatments as
+    domains share, or centre on the controls (:class:`~jbc.baselines.standardise.Standardise`).
+
+    *New domains.* :meth:`adapt` needs controls alone. Of the maps that make controls alike it takes the one that
+    moves rows least, which does not turn them.
 
     References
     ----------
@@ -167,6 +171,15 @@ class WassersteinAlignment(Trainable):
                 why="Each of them has a critic of its own.",
                 fix="Merge domains, or align fewer treatments.",
                 code="too-many-pairs",
+            )
+        common, control = np.unique(np.asarray(cohort.shared.cells.treatment)), np.asarray(cohort.control)
+        if len(common) == 1 and control.any() and control[np.asarray(cohort.treatment) == common[0]].all():
+            warnings.warn(
+                "Only controls are shared by the domains. One group of rows does not tell how a domain turns the "
+                "others: maps that make it alike turn these at random. Pass treatments that domains share, or "
+                'centre on the controls by Standardise(scale=False, on="controls").',
+                InputWarning,
+                stacklevel=2,
             )
 
     def init(self, key: Array, cohort: Cohort) -> AlignmentState:

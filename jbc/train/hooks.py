@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from jbc.errors import InputError
-from jbc.train import checkpoint
+from jbc.train import checkpoint, processes
 from jbc.train.loop import Event, Hook
 
 
@@ -109,7 +109,8 @@ def saving(
 ) -> Callable[..., None]:
     """Save a checkpoint every so many steps, or so many seconds; always after the last step.
 
-    Both are looked at between chunks, and neither changes a bit of the result.
+    Both are looked at between chunks, and neither changes a bit of the result. Of several processes the first one
+    saves, the parts of the others included.
     """
     last = {"step": None, "time": time.monotonic()}
 
@@ -119,8 +120,11 @@ def saving(
             if every is None
             else event.step // every > (last["step"] or 0) // every
         )
-        if (due or force or event.step == event.steps) and last["step"] != event.step:
-            checkpoint.save_step(folder, event.step, event.tree, meta, keep=keep)
+        due = processes.largest(due or force or event.step == event.steps)
+        if due and last["step"] != event.step:
+            tree = processes.whole(event.tree)
+            if processes.leads():
+                checkpoint.save_step(folder, event.step, tree, meta, keep=keep)
             last.update(step=event.step, time=time.monotonic())
 
     return hook
@@ -131,7 +135,8 @@ def interruptible(save: Callable[[Event], None]) -> Iterator[tuple[Hook, list[in
     """Turn SIGTERM and SIGINT into a save and a stop after the running chunk.
 
     Yields the hook, and a list that holds the signal's number once one has come. A second signal of the same
-    kind ends the process at once, as usual; checkpoints stay whole whenever it comes.
+    kind ends the process at once, as usual; checkpoints stay whole whenever it comes. Of several processes all stop
+    after the same chunk, whichever of them the signal has reached.
     """
     caught: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -144,9 +149,10 @@ def interruptible(save: Callable[[Event], None]) -> Iterator[tuple[Hook, list[in
         caught.append(number)
 
     def hook(event: Event) -> bool:
-        if caught:
+        if number := processes.largest(caught[0] if caught else 0):
+            caught[:1] = [number]
             save(event)
-        return bool(caught)
+        return bool(number)
 
     for number in before:
         signal.signal(number, note)

@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.sharding import AxisType, Mesh, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
+from jbc import mesh as meshes
 from jbc.cohort import Cohort
 from jbc.errors import InputError
 from jbc.methods.base import Fitted, Method, State, Trainable
@@ -67,7 +68,9 @@ def fit_lanes(method: Trainable, cohorts: Cohort | Sequence[Cohort], keys: Array
             fix="Pass one key per cohort, or a single cohort for all keys.",
             code="different-lanes",
         )
-    shared, varying = (cohorts, ()) if isinstance(cohorts, Cohort) else stack(cohorts)
+    one = isinstance(cohorts, Cohort)
+    shared, varying = (cohorts, ()) if one else stack(cohorts)
+    shared = method.aim(shared)
     steps = options.pop("steps", None) or method.steps(shared if not varying else cohorts[0])  # pyright: ignore[reportIndexIssue]
     mesh = mesh_of(len(keys))
     program = Program(*(partial(part, method, varying, mesh) for part in (_init, _chunk, _finish)))
@@ -173,13 +176,10 @@ def _own(cohort: Cohort, varying: tuple[str, ...]) -> dict[str, Array]:
 
 
 def mesh_of(lanes: int) -> Mesh:
-    """Return the local devices over which lanes are spread: as many as divide their number.
-
-    The axis is Auto: with Explicit axes, gathers inside the program would have to name their sharding.
-    """
+    """Return the local devices over which lanes are spread: as many as divide their number."""
     devices = jax.local_devices()
     count = max(n for n in range(1, min(lanes, len(devices)) + 1) if lanes % n == 0)
-    return Mesh(np.array(devices[:count]), ("lane",), axis_types=(AxisType.Auto,))
+    return meshes.mesh_of(devices[:count], "lane")
 
 
 def each_lane(one: Callable[..., Any], mesh: Mesh, lanes: Any, *shared: Any) -> Any:

@@ -17,7 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 
+from jbc import mesh as meshes
 from jbc.cohort import Cohort
 from jbc.draws import take
 from jbc.errors import InputError
@@ -95,6 +97,7 @@ def fit(method: Method, cohort: Cohort, key: Array, **options: Any) -> Run:
     >>> run.step, sorted(run.fitted)
     (4, ['calibrator', 'classifier', 'inputs', 'reconstructors'])
     """
+    cohort = method.aim(cohort)
     if not isinstance(method, Trainable):
         finish = partial(_finish, method) if method.compiled else method.finish
         return Run(jax.device_put(finish(None, cohort.nameless())), None, 0, [], stopped=False)
@@ -115,6 +118,7 @@ def drive(
     stopping: Stopping | None = None,
     hooks: Sequence[Hook] = (),
     resume: Callable[[Any], tuple[int, Any] | None] | None = None,
+    mesh: Mesh | None = None,
 ) -> Run:
     """Run a program chunk by chunk.
 
@@ -137,12 +141,18 @@ def drive(
         Called in turn after every chunk.
     resume
         Given the tree to start from (for its structure), returns the step and the tree to go on from, or None.
+    mesh
+        Devices to divide the work over (see :mod:`jbc.mesh`), of this or of several processes, all of which
+        then call this with the same arguments.
     """
-    bare = jax.device_put(cohort.nameless())
+    bare = meshes.everywhere(cohort.nameless(), mesh)
+    if mesh is not None:
+        key, program = meshes.everywhere(key, mesh), Program(*(meshes.under(mesh, part) for part in program))
     tree = {"state": program.init(key, bare), "best": None}
     if stopping is not None:
         tree["best"] = nothing_yet(tree["state"], program.finish(tree["state"], bare), stopping)
-    step, tree = (resume(tree) if resume is not None else None) or (0, tree)
+    step, start = (resume(tree) if resume is not None else None) or (0, tree)
+    tree = start if mesh is None or start is tree else meshes.like(start, tree)
     size, begun = chunk or _divisor(steps), time.monotonic()
     history: list[dict[str, Any]] = []
     per_step = rows * len(bare.domains.count)
@@ -167,12 +177,12 @@ def drive(
 
 @partial(jax.jit, static_argnums=0, compiler_options=ONCE)
 def _init(method: Trainable, key: Array, cohort: Cohort) -> State:
-    return method.init(jax.random.fold_in(key, 0), cohort)
+    return meshes.settle(method.init(jax.random.fold_in(key, 0), cohort), method.spread)
 
 
 @partial(jax.jit, static_argnums=0)
 def _finish(method: Method, state: State, cohort: Cohort) -> Fitted:
-    return method.finish(state, cohort)
+    return meshes.settle(method.finish(state, cohort))
 
 
 def steps_of(
@@ -190,7 +200,10 @@ def steps_of(
     return jax.lax.scan(one, state, (start + jnp.arange(n), plan))
 
 
-_chunk = jax.jit(steps_of, static_argnums=(0, 1), donate_argnums=3)
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
+def _chunk(method: Trainable, *arguments: Any) -> tuple[State, dict[str, Array]]:
+    state, info = steps_of(method, *arguments)
+    return meshes.settle(state, method.spread), meshes.settle(info)
 
 
 def _divisor(steps: int) -> int:

@@ -1,0 +1,8 @@
+"""``python -m jbc``."""
+
+import sys
+
+from jbc.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,282 @@
+"""Adversarial correction: maps that are trained until a discriminator cannot tell their rows from the target's."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jbc import audit, noise
+from jbc.cohort import Cohort
+from jbc.direction import SOURCE, direct
+from jbc.draws import Draw, Rows
+from jbc.errors import InputError
+from jbc.losses import adversarial as losses
+from jbc.losses.adversarial import Objective
+from jbc.methods import directed
+from jbc.methods.base import Fitted, Info, Trainable
+from jbc.methods.inputs import Inputs, Scale, Tables
+from jbc.nets import Discriminator, Mover, Player, Start
+
+MEMORY = 0.9  # of the spread that is looked at for collapse: about ten minibatches
+LOST, TOLD = 0.5, 0.9
+
+
+class AdversarialState(flax.struct.PyTreeNode):
+    """The maps, their discriminators, what they look at, and the logarithm of the spread that features keep."""
+
+    maps: Player
+    critics: Player
+    tables: Tables
+    role: Array
+    kept: Array
+    step: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class AdversarialCorrection(Trainable):
+    r"""Move every source onto the target, such that a discriminator cannot tell the two apart.
+
+    A generator G maps rows of a source, and a discriminator D tells them from rows of the target. In turn, they
+    descend on
+
+    .. math:: -E_t \log D(x) - E_s \log(1 - D(G(x))) \qquad \text{and} \qquad -E_s \log D(G(x)),
+
+    or on another pair of objectives (:mod:`jbc.losses.adversarial`). Every source has a generator and a discriminator
+    of its own, so that it is corrected as if it were the only one. Rows of the target, and of domains that are not
+    named, come out as they came in.
+
+    Parameters
+    ----------
+    target, source
+        Names of the domains, see :func:`jbc.direction.direct`: by default all others move to the largest one.
+    log, scale
+        Logarithm, and standardisation of the inputs (pooled: by the sources): see
+        :class:`~jbc.methods.inputs.Inputs`. By domain, a map begins as the shift and scale that give a source the
+        means and spreads of the target.
+    residual
+        The generator adds to its input, or (a plain GAN) makes rows anew.
+    blocks, widths, start
+        Residual blocks of the generator, widths of its hidden layers, and its first weights: the identity, by zeros
+        in the last layer of a block, or all of them N(0, 1e-4²). The plain one is a single chain of layers.
+    critic, norm
+        Widths of the discriminator's hidden layers, and whether they are normalised over target and generated rows
+        of the minibatch.
+    objective
+        What both players descend on.
+    smoothing
+        How much less than 1 the label of target rows is, for the logistic and the squared objective.
+    gamma
+        Weight of the one-sided penalty of gradients of the discriminator longer than 1, between pairs of rows.
+    identity
+        Weight of the mean squared displacement, in units of the standardised inputs; with a pooled scale it holds
+        large shifts back, and 0.1 or less is better.
+    rows
+        Rows of every domain in a minibatch.
+    updates, critic_steps
+        Updates of the generators, each after so many of the discriminators.
+    learning_rate, critic_rate
+        Rates of Adam for generators and discriminators.
+    decay
+        Let both rates fall linearly to 0.
+    average
+        Use the moving average of the generators with this memory, instead of the last one.
+
+    Notes
+    -----
+    *Paper and default.* No code was released, and the paper does not tell the numbers of layers, their widths, the
+    length of training, or what the norms use at inference. ``jbc.presets.adversarial("paper")`` takes the layers of
+    MMD-ResNet, which it builds on. It has the logistic objective and nothing that holds the maps back; the default
+    penalises steep discriminators and displacement, averages the generators, lets the rates fall, and norms no
+    discriminator. Here the norms of a discriminator always see target and generated rows together: apart, they would
+    take out what tells them apart. At inference, norms have the statistics of all rows of the source. A plain GAN and
+    a ResnetGAN, as neuron editing compares itself with, are presets; a CycleGAN, with a way back, is not here.
+
+    *What to watch.* Where target and source differ in composition, every such method makes them alike. The
+    report of a step has ``kept``, the least spread of a feature after the map, in units of that of source or target,
+    whichever is smaller; and ``accuracy``, with which the worst fooled discriminator tells rows apart. A collapse of
+    the former, or the latter near 1, raises a warning at the end of a fit.
+
+    References
+    ----------
+    Upadhyay and Jain, Removal of batch effects using generative adversarial networks, 2019.
+    """
+
+    target: str = ""
+    source: tuple[str, ...] = ()
+    log: bool = False
+    scale: Scale = "domain"
+    residual: bool = True
+    blocks: int = 3
+    widths: tuple[int, ...] = (25,)
+    start: Start = "identity"
+    critic: tuple[int, ...] = (64, 64)
+    norm: bool = False
+    objective: Objective = "logistic"
+    smoothing: float = 0.0
+    gamma: float = 10.0
+    identity: float = 1.0
+    rows: int = 256
+    updates: int = 2000
+    critic_steps: int = 3
+    learning_rate: float = 1e-3
+    critic_rate: float = 1e-3
+    decay: bool = True
+    average: float = 0.99
+
+    @property
+    def inputs(self) -> Inputs:
+        """What is moved."""
+        return Inputs(self.log, "keep", self.scale)
+
+    @property
+    def draw(self) -> Draw:
+        """By epochs, the same number of rows from every domain."""
+        return Draw(rows=self.rows)
+
+    def steps(self, cohort: Cohort) -> int:
+        """Return the number of updates of the discriminators."""
+        del cohort
+        return self.updates * self.critic_steps
+
+    def aim(self, cohort: Cohort) -> Cohort:
+        """Find the target and the sources by name."""
+        return direct(cohort, target=self.target, source=self.source)
+
+    def check(self, cohort: Cohort) -> None:
+        """Refuse domains of a single row, and settings that contradict each other."""
+        audit.enough_rows(cohort)
+        if self.norm and self.gamma:
+            raise InputError(
+                "A penalty of gradients, and norms in the discriminator",
+                which=[f"gamma={self.gamma}", "norm=True"],
+                why="With norms, the score of a row depends on other rows, and has no gradient of its own.",
+                fix="Set gamma=0 or norm=False.",
+                code="bad-setting",
+            )
+        if self.objective == "wasserstein" and not self.gamma:
+            raise InputError(
+                "A Wasserstein critic without a penalty of its gradient",
+                which=["gamma=0"],
+                why="Its scores would grow without bound.",
+                fix="Set gamma=10.",
+                code="bad-setting",
+            )
+
+    def init(self, key: Array, cohort: Cohort) -> AdversarialState:
+        """Draw the networks; measure what standardises the inputs."""
+        keys, tx = jax.random.split(key), directed.build_optimiser("adam")
+        d, groups = cohort.x.shape[-1], len(cohort.domains.count)
+        return AdversarialState(
+            maps=directed.make(self._net, tx, keys[0], d, groups, self.average),
+            critics=directed.make(self._critic, tx, keys[1], d, groups),
+            tables=directed.measure(self.inputs, cohort),
+            role=jnp.asarray(cohort.role),
+            kept=jnp.zeros((groups, d)),
+            step=jnp.int32(0),
+        )
+
+    def step(self, key: Array, state: AdversarialState, rows: Rows) -> tuple[AdversarialState, Info]:
+        """Train the discriminators, and then, if it is their turn, the maps."""
+        z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
+        target = jnp.broadcast_to(z[directed.aim_of(state.role)], z.shape)
+        left = 1.0
+        if self.decay:
+            left = jnp.maximum(1 - state.maps.step / self.updates, 0)
+        state, info = self._criticise(key, state, z, target, left)
+        generate = functools.partial(self._generate, z=z, target=target, left=left)
+        turn = (state.step + 1) % self.critic_steps == 0
+        maps = jax.lax.cond(turn, generate, lambda state: state.maps, state)
+        return state.replace(maps=maps, step=state.step + 1), info
+
+    def finish(self, state: AdversarialState, cohort: Cohort) -> Fitted:
+        """Keep the maps, and settle the statistics of their norms."""
+        return directed.settle(self._net, state.maps.settled[0], state.tables, self.inputs, cohort)
+
+    def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Move rows of the sources."""
+        return directed.transform(self._net, self.inputs, fitted, x, domain)
+
+    def review(self, info: dict[str, float]) -> list[str]:
+        """Warn when a map has collapsed, or a discriminator still tells everything apart."""
+        found = []
+        if info.get("kept", 1.0) < LOST:
+            found.append(
+                f"A map has collapsed: a feature keeps {info['kept']:.0%} of the spread that source and target have. "
+                "Raise identity or gamma, or keep residual=True; the corrected rows should not be used."
+            )
+        if info.get("accuracy", 0.0) > TOLD:
+            found.append(
+                f"A discriminator still tells {info['accuracy']:.0%} of the rows apart: its source has not arrived "
+                "at the target. Train longer (updates), raise gamma or lower critic_rate, or lower identity."
+            )
+        return found
+
+    @property
+    def _net(self) -> Mover:
+        return directed.build_mover(self.blocks, self.widths, self.start, residual=self.residual)
+
+    @property
+    def _critic(self) -> Discriminator:
+        return directed.build_discriminator(self.critic, normed=self.norm)
+
+    def _criticise(
+        self, key: Array, state: AdversarialState, z: Array, target: Array, left: Array | float
+    ) -> tuple[AdversarialState, Info]:
+        """Sharpen the discriminators, and report how the maps fare."""
+        fake = directed.each(self._net, state.maps.params, z)
+
+        def loss(params: Any) -> tuple[Array, tuple[Array, Array, Array]]:
+            real_scores, fake_scores = self._scores(params, target, fake)
+            value = losses.discriminate(self.objective, real_scores, fake_scores, self.smoothing)
+            total = value
+            if self.gamma:
+                total += self.gamma * self._steepness(key, params, target, fake)
+            return directed.sum_of_sources(total, state.role), (value, real_scores, fake_scores)
+
+        grads, (value, real_scores, fake_scores) = jax.grad(loss, has_aux=True)(state.critics.params)
+        spread = [jnp.std(rows, axis=1) + 1e-3 for rows in (fake, z, target)]
+        kept = MEMORY * state.kept + (1 - MEMORY) * jnp.log(spread[0] / jnp.minimum(*spread[1:]))
+        mean = functools.partial(directed.mean_of_sources, role=state.role)
+        moves = state.role == SOURCE
+        told = losses.accuracy(real_scores, fake_scores)
+        info = {
+            "loss": mean(losses.deceive(self.objective, fake_scores)),
+            "critic": mean(value),
+            "accuracy": jnp.where(moves, told, 0).max(),
+            "kept": jnp.exp(jnp.where(moves[:, None], kept, jnp.inf).min()),
+            "moved": mean(jnp.square(fake - z).mean(axis=(1, 2))),
+        }
+        return state.replace(critics=state.critics.update(grads, self.critic_rate * left), kept=kept), info
+
+    def _generate(self, state: AdversarialState, z: Array, target: Array, left: Array | float) -> Player:
+        """Move the sources to where they look more like the target."""
+
+        def loss(params: Any) -> Array:
+            fake = directed.each(self._net, params, z)
+            total = losses.deceive(self.objective, self._scores(state.critics.params, target, fake)[1])
+            if self.identity:
+                total += self.identity * jnp.square(fake - z).mean(axis=(1, 2))
+            return directed.sum_of_sources(total, state.role)
+
+        return state.maps.update(jax.grad(loss)(state.maps.params), self.learning_rate * left)
+
+    def _scores(self, params: Any, target: Array, fake: Array) -> tuple[Array, Array]:
+        """Score target and generated rows together, (D, m) each."""
+        scores = directed.each(self._critic, params, jnp.concatenate([target, fake], axis=1))
+        return scores[:, : target.shape[1]], scores[:, target.shape[1] :]
+
+    def _steepness(self, key: Array, params: Any, target: Array, fake: Array) -> Array:
+        """Penalise gradients at one point between every pair of rows."""
+        mix = noise.fractions(key, target.shape[:2])[..., None]
+
+        def slope(params: Any, row: Array) -> Array:
+            return jax.grad(lambda row: self._critic.apply({"params": params}, row))(row)
+
+        between = mix * target + (1 - mix) * fake
+        return losses.steepness(jax.vmap(jax.vmap(slope, in_axes=(None, 0)))(params, between))
