@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from jbc import linalg
 from jbc.cohort import Cohort
 from jbc.errors import InputError
-from jbc.methods.base import Fitted, Method
+from jbc.methods.base import Fitted, Method, run
 from jbc.metrics import energy_distance
 
 MOST = 128
@@ -232,10 +230,5 @@ def _correct(model: Model, fitted: Fitted, x: np.ndarray, domain: np.ndarray) ->
         rows, code = x[start : start + MOST], domain[start : start + MOST]
         padding = MOST - len(rows)
         padded = np.pad(rows, ((0, padding), (0, 0))), np.pad(code, (0, padding)).astype(np.int32)
-        out.append(np.asarray(_transform(model.method, fitted, *padded))[: len(rows)])
+        out.append(np.asarray(run(model.method, "transform", fitted, *padded))[: len(rows)])
     return np.concatenate(out) if out else x
-
-
-@partial(jax.jit, static_argnums=0)
-def _transform(method: Method, fitted: Fitted, x: Any, domain: Any) -> Any:
-    return method.transform(fitted, x, domain)

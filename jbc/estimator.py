@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +18,7 @@ from jbc.adaptation import Adaptation, Controls, Model, adapt, keep_controls
 from jbc.cohort import Cohort
 from jbc.errors import InputError, InputWarning
 from jbc.methods import settings
-from jbc.methods.base import Method
+from jbc.methods.base import Method, run
 from jbc.methods.joint import JointCalibration
 from jbc.methods.registry import from_json, to_json
 from jbc.metrics.classification import unit_medians
@@ -148,7 +147,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         if stopping == "replicates":
             seen, stopping = by_replicates(method, cohort)
         options = {"steps": self.steps, "stopping": stopping, "hooks": self.hooks} | options
-        run = fit(method, seen, jax.random.key(self.seed_), **options)
+        found = fit(method, seen, jax.random.key(self.seed_), **options)
         self.n_features_in_ = cohort.x.shape[1]
         self.features_ = cohort.names.features
         if self.features_ != checks.feature_names(None, self.n_features_in_):
@@ -156,7 +155,7 @@ class Corrector(TransformerMixin, BaseEstimator):
             self.feature_names_in_ = np.array(self.features_, dtype=object)
         self.domains_ = cohort.names.domains
         self.classes_ = np.array(cohort.names.labels)
-        self._keep(run)
+        self._keep(found)
         self.controls_ = keep_controls(cohort)
         seen = np.asarray(cohort.weight) > 0
         rows = np.asarray(cohort.x)[seen], np.asarray(cohort.domain)[seen]
@@ -362,13 +361,8 @@ class Corrector(TransformerMixin, BaseEstimator):
             part, at = x[start : start + block], code[start : start + block]
             padding = block - len(part)
             padded = np.pad(part, ((0, padding), (0, 0))), np.pad(at, (0, padding))
-            out.append(np.asarray(_apply(method, name, self.fitted_, *padded))[: len(part)])
+            out.append(np.asarray(run(method, name, self.fitted_, *padded))[: len(part)])
         return np.concatenate(out)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _apply(method: Method, name: str, fitted: Any, x: Any, domain: Any) -> Any:
-    return getattr(method, name)(fitted, x, domain)
 
 
 def load(folder: str | Path) -> Corrector:

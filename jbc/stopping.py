@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
 
 from jbc.cohort import Cohort
 from jbc.errors import InputError
-from jbc.methods.base import Fitted, Method
+from jbc.methods.base import Fitted, Method, run
 from jbc.metrics.variance import domain_share
 from jbc.train.stopping import Stopping
 
@@ -87,9 +86,4 @@ def _half(cohort: Cohort, rng: np.random.Generator) -> np.ndarray:
 
 def _score(method: Method, fitted: Fitted, told: Any) -> float:
     x, domain, treatment = told
-    return -domain_share(_transform(method, fitted, x, domain), domain, treatment)
-
-
-@partial(jax.jit, static_argnums=0)
-def _transform(method: Method, fitted: Fitted, x: Any, domain: Any) -> Any:
-    return method.transform(fitted, x, domain)
+    return -domain_share(run(method, "transform", fitted, x, domain), domain, treatment)

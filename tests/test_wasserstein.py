@@ -175,6 +175,12 @@ def test_batches_of_treatments_change_nothing(monkeypatch):
     assert_close(steps[4], steps[1024], rtol=2e-5)
 
 
+def test_a_rate_that_has_fallen_to_nothing_stays_there():
+    method = dataclasses.replace(SMALL, distance="gaussian", updates=10)
+    short, long = (fit(method, screen(), KEY, steps=steps, chunk=10).fitted for steps in (10, 20))
+    assert_same_bytes(short, long)
+
+
 def test_controls_alone_are_warned_of():
     cohort = screen()
     control = np.asarray(cohort.treatment) == 0

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from functools import partial
 from typing import Any, ClassVar
 
+import jax
 import numpy as np
 from jax import Array
 
@@ -122,3 +124,9 @@ class Trainable(Method):
     @abc.abstractmethod
     def step(self, key: Array, state: State, rows: Rows) -> tuple[State, Info]:
         """Train on one minibatch."""
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def run(method: Method, name: str, fitted: Fitted, x: Any, domain: Any) -> Array:
+    """Send rows through a function of a fitted method, by its name, in a program that equal methods share."""
+    return getattr(method, name)(fitted, x, domain)

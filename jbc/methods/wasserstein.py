@@ -279,7 +279,7 @@ class WassersteinAlignment(Trainable):
         grads, terms = nets.batchwise(one, slope, state.shared, self.form, x, own)
         info = self._info(state, terms)
         worth = info["distance"] > 0
-        left = 1 - state.maps.step / self.updates if self.decay else 1.0
+        left = jnp.maximum(1 - state.maps.step / self.updates, 0) if self.decay else 1.0
         moved = state.maps.update(grads, self.transform_rate * left)
         maps = jax.tree.map(lambda new, old: jnp.where(worth, new, old), moved, state.maps)
         return state.replace(maps=maps), info | {
