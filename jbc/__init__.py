@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jbc import datasets, metrics, plots, presets
     from jbc.anndata_face import correct
-    from jbc.baselines import Coral, Percentiles, Standardise, TypicalVariation
+    from jbc.baselines import Coral, Percentiles, QuantileMap, Standardise, TypicalVariation
     from jbc.cohort import Cohort
     from jbc.errors import InputError, InputWarning
     from jbc.estimator import Corrector, load
@@ -34,6 +34,7 @@ _HOMES = {
     "MMDResNet": "jbc.methods.mmd_resnet",
     "PairwiseCalibration": "jbc.methods.pairwise",
     "Percentiles": "jbc.baselines.percentiles",
+    "QuantileMap": "jbc.baselines.quantiles",
     "Standardise": "jbc.baselines.standardise",
     "TypicalVariation": "jbc.baselines.tvn",
     "WassersteinAlignment": "jbc.methods.wasserstein",
@@ -53,6 +54,7 @@ __all__ = [
     "MMDResNet",
     "PairwiseCalibration",
     "Percentiles",
+    "QuantileMap",
     "Standardise",
     "TypicalVariation",
     "WassersteinAlignment",

@@ -317,3 +317,41 @@ def test_decompositions_are_in_no_compiled_program(screen, method):
 def test_many_decompositions_do_not_wait_for_each_other():
     """Fits and compiled transforms in turn, which fails by its time limit."""
     assert run_python(TRAP, timeout=150).strip() == "through"
+
+
+def test_quantile_map_gives_all_domains_the_average_distribution():
+    rng = np.random.default_rng(0)
+    x, domain = rng.gamma(2.0, size=(400, 3)), np.repeat(["a", "b"], 200)
+    x[200:] = 3 * np.sqrt(x[200:]) + 5
+    model = jbc.Corrector(jbc.QuantileMap()).fit(x, domain=domain)
+    found = model.transform(x, domain=domain)
+    knots = [np.percentile(each, np.arange(101), axis=0) for each in (x[:200], x[200:])]
+    expected = [np.interp(x[i, 0], knots[i // 200][:, 0], np.mean(knots, axis=0)[:, 0]) for i in (0, 300)]
+    np.testing.assert_allclose(found[[0, 300], 0], expected, rtol=1e-5)
+    quarters = [np.percentile(each, [0, 25, 50, 75, 100], axis=0) for each in (found[:200], found[200:])]
+    np.testing.assert_allclose(*quarters, rtol=5e-3)
+    assert (np.argsort(found[:200, 0]) == np.argsort(x[:200, 0])).all()
+
+
+def test_quantile_map_on_controls_leaves_the_shares_of_classes():
+    """A tenth of the cells is positive in one run, half of them in the other: the controls know what is technical."""
+    rng = np.random.default_rng(0)
+    control, domain = np.tile([True, False], 400), np.repeat(["a", "b"], 400)
+    share = np.where(domain == "a", 0.1, 0.5)
+    positive = np.where(control, np.arange(800) // 2 % 10 < 3, rng.random(800) < share)
+    clean = rng.normal(size=800) + 12 * positive
+    x = np.where(domain == "a", clean, 2 * clean + 1)[:, None]
+    found = {}
+    for on in ("all", "controls"):
+        model = jbc.Corrector(jbc.QuantileMap(on=on)).fit(x, domain=domain, control=control)
+        corrected = model.transform(x, domain=domain)[:, 0]
+        between = (corrected.min() + corrected.max()) / 2
+        found[on] = [(corrected[~control & (domain == g)] > between).mean() for g in "ab"]
+    shares = [positive[~control & (domain == g)].mean() for g in "ab"]
+    assert found["controls"] == pytest.approx(shares, abs=0.02)
+    assert abs(found["all"][0] - shares[0]) > 0.1
+
+
+def test_quantile_map_needs_two_percentiles():
+    with refusal("bad-setting"):
+        jbc.Corrector(jbc.QuantileMap(percentiles=1)).fit(np.eye(4), domain=list("aabb"))

@@ -32,7 +32,7 @@ from sklearn.model_selection import cross_val_score
 
 import jbc
 from jbc import presets
-from jbc.baselines import Coral, Percentiles, Standardise, TypicalVariation
+from jbc.baselines import Coral, Percentiles, QuantileMap, Standardise, TypicalVariation
 from jbc.cohort import Cohort
 from jbc.draws import take
 from jbc.methods.adversarial import AdversarialCorrection
@@ -56,6 +56,7 @@ CONFIGURATIONS: dict[str, Method] = {
         blocks=1, widths=(8,), critic=(8,), rows=40, updates=200, identity=3.0, critic_steps=1
     ),
     "standardise": Standardise(),
+    "quantile-map": QuantileMap(),
     "coral": Coral(on="all"),
     "typical-variation": TypicalVariation(on="all"),
     "percentiles": Percentiles(on="all"),
@@ -68,6 +69,7 @@ UNUSUAL: dict[str, Method] = {
     "mmd-resnet": presets.mmd_resnet(target="day 2", source=("day 1", "day 3")),
     "adversarial-correction": presets.adversarial("gan", objective="squares", source=("day 1",)),
     "standardise": Standardise(scale=False, on="controls"),
+    "quantile-map": QuantileMap(percentiles=11, beyond="clip", on="controls"),
     "coral": Coral(ridge=0.1, target="identity", centre=False),
     "typical-variation": TypicalVariation(ridge=0, scale=False, basis="components"),
     "percentiles": Percentiles(factors=3),

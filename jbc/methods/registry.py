@@ -8,6 +8,7 @@ from typing import Any
 
 from jbc.baselines.coral import Coral
 from jbc.baselines.percentiles import Percentiles
+from jbc.baselines.quantiles import QuantileMap
 from jbc.baselines.standardise import Standardise
 from jbc.baselines.tvn import TypicalVariation
 from jbc.errors import InputError, closest
@@ -26,6 +27,7 @@ METHODS: dict[str, type[Method]] = {
     "mmd-resnet": MMDResNet,
     "adversarial-correction": AdversarialCorrection,
     "standardise": Standardise,
+    "quantile-map": QuantileMap,
     "coral": Coral,
     "typical-variation": TypicalVariation,
     "percentiles": Percentiles,

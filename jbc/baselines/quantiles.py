@@ -1,0 +1,104 @@
+"""Quantile maps: every feature of a domain gets the distribution that it has elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jbc import audit
+from jbc.baselines.rows import On, measured, two_controls
+from jbc.cohort import Cohort
+from jbc.edits import Beyond, Edit, apply
+from jbc.errors import InputError
+from jbc.linalg import by_group
+from jbc.methods.base import ClosedForm, Fitted
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantileMap(ClosedForm):
+    r"""Give every feature of every domain the same percentiles.
+
+    .. math:: x' = \bar p_j + \frac{x - p_{gj}}{p_{g,j+1} - p_{gj}} (\bar p_{j+1} - \bar p_j)
+
+    with the percentiles :math:`p_g` of the row's domain g, of which x lies between two neighbours, and their averages
+    :math:`\bar p` over domains (:mod:`jbc.edits`). Features are mapped one by one, and their correlations are left to
+    themselves. Where classes have other shares in other domains, this difference is removed too: measure on controls.
+
+    Parameters
+    ----------
+    percentiles
+        How many are used, from the least value to the largest.
+    beyond
+        What happens to values outside the range that was measured: they are shifted as its end is, clipped to it, or
+        go on with the slope at it.
+    on
+        Measure on all rows of a domain, or on its controls only.
+
+    References
+    ----------
+    Bolstad et al., A comparison of normalization methods for high density oligonucleotide array data, Bioinformatics
+    2003. Van Gassen et al., CytoNorm: a normalization algorithm for cytometry data, Cytometry A 2020 (on controls).
+
+    Examples
+    --------
+    >>> cohort = Cohort.from_arrays([[0.0], [1.0], [4.0], [10.0], [20.0], [30.0]], list("aaabbb"))
+    >>> method = QuantileMap(percentiles=3)
+    >>> fitted = method.finish(None, cohort)
+    >>> method.transform(fitted, jnp.array([[0.5], [15.0], [31.0]]), jnp.array([0, 1, 1])).tolist()
+    [[7.75], [7.75], [18.0]]
+    """
+
+    compiled: ClassVar[bool] = False
+    adapts: ClassVar[bool] = True
+
+    percentiles: int = 101
+    beyond: Beyond = "shift"
+    on: On = "all"
+
+    def check(self, cohort: Cohort) -> None:
+        """Refuse domains that cannot be measured, and too few percentiles."""
+        audit.enough_rows(cohort)
+        two_controls(cohort, self.on)
+        if self.percentiles < 2:
+            raise InputError(
+                "A single percentile",
+                which=[f"percentiles={self.percentiles}"],
+                why="Values are mapped between two neighbours.",
+                fix="Use 2 or more; 101 by default.",
+                code="bad-setting",
+            )
+
+    def finish(self, state: None, cohort: Cohort) -> Fitted:
+        """Measure the percentiles of every domain."""
+        del state
+        rows, domain = measured(cohort, self.on)
+        knots = np.stack([self._knots(rows[domain == g]) for g in range(len(cohort.domains.count))])
+        return {"knots": knots, "to": knots.mean(axis=0)}
+
+    def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Map rows between the percentiles of their domain."""
+
+        def one(own: Array, x: Array) -> Array:
+            return apply(Edit(own, jnp.asarray(fitted["to"])), x, self.beyond)
+
+        return by_group(one, fitted["knots"], x, domain)
+
+    def adapt(self, fitted: Fitted, controls: np.ndarray, reference: np.ndarray) -> Fitted:
+        """Measure the percentiles of one more domain, where all were measured on their controls."""
+        del reference
+        if self.on == "all":
+            raise InputError(
+                "Percentiles of the known domains were measured on all rows",
+                why="Those of a new domain's controls are something else.",
+                fix='Fit again with on="controls".',
+                code="cannot-adapt",
+            )
+        knots = self._knots(controls) if len(controls) else fitted["to"]
+        return {"knots": np.append(fitted["knots"], knots[None], axis=0), "to": fitted["to"]}
+
+    def _knots(self, rows: np.ndarray) -> np.ndarray:
+        return np.percentile(rows, np.linspace(0, 100, self.percentiles), axis=0).astype(np.float32)
