@@ -7,14 +7,16 @@ they are what we believe in.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from jbc.methods.adversarial import AdversarialCorrection
+from jbc.methods.base import Method
 from jbc.methods.joint import JointCalibration
 from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.wasserstein import WassersteinAlignment
 
 Truth = Literal["paper", "reference"]
+Kind = Literal["paper", "gan", "resnet-gan"]
 
 # Kernels of width 1 to 16 on codes as they are, raw inputs, running statistics, the last weights: common to
 # both truths.
@@ -188,9 +190,7 @@ ADVERSARIAL: dict[str, dict[str, Any]] = {
 }
 
 
-def adversarial(
-    kind: Literal["paper", "gan", "resnet-gan"] = "paper", **changes: Any
-) -> AdversarialCorrection:
+def adversarial(kind: Kind = "paper", **changes: Any) -> AdversarialCorrection:
     """Return adversarial correction as published, with nothing that holds the maps back.
 
     Parameters
@@ -207,3 +207,14 @@ def adversarial(
     (False, 100)
     """
     return dataclasses.replace(AdversarialCorrection(), **(_PLAIN_GAME | ADVERSARIAL[kind] | changes))
+
+
+PUBLISHED: dict[str, Method] = {
+    **{
+        f"joint-calibration-{data}-{truth}": joint(data, truth) for data in JOINT for truth in get_args(Truth)
+    },
+    **{f"wasserstein-alignment-{truth}": wasserstein(truth) for truth in get_args(Truth)},
+    "mmd-resnet-paper": mmd_resnet(),
+    **{f"adversarial-correction-{kind}": adversarial(kind) for kind in get_args(Kind)},
+}
+"""All of them, by the names that the command line knows."""

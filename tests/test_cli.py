@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import statistics
@@ -445,14 +446,11 @@ def test_controls_that_cannot_be_told_are_refused_and_nothing_is_written(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("truth", ["paper", "reference"])
-@pytest.mark.parametrize("data", list(presets.JOINT))
-def test_published_settings_are_methods(data, truth):
-    words = ["--data", "a.csv", "--batch-key", "p", "--out", "o"]
-    options = parse(
-        fit_command.Options, "fit", [*words, f"joint-calibration-{data}-{truth}", "--epochs", "3"]
-    )
-    assert options.method == presets.joint(data, truth, epochs=3)
+@pytest.mark.parametrize("name", presets.PUBLISHED)
+def test_published_settings_are_methods(name):
+    words, published = ["--data", "a.csv", "--batch-key", "p", "--out", "o"], presets.PUBLISHED[name]
+    options = parse(fit_command.Options, "fit", [*words, name, "--rows", "7"])
+    assert options.method == dataclasses.replace(published, rows=7)
 
 
 def test_every_setting_of_a_method_is_an_option():

@@ -28,11 +28,7 @@ if TYPE_CHECKING:
     from jbc.cohort import Cohort
     from jbc.estimator import Corrector
 
-CHOICES = {name: cls() for name, cls in METHODS.items()} | {
-    f"joint-calibration-{data}-{truth}": presets.joint(data, truth)  # pyright: ignore[reportArgumentType]
-    for data in presets.JOINT
-    for truth in ("paper", "reference")
-}
+CHOICES = {name: cls() for name, cls in METHODS.items()} | presets.PUBLISHED
 TIMING = ("seconds", "rows")
 Choice = tyro.extras.subcommand_type_from_defaults(CHOICES, prefix_names=False)
 
@@ -54,7 +50,7 @@ class Options:
     out: Path
     """Folder to make for the run."""
     method: Choice  # pyright: ignore[reportInvalidTypeForm]
-    """What to fit; jbc fit METHOD --help tells its settings. Those with a data set's name are published ones."""
+    """What to fit; jbc fit METHOD --help tells its settings. Those whose names go on (-paper) are published."""
     labels_key: Column = None
     """Column that names the class; empty, NaN or -1 where it is unknown."""
     treatment_key: Column = None
