@@ -113,12 +113,14 @@ def shared(cells: Groups, domains: int) -> Shared:
 
 def _by_domain(domain: np.ndarray, domains: int) -> tuple[np.ndarray, np.ndarray]:
     """List the positions of every domain in each batch (S, n), and the place of each position in that list."""
-    here = domain[:, None, :] == np.arange(domains)[:, None]
-    place = np.take_along_axis(here.cumsum(axis=2), domain[:, None, :], axis=1)[:, 0] - 1
+    order = np.argsort(domain, axis=1, kind="stable")
+    sorted_, position = np.take_along_axis(domain, order, axis=1), np.arange(domain.shape[1])
+    begins = np.diff(sorted_, axis=1, prepend=-1) != 0
+    place = np.empty(domain.shape, np.int32)
+    np.put_along_axis(place, order, position - np.maximum.accumulate(begins * position, axis=1), axis=1)
     table = np.full((len(domain), domains, place.max() + 1), -1, np.int32)
-    batch, position = np.indices(domain.shape)
-    table[batch, domain, place] = position
-    return table, place.astype(np.int32)
+    table[np.arange(len(domain))[:, None], domain, place] = position
+    return table, place
 
 
 def _groups(domain: np.ndarray, treatment: np.ndarray, offset: np.ndarray, count: np.ndarray) -> Groups:
