@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from jbc import linalg
 from jbc.cohort import Cohort
 from jbc.errors import InputError
-from jbc.methods.base import Fitted, Method, run
+from jbc.methods.base import Fitted, Method, run_blocks
 from jbc.metrics import energy_distance
 
 MOST = 128
@@ -92,8 +93,10 @@ class Model(NamedTuple):
     domains: int
 
 
-def adapt(model: Model, known: Controls, x: np.ndarray, name: str) -> tuple[Fitted, Adaptation]:
-    """Take in one more domain from its control rows, and tell what that did.
+def adapt(
+    model: Model, known: Controls, new: Mapping[str, np.ndarray]
+) -> tuple[Fitted, dict[str, Adaptation]]:
+    """Take in more domains from their control rows, and tell what that did.
 
     How many rows are needed is calibrated on the known domains. Each is taken in as if it were new, by some of its
     controls, and its other controls judge. Needed are so many that 95 % of the distances that remain are shorter than
@@ -106,15 +109,13 @@ def adapt(model: Model, known: Controls, x: np.ndarray, name: str) -> tuple[Fitt
         What was fitted.
     known
         Control rows of the known domains, from :func:`keep_controls`.
-    x
-        Control rows of the new domain, as measured.
-    name
-        Its name, for messages.
+    new
+        Control rows of the new domains by name, as measured.
 
     Returns
     -------
     tuple
-        What is fitted now, and a report.
+        What is fitted now, and a report for each new domain.
     """
     if not model.method.adapts:
         raise InputError(
@@ -126,14 +127,11 @@ def adapt(model: Model, known: Controls, x: np.ndarray, name: str) -> tuple[Fitt
     members = _members(model, known)
     scene = _scene(model, known)
     curve = _curve(scene, members)
-    minimum = _minimum(curve, len(x), name)
-    everyone, rng = np.full(len(known.x), True), np.random.default_rng(0)
-    orders, half = [rng.permutation(len(x)) for _ in range(DRAWS)], len(x) // 2
-    after = [_remaining(scene, x[order[:half]], x[order[half:]], everyone) for order in orders]
-    low, middle, high = np.quantile(after, QUANTILES).tolist()
-    before = _remaining(scene, x[:0], x, everyone)
-    told = Adaptation(len(x), minimum, before, middle, low, high, curve)
-    return model.method.adapt(model.fitted, x, scene.corrected), told
+    fitted, told = model.fitted, {}
+    for name, x in new.items():
+        told[name] = _report(scene, curve, x, _minimum(curve, len(x), name))
+        fitted = model.method.adapt(fitted, x, scene.corrected)
+    return fitted, told
 
 
 class _Scene(NamedTuple):
@@ -146,7 +144,7 @@ class _Scene(NamedTuple):
 
 
 def _scene(model: Model, known: Controls) -> _Scene:
-    corrected = _correct(model, model.fitted, *known)
+    corrected = run_blocks(model.method, "transform", model.fitted, *known, MOST)
     within = corrected.astype(np.float64)
     for g in np.unique(known.domain):
         within[known.domain == g] -= within[known.domain == g].mean(axis=0)
@@ -213,22 +211,22 @@ def _minimum(curve: tuple[Expected, ...], rows: int, name: str) -> int:
     )
 
 
+def _report(scene: _Scene, curve: tuple[Expected, ...], x: np.ndarray, minimum: int) -> Adaptation:
+    """Take in a new domain by one half of its controls, and let the other half judge."""
+    everyone, rng = np.full(len(scene.known.x), True), np.random.default_rng(0)
+    orders, half = [rng.permutation(len(x)) for _ in range(DRAWS)], len(x) // 2
+    after = [_remaining(scene, x[order[:half]], x[order[half:]], everyone) for order in orders]
+    low, middle, high = np.quantile(after, QUANTILES).tolist()
+    before = _remaining(scene, x[:0], x, everyone)
+    return Adaptation(len(x), minimum, before, middle, low, high, curve)
+
+
 def _remaining(scene: _Scene, rows: np.ndarray, held: np.ndarray, others: np.ndarray) -> float:
     """Return how far held-out controls are from others, after their domain was taken in by ``rows``."""
     model, reference = scene.model, scene.corrected[others]
     fitted = model.method.adapt(model.fitted, rows, reference)
     held = held[:MOST]
-    moved = _correct(model, fitted, held, np.full(len(held), model.domains))
+    code = np.full(len(held), model.domains, np.int32)
+    moved = run_blocks(model.method, "transform", fitted, held, code, MOST)
     taken = np.linspace(0, len(reference) - 1, min(len(reference), 2 * MOST)).astype(int)
     return energy_distance(moved / scene.units, reference[taken] / scene.units)
-
-
-def _correct(model: Model, fitted: Fitted, x: np.ndarray, domain: np.ndarray) -> np.ndarray:
-    """Correct rows by blocks of one shape: nothing recompiles."""
-    out = []
-    for start in range(0, len(x), MOST):
-        rows, code = x[start : start + MOST], domain[start : start + MOST]
-        padding = MOST - len(rows)
-        padded = np.pad(rows, ((0, padding), (0, 0))), np.pad(code, (0, padding)).astype(np.int32)
-        out.append(np.asarray(run(model.method, "transform", fitted, *padded))[: len(rows)])
-    return np.concatenate(out) if out else x

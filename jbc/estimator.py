@@ -18,7 +18,7 @@ from jbc.adaptation import Adaptation, Controls, Model, adapt, keep_controls
 from jbc.cohort import Cohort
 from jbc.errors import InputError, InputWarning
 from jbc.methods import settings
-from jbc.methods.base import Method, run
+from jbc.methods.base import Method, run_blocks
 from jbc.methods.joint import JointCalibration
 from jbc.methods.registry import from_json, to_json
 from jbc.metrics.classification import unit_medians
@@ -26,7 +26,7 @@ from jbc.metrics.support import Support, how_far_outside, measure_support
 from jbc.stopping import by_replicates
 from jbc.train.loop import Run, Stopping, fit
 
-# Rows go through a compiled program in blocks of a fixed shape: nothing recompiles, and memory is bounded.
+# Rows in a block of a compiled program: of small tables, and of others.
 BLOCKS = (1024, 16384)
 DESCRIBED = (
     "method", "output", "features", "named", "domains", "classes", "steps", "seed", "history", "notes", "adapted",
@@ -191,13 +191,11 @@ class Corrector(TransformerMixin, BaseEstimator):
         names, code = checks.domains(domain, len(x))
         checks.all_new(names, self.domains_)
         model = Model(self.resolved, self.fitted_, len(self.domains_))
-        told, support = {}, self.support_
-        for number, name in enumerate(names):
-            rows = x[marked & (code == number)]
-            fitted, told[name] = adapt(model, self.controls_, rows, name)
-            model = model._replace(fitted=jax.tree.map(np.asarray, fitted), domains=model.domains + 1)
-            support = support.extend(rows, *self.controls_)
-        self.fitted_, self.support_ = model.fitted, support
+        new = {name: x[marked & (code == number)] for number, name in enumerate(names)}
+        fitted, told = adapt(model, self.controls_, new)
+        for rows in new.values():
+            self.support_ = self.support_.extend(rows, *self.controls_)
+        self.fitted_ = jax.tree.map(np.asarray, fitted)
         self.domains_, self.adapted_ = (*self.domains_, *names), self.adapted_ | told
         return self
 
@@ -356,13 +354,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         x, method = self._checked(X), self.resolved
         code = checks.known_domains(domain, len(x), self.domains_)
         block = BLOCKS[0] if len(x) <= BLOCKS[0] else BLOCKS[1]
-        out = []
-        for start in range(0, len(x), block):
-            part, at = x[start : start + block], code[start : start + block]
-            padding = block - len(part)
-            padded = np.pad(part, ((0, padding), (0, 0))), np.pad(at, (0, padding))
-            out.append(np.asarray(run(method, name, self.fitted_, *padded))[: len(part)])
-        return np.concatenate(out)
+        return run_blocks(method, name, self.fitted_, x, code, block)
 
 
 def load(folder: str | Path) -> Corrector:

@@ -109,6 +109,18 @@ def test_without_controls_a_domain_is_an_average_one(models, screen, name):
     np.testing.assert_allclose(model.resolved.transform(more, x, code), x, atol=1e-4)
 
 
+def test_several_at_once_are_what_they_are_one_by_one(screen):
+    known, late = np.isin(screen.domain, ["domain 1", "domain 2"]), ["domain 3", NEW]
+    together, alone = (fitted(METHODS["shift"], screen, known) for _ in range(2))
+    taken_in(together, screen, ~known)
+    for name in late:
+        taken_in(alone, screen, screen.domain == name)
+    assert together.domains_ == alone.domains_ == ("domain 1", "domain 2", *late)
+    assert together.adapted_ == alone.adapted_
+    assert_same_bytes(together.fitted_, alone.fitted_)
+    assert_same_bytes(together.support_, alone.support_)
+
+
 def test_too_few_controls_are_refused_and_change_nothing(screen):
     known = screen.domain != NEW
     model = fitted(METHODS["shift and scale"], screen, known)

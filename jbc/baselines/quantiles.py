@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from jbc import audit
-from jbc.baselines.rows import On, measured, two_controls
+from jbc.baselines.rows import On, by_controls, measured, two_controls
 from jbc.cohort import Cohort
 from jbc.edits import Beyond, Edit, apply
 from jbc.errors import InputError
@@ -90,13 +90,7 @@ class QuantileMap(ClosedForm):
     def adapt(self, fitted: Fitted, controls: np.ndarray, reference: np.ndarray) -> Fitted:
         """Measure the percentiles of one more domain, where all were measured on their controls."""
         del reference
-        if self.on == "all":
-            raise InputError(
-                "Percentiles of the known domains were measured on all rows",
-                why="Those of a new domain's controls are something else.",
-                fix='Fit again with on="controls".',
-                code="cannot-adapt",
-            )
+        by_controls(self.on, "Percentiles")
         knots = self._knots(controls) if len(controls) else fitted["to"]
         return {"knots": np.append(fitted["knots"], knots[None], axis=0), "to": fitted["to"]}
 

@@ -47,6 +47,17 @@ def two_controls(cohort: Cohort, on: On) -> None:
         )
 
 
+def by_controls(on: On, what: str) -> None:
+    """Refuse to take in a new domain by its controls, where known ones were measured on all rows."""
+    if on == "all":
+        raise InputError(
+            f"{what} of the known domains were measured on all rows",
+            why="Those of a new domain's controls are something else.",
+            fix='Fit again with on="controls".',
+            code="cannot-adapt",
+        )
+
+
 def matrices_fit(cohort: Cohort, count: int = 1) -> None:
     """Refuse so many features that matrices of all pairs of them do not fit into memory."""
     d = cohort.x.shape[1]

@@ -10,9 +10,8 @@ import numpy as np
 from jax import Array
 
 from jbc import audit
-from jbc.baselines.rows import On, two_controls
+from jbc.baselines.rows import On, by_controls, two_controls
 from jbc.cohort import Cohort
-from jbc.errors import InputError
 from jbc.linalg import deviations, location_and_spread
 from jbc.methods.base import ClosedForm, Fitted
 
@@ -73,13 +72,7 @@ class Standardise(ClosedForm):
     def adapt(self, fitted: Fitted, controls: np.ndarray, reference: np.ndarray) -> Fitted:
         """Measure mean and spread of one more domain, where all were measured on their controls."""
         del reference
-        if self.on == "all":
-            raise InputError(
-                "Mean and spread of the known domains were measured on all rows",
-                why="Those of a new domain's controls are something else.",
-                fix='Fit again with on="controls".',
-                code="cannot-adapt",
-            )
+        by_controls(self.on, "Mean and spread")
         more = dict(fitted["to"])
         if len(controls):
             more["mean"] = controls.mean(axis=0)

@@ -130,3 +130,16 @@ class Trainable(Method):
 def run(method: Method, name: str, fitted: Fitted, x: Any, domain: Any) -> Array:
     """Send rows through a function of a fitted method, by its name, in a program that equal methods share."""
     return getattr(method, name)(fitted, x, domain)
+
+
+def run_blocks(
+    method: Method, name: str, fitted: Fitted, x: np.ndarray, domain: np.ndarray, block: int
+) -> np.ndarray:
+    """Do the same with any number of rows, in blocks of a fixed shape: nothing recompiles, and memory is bounded."""
+    out = []
+    for start in range(0, len(x), block):
+        part, at = x[start : start + block], domain[start : start + block]
+        padding = block - len(part)
+        padded = np.pad(part, ((0, padding), (0, 0))), np.pad(at, (0, padding))
+        out.append(np.asarray(run(method, name, fitted, *padded))[: len(part)])
+    return np.concatenate(out)

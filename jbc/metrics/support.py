@@ -53,10 +53,11 @@ def measure_support(x: Any, domain: Any, domains: int) -> Support:
     >>> bool(far[0] < 1), bool(far[1] > 2)
     (True, True)
     """
-    x, domain = np.asarray(x, np.float64), np.asarray(domain)
+    x, domain = np.asarray(x), np.asarray(domain)
     count = np.maximum(np.bincount(domain, minlength=domains), 1)
     centres = np.zeros((domains, x.shape[1]))
-    np.add.at(centres, domain, x)
+    for start in range(0, len(x), ROWS):  # not the whole table at once in double precision
+        np.add.at(centres, domain[start : start + ROWS], x[start : start + ROWS].astype(np.float64))
     centres /= count[:, None]
     taken = np.linspace(0, len(x) - 1, min(len(x), ROWS)).astype(int)
     rows = x[taken] - centres[domain[taken]]
