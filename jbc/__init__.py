@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jbc.methods.adversarial import AdversarialCorrection
     from jbc.methods.joint import JointCalibration
     from jbc.methods.mmd_resnet import MMDResNet
+    from jbc.methods.neuron_editing import NeuronEditing
     from jbc.methods.pairwise import PairwiseCalibration
     from jbc.methods.wasserstein import WassersteinAlignment
 
@@ -32,6 +33,7 @@ _HOMES = {
     "InputWarning": "jbc.errors",
     "JointCalibration": "jbc.methods.joint",
     "MMDResNet": "jbc.methods.mmd_resnet",
+    "NeuronEditing": "jbc.methods.neuron_editing",
     "PairwiseCalibration": "jbc.methods.pairwise",
     "Percentiles": "jbc.baselines.percentiles",
     "QuantileMap": "jbc.baselines.quantiles",
@@ -44,27 +46,10 @@ _HOMES = {
 _MODULES = ("datasets", "metrics", "plots", "presets")
 
 __all__ = [
-    "AdversarialCorrection",
-    "Cohort",
-    "Coral",
-    "Corrector",
-    "InputError",
-    "InputWarning",
-    "JointCalibration",
-    "MMDResNet",
-    "PairwiseCalibration",
-    "Percentiles",
-    "QuantileMap",
-    "Standardise",
-    "TypicalVariation",
-    "WassersteinAlignment",
-    "correct",
-    "datasets",
-    "load",
-    "metrics",
-    "plots",
-    "presets",
-]
+    "AdversarialCorrection", "Cohort", "Coral", "Corrector", "InputError", "InputWarning", "JointCalibration",
+    "MMDResNet", "NeuronEditing", "PairwiseCalibration", "Percentiles", "QuantileMap", "Standardise",
+    "TypicalVariation", "WassersteinAlignment", "correct", "datasets", "load", "metrics", "plots", "presets",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

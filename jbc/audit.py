@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jbc.cohort import Cohort
+from jbc.direction import SOURCE, TARGET
 from jbc.errors import InputError
 
 GRAM_BYTES = 2 << 30
@@ -20,6 +21,23 @@ def enough_rows(cohort: Cohort) -> None:
             why="A domain's location and spread cannot be told from one row.",
             fix="Leave these rows out, or merge their domains with the ones they belong to.",
             code="tiny-domain",
+        )
+
+
+def paired_controls(cohort: Cohort) -> None:
+    """Refuse sources without two controls that have their like in the target, or without controls at all."""
+    control, role = np.asarray(cohort.control), np.asarray(cohort.role)
+    domain, treatment = np.asarray(cohort.domain)[control], np.asarray(cohort.treatment)[control]
+    like = np.isin(treatment, treatment[role[domain] == TARGET])
+    counts = np.bincount(domain[like], minlength=len(role))
+    ends = np.isin(role, (SOURCE, TARGET))
+    if few := [cohort.names.domains[g] for g in np.flatnonzero(ends & (counts < 2))]:
+        raise InputError(
+            "Sources or targets with fewer than two control rows that the other side has as well",
+            which=few,
+            why="An edit leads from controls of a source to the same controls of the target.",
+            fix='Mark their controls, name other domains, or use on="all".',
+            code="few-controls",
         )
 
 

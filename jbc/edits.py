@@ -14,7 +14,7 @@ The equation leaves open, and here it is decided:
 - *Outside the source*, below its first and above its last percentile: ``"shift"`` adds the difference
   :math:`\delta` of that end, ``"clip"`` gives the end of the target, and ``"linear"`` goes on with the slope of the
   bracket at that end (a shift where it has no width). The slope of a thin bracket is large, and carries far.
-  `outside` tells what was extrapolated; `need_inside` refuses it.
+  `outside` tells what was extrapolated.
 - *Ties.* Where percentiles of the source coincide, the equation divides by zero. Activations there go to the target's
   percentile of their middle rank; the map jumps there, from the first to the last of the target's percentiles.
 - *Constant neurons.* A neuron that is constant in the source, up to rounding, is moved by the difference of the
@@ -36,10 +36,8 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from jbc.errors import InputError, listing
 from jbc.linalg import moments
 
 Beyond = Literal["shift", "clip", "linear"]
@@ -164,30 +162,6 @@ def outside(edit: Edit, values: Array) -> Array:
     [True, False, True]
     """
     return (values < edit.source[0]) | (values > edit.source[-1])
-
-
-def need_inside(edit: Edit, values: Array) -> None:
-    """Refuse activations outside the source's range; on the host, because a compiled program cannot raise.
-
-    Examples
-    --------
-    >>> edit = Edit(jnp.array([[0.0], [2.0]]), jnp.array([[10.0], [14.0]]))
-    >>> need_inside(edit, jnp.array([[1.0], [3.0]]))  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-        ...
-    jbc.errors.InputError: 1 of 2 rows (1) are outside the range that the edit was measured on, in neurons: 0. ...
-    """
-    far = np.asarray(outside(edit, values))
-    rows, neurons = np.flatnonzero(far.any(axis=1)), np.flatnonzero(far.any(axis=0))
-    if len(rows):
-        raise InputError(
-            f"{len(rows)} of {len(far)} rows ({listing(rows)}) are outside the range that the edit was measured on, "
-            "in neurons",
-            which=neurons,
-            why="Where no source was measured, the edit would be a guess.",
-            fix="Measure the source on rows that reach as far, or let the edit shift, clip, or go on linearly.",
-            code="outside-source",
-        )
 
 
 class _Table(NamedTuple):

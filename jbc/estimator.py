@@ -18,7 +18,7 @@ from jbc.adaptation import Adaptation, Controls, Model, adapt, keep_controls
 from jbc.cohort import Cohort
 from jbc.errors import InputError, InputWarning
 from jbc.methods import settings
-from jbc.methods.base import Method, run_blocks
+from jbc.methods.base import Method, refuse_strays, run_blocks
 from jbc.methods.joint import JointCalibration
 from jbc.methods.registry import from_json, to_json
 from jbc.metrics.classification import unit_medians
@@ -35,6 +35,10 @@ DESCRIBED = (
 
 def _classifies(self: Corrector) -> bool:
     return self.resolved.classifies
+
+
+def _ranges(self: Corrector) -> bool:
+    return self.resolved.ranges
 
 
 class Corrector(TransformerMixin, BaseEstimator):
@@ -239,6 +243,11 @@ class Corrector(TransformerMixin, BaseEstimator):
         """Return the latent codes of rows."""
         return self._run("encode", X, domain)
 
+    @available_if(_ranges)
+    def stray(self, X: Any, *, domain: Any = None) -> np.ndarray:
+        """Count the values of every row that are mapped where the fit has measured nothing, (n,)."""
+        return self._run("stray", X, domain)
+
     def fit_transform(self, X: Any, y: Any = None, *, domain: Any = None, **groups: Any) -> np.ndarray:
         """Fit to rows, and correct them."""
         return self.fit(X, y, domain=domain, **groups).transform(X, domain=domain)
@@ -354,6 +363,8 @@ class Corrector(TransformerMixin, BaseEstimator):
         x, method = self._checked(X), self.resolved
         code = checks.known_domains(domain, len(x), self.domains_)
         block = BLOCKS[0] if len(x) <= BLOCKS[0] else BLOCKS[1]
+        if method.strict and name != "stray":
+            refuse_strays(run_blocks(method, "stray", self.fitted_, x, code, block))
         return run_blocks(method, name, self.fitted_, x, code, block)
 
 

@@ -113,11 +113,42 @@ def polar(x: Array) -> Array:
     return jax.lax.fori_loop(0, 48, newton, x)
 
 
+def principal(x: Array, weight: Array, components: int) -> Array:
+    """Return the directions in which weighted rows of mean 0 vary most, as columns, without LAPACK.
+
+    Products with the covariance, and Gram and Schmidt's orthogonalisation, turn any directions into these. Where two
+    have nearly the same variance, which of their rotations comes out means nothing.
+
+    Examples
+    --------
+    >>> principal(jnp.array([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]]), jnp.ones(4), 1).round(4).tolist()
+    [[1.0], [0.0]]
+    """
+    matmul = partial(jnp.matmul, precision="highest")
+    covariance = matmul(x.T, x * weight[:, None]) / weight.sum()
+
+    def straighten(j: Array, q: Array) -> Array:
+        before = q * (jnp.arange(components) < j)
+        column = q[:, j]
+        for _ in range(2):  # once more, for what rounding left
+            column = column - matmul(before, matmul(before.T, column))
+        return q.at[:, j].set(column / jnp.maximum(jnp.linalg.norm(column), jnp.finfo(x.dtype).tiny))
+
+    def turn(_: Array, q: Array) -> Array:
+        # The added part keeps directions without any variance alive.
+        return jax.lax.fori_loop(0, components, straighten, matmul(covariance, q) + 1e-6 * q)
+
+    start = orthogonal(jax.random.key(0), (x.shape[1], components))
+    found = jax.lax.fori_loop(0, 100, turn, start)
+    largest = jnp.take_along_axis(found, jnp.abs(found).argmax(axis=0)[None], axis=0)
+    return found * jnp.where(largest < 0, -1, 1)
+
+
 def by_group(function: Callable[[Any, Array], Array], own: Any, x: Array, group: Array) -> Array:
     r"""Return :math:`f_{g_i}(x_i)`: a function of rows (n, d), with what each group has of its own in a stacked tree.
 
-    All rows go through the function of every group, one after the other: what a group has, once per row, would
-    be large.
+    All rows go through the function of every group that has some, one after the other: what a group has, once per
+    row, would be large.
 
     Examples
     --------
@@ -128,7 +159,8 @@ def by_group(function: Callable[[Any, Array], Array], own: Any, x: Array, group:
 
     def one(out: Array, at: tuple[Any, Array]) -> tuple[Array, None]:
         mine, g = at
-        return jnp.where((group == g)[:, None], function(mine, x), out), None
+        here = (group == g)[:, None]
+        return jax.lax.cond(here.any(), lambda: jnp.where(here, function(mine, x), out), lambda: out), None
 
     made = jax.eval_shape(function, jax.tree.map(lambda leaf: leaf[0], own), x)
     empty = jnp.zeros(made.shape, made.dtype)

@@ -13,6 +13,7 @@ from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method
 from jbc.methods.joint import JointCalibration
 from jbc.methods.mmd_resnet import MMDResNet
+from jbc.methods.neuron_editing import NeuronEditing
 from jbc.methods.wasserstein import WassersteinAlignment
 
 Truth = Literal["paper", "reference"]
@@ -209,6 +210,26 @@ def adversarial(kind: Kind = "paper", **changes: Any) -> AdversarialCorrection:
     return dataclasses.replace(AdversarialCorrection(), **(_PLAIN_GAME | ADVERSARIAL[kind] | changes))
 
 
+# 1000 steps are a guess: the paper does not tell.
+NEURON_EDITING: dict[str, Any] = {"edit_layers": (3,), "residual": False, "percentiles": 101, "average": 0.0}
+
+
+def neuron_editing(**changes: Any) -> NeuronEditing:
+    """Return neuron editing as published: the inner layer is edited, and what the decoder makes of it given out.
+
+    Parameters
+    ----------
+    changes
+        Fields to set differently, such as ``constant_shift=True``, which the paper compares with.
+
+    Examples
+    --------
+    >>> neuron_editing().layers, NeuronEditing().layers
+    ((3,), (3, 6))
+    """
+    return dataclasses.replace(NeuronEditing(), **(NEURON_EDITING | changes))
+
+
 PUBLISHED: dict[str, Method] = {
     **{
         f"joint-calibration-{data}-{truth}": joint(data, truth) for data in JOINT for truth in get_args(Truth)
@@ -216,5 +237,6 @@ PUBLISHED: dict[str, Method] = {
     **{f"wasserstein-alignment-{truth}": wasserstein(truth) for truth in get_args(Truth)},
     "mmd-resnet-paper": mmd_resnet(),
     **{f"adversarial-correction-{kind}": adversarial(kind) for kind in get_args(Kind)},
+    "neuron-editing-paper": neuron_editing(),
 }
 """All of them, by the names that the command line knows."""

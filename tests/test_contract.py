@@ -38,6 +38,7 @@ from jbc.draws import take
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method, Trainable
 from jbc.methods.mmd_resnet import MMDResNet
+from jbc.methods.neuron_editing import NeuronEditing
 from jbc.methods.pairwise import PairwiseCalibration
 from jbc.methods.registry import METHODS, from_json, to_json
 from jbc.methods.wasserstein import WassersteinAlignment
@@ -52,6 +53,7 @@ CONFIGURATIONS: dict[str, Method] = {
         distance="gaussian", rows=40, updates=200, transform_rate=0.02
     ),
     "mmd-resnet": MMDResNet(blocks=1, width=8, rows=40),
+    "neuron-editing": NeuronEditing(widths=(16, 8), rows=40, percentiles=11),
     "adversarial-correction": AdversarialCorrection(
         blocks=1, widths=(8,), critic=(8,), rows=40, updates=200, identity=3.0, critic_steps=1
     ),
@@ -68,6 +70,7 @@ UNUSUAL: dict[str, Method] = {
     "wasserstein-alignment": presets.wasserstein("reference", maps="residual", form="barycentre"),
     "mmd-resnet": presets.mmd_resnet(target="day 2", source=("day 1", "day 3")),
     "adversarial-correction": presets.adversarial("gan", objective="squares", source=("day 1",)),
+    "neuron-editing": presets.neuron_editing(extrapolate=("day 3",), beyond="refuse", image=(2, 1, 2)),
     "standardise": Standardise(scale=False, on="controls"),
     "quantile-map": QuantileMap(percentiles=11, beyond="clip", on="controls"),
     "coral": Coral(ridge=0.1, target="identity", centre=False),
@@ -86,6 +89,7 @@ SIGNATURES = {
     "transform": ["fitted", "x", "domain"],
     "encode": ["fitted", "x", "domain"],
     "predict": ["fitted", "x", "domain"],
+    "stray": ["fitted", "x", "domain"],
     "adapt": ["fitted", "controls", "reference"],
     "review": ["info"],
 }
@@ -133,6 +137,7 @@ def test_methods_follow_the_contract(method):
         if hasattr(cls, name):
             assert list(inspect.signature(getattr(cls, name)).parameters) == ["self", *expected], name
     assert method.classifies == (cls.predict is not Method.predict)
+    assert method.ranges == (cls.stray is not Method.stray)
     assert method.encodes == (cls.encode is not Method.encode)
     assert inspect.getdoc(cls)
     for field in dataclasses.fields(cls):
@@ -155,7 +160,12 @@ def test_compiled_and_uncompiled_agree(method):
     model = method.finish(state, bare)
     if method.compiled:
         assert_close(jax.jit(method.finish)(state, bare), model, rtol=1e-5)
-    for name in ("transform", *["encode"] * method.encodes, *["predict"] * method.classifies):
+    for name in (
+        "transform",
+        *["encode"] * method.encodes,
+        *["predict"] * method.classifies,
+        *["stray"] * method.ranges,
+    ):
         function = getattr(method, name)
         found, expected = jax.jit(function)(model, bare.x, bare.domain), function(model, bare.x, bare.domain)
         assert found.shape[0] == len(table.x)

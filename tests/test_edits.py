@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis.extra.numpy import arrays
 
 from jbc import edits
-from jbc.edits import Edit, apply, measure, need_inside, outside, weighted_percentiles
-from jbc.errors import InputError
+from jbc.edits import Edit, apply, measure, outside, weighted_percentiles
 
 RULES = ("shift", "clip", "linear")
 NUMBER = 11
@@ -190,16 +189,6 @@ def test_a_constant_shift_is_the_difference_of_the_means():
     edit = measure(source, target, source_weight=weight, constant_shift=True)
     shift = target.mean(axis=0) - np.average(source, axis=0, weights=weight)
     np.testing.assert_allclose(apply(edit, values), values + shift, rtol=1e-5, atol=1e-5)
-
-
-def test_extrapolation_is_refused_by_name():
-    values = np.zeros((4, 3), np.float32)
-    values[1, 2] = values[3, 0] = 9.0
-    edit = Edit(jnp.full((2, 3), -1.0).at[1].set(1.0), jnp.zeros((2, 3)))
-    with pytest.raises(InputError, match=r"2 of 4 rows \(1, 3\) .* in neurons: 0, 2\.") as caught:
-        need_inside(edit, values)
-    assert caught.value.code == "outside-source"
-    need_inside(edit, values[::2])
 
 
 # Programs

@@ -20,7 +20,7 @@ FILES = sorted(path.relative_to(HOME).as_posix() for path in HOME.rglob("*.py"))
 # prefix counts.
 LAYERS = {
     "errors": 0, "cache": 0, "checks": 1, "linalg": 1, "mesh": 1, "noise": 1, "groups": 1, "cohort": 2,
-    "draws": 3, "audit": 3, "direction": 3, "losses": 4, "edits": 4, "nets": 5, "methods/base": 6,
+    "draws": 3, "direction": 3, "audit": 4, "losses": 4, "edits": 4, "nets": 5, "methods/base": 6,
     "methods": 7, "baselines": 7, "presets": 8, "methods/registry": 8, "train": 9, "metrics": 9, "plots": 9,
     "data": 9, "datasets": 10, "expression": 10, "adaptation": 10, "stopping": 10, "estimator": 11,
     "anndata_face": 12, "report": 12, "demo": 13, "doctor": 13, "commands": 14, "cli": 15, "__main__": 16,
@@ -53,6 +53,7 @@ ALLOWED = {("train", "methods/base")}
 HOMES_ANYWHERE = {
     "flax.linen": ("nets",),
     "flowio": ("data/fcs",),
+    "PIL": ("data/images",),
     "orbax": ("train/checkpoint",),
     "matplotlib": ("plots",),
 }
@@ -63,6 +64,7 @@ HOMES_AT_TOP = {
     "anndata": (),
     "orbax": (),
     "flowio": (),
+    "PIL": (),
     "pooch": (),
     "jinja2": (),
     "pyarrow": (),
@@ -70,7 +72,7 @@ HOMES_AT_TOP = {
     "rich": (),
 }
 LIGHT = ("anndata", "matplotlib", "sklearn", "orbax", "pandas", "scipy", "pooch", "jinja2", "rich", "tyro",
-         "pyarrow", "h5py", "flax", "optax", "jax")  # fmt: skip
+         "pyarrow", "h5py", "PIL", "flax", "optax", "jax")  # fmt: skip
 
 
 def imports(file: str) -> Iterator[tuple[str, bool]]:

@@ -9,10 +9,10 @@ import numpy as np
 from jax import Array
 
 from jbc import audit
-from jbc.baselines.rows import On, matrices_fit, measured, no_inverse, rank, two_controls
+from jbc.baselines.rows import matrices_fit, measured, no_inverse, rank, two_controls
 from jbc.cohort import Cohort
 from jbc.linalg import covariance, deviations, eigen, matmul_by_group
-from jbc.methods.base import ClosedForm, Fitted
+from jbc.methods.base import ClosedForm, Fitted, On
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 from jax import Array
 
 from jbc import audit
-from jbc.baselines.rows import RANK, On, measured, two_controls
+from jbc.baselines.rows import RANK, measured, two_controls
 from jbc.cohort import Cohort
-from jbc.methods.base import ClosedForm, Fitted
+from jbc.methods.base import ClosedForm, Fitted, On
 
 LOW, HIGH = 1, 99
 

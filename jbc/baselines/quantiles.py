@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from jbc import audit
-from jbc.baselines.rows import On, by_controls, measured, two_controls
+from jbc.baselines.rows import by_controls, measured, two_controls
 from jbc.cohort import Cohort
-from jbc.edits import Beyond, Edit, apply
+from jbc.edits import Beyond, Edit, apply, outside
 from jbc.errors import InputError
 from jbc.linalg import by_group
-from jbc.methods.base import ClosedForm, Fitted
+from jbc.methods.base import ClosedForm, Fitted, On
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class QuantileMap(ClosedForm):
         How many are used, from the least value to the largest.
     beyond
         What happens to values outside the range that was measured: they are shifted as its end is, clipped to it, or
-        go on with the slope at it.
+        go on with the slope at it; with ``"refuse"``, their rows are an error.
     on
         Measure on all rows of a domain, or on its controls only.
 
@@ -54,9 +54,10 @@ class QuantileMap(ClosedForm):
 
     compiled: ClassVar[bool] = False
     adapts: ClassVar[bool] = True
+    ranges: ClassVar[bool] = True
 
     percentiles: int = 101
-    beyond: Beyond = "shift"
+    beyond: Beyond | Literal["refuse"] = "shift"
     on: On = "all"
 
     def check(self, cohort: Cohort) -> None:
@@ -83,9 +84,19 @@ class QuantileMap(ClosedForm):
         """Map rows between the percentiles of their domain."""
 
         def one(own: Array, x: Array) -> Array:
-            return apply(Edit(own, jnp.asarray(fitted["to"])), x, self.beyond)
+            beyond = "shift" if self.beyond == "refuse" else self.beyond
+            return apply(Edit(own, jnp.asarray(fitted["to"])), x, beyond)
 
         return by_group(one, fitted["knots"], x, domain)
+
+    def stray(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Count the values of every row that lie outside the percentiles of its domain, (n,)."""
+        return by_group(lambda own, x: outside(Edit(own, own), x), fitted["knots"], x, domain).sum(axis=1)
+
+    @property
+    def strict(self) -> bool:
+        """Whether rows with such values are refused."""
+        return self.beyond == "refuse"
 
     def adapt(self, fitted: Fitted, controls: np.ndarray, reference: np.ndarray) -> Fitted:
         """Measure the percentiles of one more domain, where all were measured on their controls."""

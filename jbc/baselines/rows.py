@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from jbc.cohort import Cohort
 from jbc.errors import InputError
-
-On = Literal["all", "controls"]
+from jbc.methods.base import On
 
 MATRIX_BYTES = 2 << 30
 # A direction whose variance is a smaller part of the largest one holds no digit of float32 to divide by.

@@ -10,10 +10,10 @@ import numpy as np
 from jax import Array
 
 from jbc import audit
-from jbc.baselines.rows import On, by_controls, two_controls
+from jbc.baselines.rows import by_controls, two_controls
 from jbc.cohort import Cohort
 from jbc.linalg import deviations, location_and_spread
-from jbc.methods.base import ClosedForm, Fitted
+from jbc.methods.base import ClosedForm, Fitted, On
 
 
 @dataclasses.dataclass(frozen=True)

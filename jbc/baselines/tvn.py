@@ -10,11 +10,11 @@ import numpy as np
 from jax import Array
 
 from jbc import audit
-from jbc.baselines.rows import On, matrices_fit, measured, no_inverse, rank
+from jbc.baselines.rows import matrices_fit, measured, no_inverse, rank
 from jbc.cohort import Cohort
 from jbc.errors import InputError
 from jbc.linalg import covariance, deviations, eigen
-from jbc.methods.base import ClosedForm, Fitted
+from jbc.methods.base import ClosedForm, Fitted, On
 
 
 @dataclasses.dataclass(frozen=True)

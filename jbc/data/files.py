@@ -55,7 +55,7 @@ def format_of(path: Path, formats: tuple[str, ...] = FORMATS) -> str:
     )
 
 
-def check_file(path: Path) -> str:
+def check_file(path: Path, formats: tuple[str, ...] = FORMATS + READ_ONLY) -> str:
     """Check that `path` is a readable file and holds what its extension says; give the extension.
 
     Raises
@@ -74,7 +74,7 @@ def check_file(path: Path) -> str:
             fix="Name the files one by one.",
             code="not-a-file",
         )
-    extension = format_of(path, FORMATS + READ_ONLY)
+    extension = format_of(path, formats)
     try:
         with path.open("rb") as handle:
             head = handle.read(8)

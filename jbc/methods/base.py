@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import jax
 import numpy as np
@@ -18,12 +18,16 @@ from jax import Array
 
 from jbc.cohort import Cohort
 from jbc.draws import Draw, Rows
+from jbc.errors import InputError
 
 State = Any
 """What training carries: a pytree with one Flax TrainState per player."""
 
 Fitted = dict[str, Any]
 """What inference needs and nothing else: a nested dict of arrays."""
+
+On = Literal["all", "controls"]
+"""Which rows a method measures."""
 
 Info = dict[str, Array]
 """What one step reports: scalars by name."""
@@ -43,6 +47,8 @@ class Method(abc.ABC):
         Whether the method has :meth:`encode`.
     adapts
         Whether the method has :meth:`adapt`.
+    ranges
+        Whether the method has :meth:`stray`.
     compiled
         Whether :meth:`finish` is compiled; one that decomposes matrices runs on the host instead, with NumPy.
     """
@@ -51,6 +57,7 @@ class Method(abc.ABC):
     classifies: ClassVar[bool] = False
     encodes: ClassVar[bool] = False
     adapts: ClassVar[bool] = False
+    ranges: ClassVar[bool] = False
     compiled: ClassVar[bool] = True
 
     def aim(self, cohort: Cohort) -> Cohort:
@@ -76,6 +83,15 @@ class Method(abc.ABC):
     def predict(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Return the logits of rows, (n, classes)."""
         raise NotImplementedError
+
+    def stray(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Count the values of every row that lie outside the range that was measured on the fit's rows, (n,)."""
+        raise NotImplementedError
+
+    @property
+    def strict(self) -> bool:
+        """Whether rows with such values are refused."""
+        return False
 
     def adapt(self, fitted: Fitted, controls: np.ndarray, reference: np.ndarray) -> Fitted:
         """Take in one more domain, numbered behind the others, from its control rows alone; on the host.
@@ -143,3 +159,16 @@ def run_blocks(
         padded = np.pad(part, ((0, padding), (0, 0))), np.pad(at, (0, padding))
         out.append(np.asarray(run(method, name, fitted, *padded))[: len(part)])
     return np.concatenate(out)
+
+
+def refuse_strays(counts: np.ndarray) -> None:
+    """Refuse rows with values outside the range that was measured."""
+    rows = np.flatnonzero(counts)
+    if len(rows):
+        raise InputError(
+            f"{len(rows)} of {len(counts)} rows are outside the range that the method was measured on",
+            which=rows,
+            why="Where nothing was measured, a correction would be a guess.",
+            fix="Fit on rows that reach as far, or let values beyond be shifted, clipped, or extrapolated linearly.",
+            code="outside-range",
+        )

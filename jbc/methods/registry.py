@@ -17,6 +17,7 @@ from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method
 from jbc.methods.joint import JointCalibration
 from jbc.methods.mmd_resnet import MMDResNet
+from jbc.methods.neuron_editing import NeuronEditing
 from jbc.methods.pairwise import PairwiseCalibration
 from jbc.methods.wasserstein import WassersteinAlignment
 
@@ -26,6 +27,7 @@ METHODS: dict[str, type[Method]] = {
     "wasserstein-alignment": WassersteinAlignment,
     "mmd-resnet": MMDResNet,
     "adversarial-correction": AdversarialCorrection,
+    "neuron-editing": NeuronEditing,
     "standardise": Standardise,
     "quantile-map": QuantileMap,
     "coral": Coral,

@@ -19,6 +19,7 @@ from jbc.metrics.domains import (
 )
 from jbc.metrics.energy import energy_distance
 from jbc.metrics.evaluate import evaluate
+from jbc.metrics.frechet import frechet_distance
 from jbc.metrics.mechanisms import MechanismScore, mechanism_knn, mechanism_silhouette
 from jbc.metrics.mmd import bandwidth_ladder, median_bandwidth, mmd, mmd_within
 from jbc.metrics.stopping import nested_stopping
@@ -42,6 +43,7 @@ __all__ = [
     "energy_distance",
     "evaluate",
     "f_score",
+    "frechet_distance",
     "how_far_outside",
     "label_accuracy",
     "mcc",

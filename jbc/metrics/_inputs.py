@@ -19,6 +19,19 @@ def measurements(x: Any, reader: str) -> np.ndarray:
     return x
 
 
+def two_groups(a: Any, b: Any, reader: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return two complete tables with the same columns and two rows or more each, in double precision."""
+    a, b = (measurements(x, reader).astype(np.float64) for x in (a, b))
+    if len(a) < 2 or len(b) < 2 or a.shape[1] != b.shape[1]:
+        raise InputError(
+            f"Groups of shape {a.shape} and {b.shape}",
+            why=f"{reader} compares rows within and between the groups.",
+            fix="Pass two rows or more of each, with the same columns.",
+            code="bad-shape",
+        )
+    return a, b
+
+
 def confusion(
     y: Any, predicted: Any, classes: Sequence[Any] | None = None
 ) -> tuple[Sequence[Any], np.ndarray]:

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jbc.errors import InputError
-from jbc.metrics._inputs import measurements
+from jbc.metrics._inputs import two_groups
 
 
 def energy_distance(a: Any, b: Any) -> float:
@@ -34,14 +33,7 @@ def energy_distance(a: Any, b: Any) -> float:
     ----------
     Szekely and Rizzo, Energy statistics, Journal of Statistical Planning and Inference 2013.
     """
-    a, b = (measurements(x, "The energy distance").astype(np.float64) for x in (a, b))
-    if len(a) < 2 or len(b) < 2 or a.shape[1] != b.shape[1]:
-        raise InputError(
-            f"Groups of shape {a.shape} and {b.shape}",
-            why="The distance compares rows within and between the groups.",
-            fix="Pass two rows or more of each, with the same columns.",
-            code="bad-shape",
-        )
+    a, b = two_groups(a, b, "The energy distance")
     return 2 * _mean(a, b) - _mean(a, a) - _mean(b, b)
 
 

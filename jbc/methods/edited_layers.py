@@ -1,0 +1,121 @@
+"""How rows go through an autoencoder of which some layers are edited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jbc import edits
+from jbc.edits import Beyond, Edit
+from jbc.linalg import by_group
+from jbc.nets import Autoencoder
+
+BLOCK = 8192  # rows that go through the network at once: wide layers of many would not fit into memory
+WHOLE = 2**30  # a sum of weights that int32 holds
+
+Change = Callable[[int, Array], Array]
+"""Edits the activations of a layer, by its number."""
+
+Edits = dict[str, Edit]
+"""By the number of the layer, as a text: JSON and checkpoints have no other keys."""
+
+
+class Coder(NamedTuple):
+    """An autoencoder, its weights, and the layers that are edited, in ascending order.
+
+    With ``residual``, rows are what they were and what the edits change; without, what the network makes of them.
+    """
+
+    net: Autoencoder
+    params: Any
+    layers: tuple[int, ...]
+    residual: bool
+
+    def run(self, h: Array, first: int, last: int) -> Array:
+        """Run the layers from ``first`` to ``last``."""
+        if first == last:
+            return h
+
+        def some(h: Array) -> Array:
+            return self.net.apply({"params": self.params}, h, first, last)  # pyright: ignore[reportReturnType]
+
+        if len(h) <= BLOCK:
+            return some(h)
+        return jax.lax.map(lambda row: some(row[None])[0], h, batch_size=BLOCK)
+
+    def reach(self, z: Array, change: Change, last: int) -> Array:
+        """Return the activations of a layer, where it and the hidden ones before it are edited."""
+        at = 0
+        for layer in self.layers:
+            if 0 < layer <= min(last, self.net.depth - 1):
+                z, at = change(layer, self.run(z, at, layer)), layer
+        return self.run(z, at, last)
+
+    def edited(self, z: Array, change: Change) -> Array:
+        """Return edited rows."""
+        z, depth = self.before(z, change), self.net.depth
+        if any(0 < layer < depth for layer in self.layers):
+            out = self.reach(z, change, depth)
+            z = z + (out - self.run(z, 0, depth)) if self.residual else out
+        return change(depth, z) if depth in self.layers else z
+
+    def before(self, z: Array, change: Change) -> Array:
+        """Return rows as they enter the network."""
+        return change(0, z) if 0 in self.layers else z
+
+    def measure(self, source: Array, target: Array, rule: Beyond, **options: Any) -> Edits:
+        """Measure the edits of all layers, each on the source as those before it left it.
+
+        ``options`` are those of :func:`jbc.edits.measure`.
+        """
+        found: Edits = {}
+
+        def change(layer: int, own: Array) -> Array:
+            goal = self.run(target, 0, layer) if layer < self.net.depth else target
+            found[str(layer)] = edit = edits.measure(own, goal, **options)
+            return edits.apply(edit, own, rule)
+
+        self.edited(source, change)
+        return found
+
+
+def by_domain(found: Edits, domain: Array, rule: Beyond) -> Change:
+    """Edit every row as its domain wants it."""
+
+    def change(layer: int, h: Array) -> Array:
+        return by_group(lambda own, h: edits.apply(own, h, rule), found[str(layer)], h, domain)
+
+    return change
+
+
+def count_outside(coder: Coder, found: Edits, z: Array, domain: Array, rule: Beyond) -> Array:
+    """Count the values of every row that lie outside the range that its edits were measured on, (n,)."""
+    counts = jnp.zeros(len(z), jnp.int32)
+    edit = by_domain(found, domain, rule)
+
+    def change(layer: int, h: Array) -> Array:
+        nonlocal counts
+        counts += by_group(edits.outside, found[str(layer)], h, domain).sum(axis=1)
+        return edit(layer, h)
+
+    coder.edited(z, change)
+    return counts
+
+
+def balance(own: Array, kind: Array, other: Array, its: Array, kinds: int) -> tuple[Array, Array]:
+    """Let every kind of rows weigh the same in a source and in a target, and nothing where one of them lacks it.
+
+    Examples
+    --------
+    >>> own, other = balance(jnp.ones(3, int), jnp.array([0, 0, 1]), jnp.ones(1, int), jnp.array([0]), kinds=2)
+    >>> (own > 0).tolist(), bool(own.sum() == other.sum())
+    ([True, True, False], True)
+    """
+    counts = [jax.ops.segment_sum(weight, code, kinds) for weight, code in ((own, kind), (other, its))]
+    both = jnp.minimum(*counts) > 0
+    each = [jnp.where(both, WHOLE // kinds // jnp.maximum(count, 1), 0) for count in counts]
+    return own * each[0][kind], other * each[1][its]

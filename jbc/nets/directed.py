@@ -1,0 +1,63 @@
+"""Networks of methods with a direction: maps from a source to the target, and what judges them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import flax.linen as nn
+from jax import Array
+
+from jbc.nets.layers import DomainNorm, leaky
+
+Start = Literal["identity", "small"]
+
+
+class Mover(nn.Module):
+    """Map rows of one domain to where those of another lie.
+
+    In a residual block, norm, activation and a dense layer follow one another for every width, and once more for the
+    width of a row, which is added to what came in. The plain family is a single chain of layers.
+
+    Blocks begin as the identity, with a last layer of zeros, or near it, with small weights everywhere.
+    """
+
+    blocks: int
+    widths: tuple[int, ...]
+    residual: bool
+    start: Start
+
+    @nn.compact
+    def __call__(self, x: Array, domain: Array | None = None, weight: Array | None = None) -> Array:
+        """Return rows."""
+        d = x.shape[-1]
+        if not self.residual:
+            for width in self.widths:
+                x = leaky(DomainNorm(1)(nn.Dense(width, use_bias=False)(x), domain, weight))
+            return nn.Dense(d)(x)
+        small = self.start == "small"
+        inner = nn.initializers.normal(1e-4) if small else nn.initializers.he_normal()
+        outer = nn.initializers.normal(1e-4) if small else nn.initializers.zeros
+        for _ in range(self.blocks):
+            h = x
+            for width in self.widths:
+                h = nn.relu(DomainNorm(1)(h, domain, weight))
+                h = nn.Dense(width, use_bias=False, kernel_init=inner)(h)
+            h = nn.relu(DomainNorm(1)(h, domain, weight))
+            x = x + nn.Dense(d, kernel_init=outer)(h)
+        return x
+
+
+class Discriminator(nn.Module):
+    """Score rows, (..., d): the higher, the more they look like the target's."""
+
+    widths: tuple[int, ...]
+    normed: bool
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Return scores, (...)."""
+        for width in self.widths:
+            # A bias in front of a norm would do nothing.
+            x = nn.Dense(width, use_bias=not self.normed, kernel_init=nn.initializers.he_normal())(x)
+            x = leaky(DomainNorm(1)(x) if self.normed else x)
+        return nn.Dense(1)(x)[..., 0]

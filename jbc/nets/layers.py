@@ -1,0 +1,72 @@
+"""Layers that several networks have."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jbc.linalg import moments
+from jbc.noise import dropout
+
+leaky = partial(nn.leaky_relu, negative_slope=0.2)
+
+
+class DomainNorm(nn.Module):
+    """Normalise features by the statistics of one domain at a time.
+
+    In training, ``x`` is (G, m, d), one minibatch of every domain, and each is normalised by its own mean and
+    variance; pooled running statistics are kept in the collection ``running``, updated by one domain after the
+    other. At inference, ``x`` is (n, d) with the domain code of every row, and a table of statistics per
+    domain is read from the collection ``statistics``, or filled from these very rows when that is mutable.
+    """
+
+    domains: int = 0
+    momentum: float = 0.1
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Array, domain: Array | None = None, weight: Array | None = None) -> Array:
+        """Normalise."""
+        d = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (d,))
+        bias = self.param("bias", nn.initializers.zeros, (d,))
+        if domain is None:
+            mean, variance = x.mean(axis=1), x.var(axis=1)
+            self._track(mean, variance, x.shape[1])
+            return self._apply(x, mean[:, None], variance[:, None], scale, bias)
+        table = [self.variable("statistics", name, jnp.zeros, (self.domains, d)) for name in ("mean", "var")]
+        if self.is_mutable_collection("statistics"):
+            count = jnp.ones(len(x)) if weight is None else weight
+            table[0].value, table[1].value = moments(x, domain, count, self.domains)
+        return self._apply(x, table[0].value[domain], table[1].value[domain], scale, bias)
+
+    def _apply(self, x: Array, mean: Array, variance: Array, scale: Array, bias: Array) -> Array:
+        return (x - mean) * jax.lax.rsqrt(variance + self.epsilon) * scale + bias
+
+    def _track(self, mean: Array, variance: Array, m: int) -> None:
+        running_mean = self.variable("running", "mean", jnp.zeros, mean.shape[-1])
+        running_var = self.variable("running", "var", jnp.ones, mean.shape[-1])
+        if self.is_initializing() or not self.is_mutable_collection("running"):
+            return
+        groups = len(mean)
+        # What the g-th of G successive updates r ← (1 - a) r + a s leaves of its s after the last one.
+        share = self.momentum * (1 - self.momentum) ** jnp.arange(groups - 1, -1, -1)
+        keep = (1 - self.momentum) ** groups
+        unbiased = variance * (m / max(m - 1, 1))
+        running_mean.value = keep * running_mean.value + share @ mean
+        running_var.value = keep * running_var.value + share @ unbiased
+
+
+class Dropout(nn.Module):
+    """Drop values in training."""
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """Return x, or what is left of it."""
+        return dropout(self.make_rng("dropout"), x, self.rate) if train and self.rate else x
