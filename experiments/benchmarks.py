@@ -12,6 +12,7 @@ from typing import Any
 
 import adaptation
 import bench_joint
+import gan_page
 import numpy as np
 import wasserstein_page
 from results import RESULTS, grid, read
@@ -64,8 +65,8 @@ TEXTS = {
 }  # fmt: skip
 HEAD = """# Benchmarks
 
-Made by `python experiments/benchmarks.py` from the rows in `experiments/results/`, which `joint.py`, `bench_joint.py`
-and `wasserstein.py` in `experiments/` write. First joint calibration, then alignment of screens.
+Made by `python experiments/benchmarks.py` from the rows in `experiments/results/`, which the other programs in
+`experiments/` write. First joint calibration, then alignment of screens, then cells of one day moved onto another.
 
 - Numbers are mean ± standard deviation over seeds; simple pipelines do not depend on a seed.
 - The labels of a target are used for the score and for nothing else.
@@ -269,6 +270,11 @@ def document() -> str:
     if path.is_file():
         found = read(path)
         parts += [adaptation.TEXT, adaptation.markdown(found["rows"]), run("adaptation.py", found["about"])]
+    path = RESULTS / "gan.json"
+    if path.is_file():
+        found = read(path)
+        told = gan_page.markdown(found["rows"]), gan_page.reading(found["rows"])
+        parts += [gan_page.TEXT, *told, run("gan.py", found["about"])]
     speed = RESULTS / "bench_wasserstein.json"
     if speed.is_file():
         found = read(speed)
