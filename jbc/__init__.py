@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jbc.methods.mmd_resnet import MMDResNet
     from jbc.methods.neuron_editing import NeuronEditing
     from jbc.methods.pairwise import PairwiseCalibration
+    from jbc.methods.regularised_autoencoder import RegularisedAutoencoder
     from jbc.methods.wasserstein import WassersteinAlignment
 
 __version__ = "0.1.0"
@@ -37,6 +38,7 @@ _HOMES = {
     "PairwiseCalibration": "jbc.methods.pairwise",
     "Percentiles": "jbc.baselines.percentiles",
     "QuantileMap": "jbc.baselines.quantiles",
+    "RegularisedAutoencoder": "jbc.methods.regularised_autoencoder",
     "Standardise": "jbc.baselines.standardise",
     "TypicalVariation": "jbc.baselines.tvn",
     "WassersteinAlignment": "jbc.methods.wasserstein",
@@ -47,8 +49,9 @@ _MODULES = ("datasets", "metrics", "plots", "presets")
 
 __all__ = [
     "AdversarialCorrection", "Cohort", "Coral", "Corrector", "InputError", "InputWarning", "JointCalibration",
-    "MMDResNet", "NeuronEditing", "PairwiseCalibration", "Percentiles", "QuantileMap", "Standardise",
-    "TypicalVariation", "WassersteinAlignment", "correct", "datasets", "load", "metrics", "plots", "presets",
+    "MMDResNet", "NeuronEditing", "PairwiseCalibration", "Percentiles", "QuantileMap", "RegularisedAutoencoder",
+    "Standardise", "TypicalVariation", "WassersteinAlignment", "correct", "datasets", "load", "metrics", "plots",
+    "presets",
 ]  # fmt: skip
 
 

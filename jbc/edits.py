@@ -116,6 +116,34 @@ def weighted_percentiles(rows: Array, weight: Array | None = None, number: int =
     return jax.vmap(column, in_axes=1, out_axes=1)(rows)
 
 
+def certainty(edit: Edit, noise: Array) -> Array:
+    r"""Return 0 for an edit that sampling alone makes of equal distributions, and 1 for one of twice its square.
+
+    .. math:: \operatorname{clip}_{0,1}\left(\frac{\sum_k \overline{\delta_k^2}}{2 \sum_k s_k} - 1\right)
+
+    over all neurons k. Between samples of one distribution, whatever its form, the mean square of the differences
+    :math:`\delta` of all percentiles but the ends is about twice the squared standard error of the difference of
+    their means, :math:`s_k`.
+
+    Parameters
+    ----------
+    edit
+        What :func:`measure` gives.
+    noise
+        The :math:`s_k`: variance over number of rows, of the source and of the target, added up; (neurons,).
+
+    Examples
+    --------
+    >>> edit = Edit(jnp.array([[0.0], [1.0], [2.0]]), jnp.array([[2.0], [3.0], [4.0]]))
+    >>> [float(certainty(edit, jnp.array([noise]))) for noise in (0.5, 1.6, 9.0)]
+    [1.0, 0.25, 0.0]
+    """
+    difference = edit.target - edit.source
+    inner = difference[1:-1] if len(difference) > 2 else difference
+    found = jnp.square(inner).mean(axis=0).sum()
+    return jnp.clip(found / jnp.maximum(2 * noise.sum(), jnp.finfo(found.dtype).tiny) - 1, 0, 1)
+
+
 def _means(rows: Array, weight: Array | None) -> Array:
     """Return the mean of every column twice: the percentiles of a neuron that is constant."""
     weight = jnp.ones(len(rows)) if weight is None else weight

@@ -14,10 +14,12 @@ from jbc.methods.base import Method
 from jbc.methods.joint import JointCalibration
 from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.neuron_editing import NeuronEditing
+from jbc.methods.regularised_autoencoder import RegularisedAutoencoder
 from jbc.methods.wasserstein import WassersteinAlignment
 
 Truth = Literal["paper", "reference"]
-Kind = Literal["paper", "gan", "resnet-gan"]
+Kind = Literal["paper", "gan", "resnet-gan", "cycle-gan"]
+Comparison = Literal["saucie", "neuron-editing"]
 
 # Kernels of width 1 to 16 on codes as they are, raw inputs, running statistics, the last weights: common to
 # both truths.
@@ -184,10 +186,13 @@ _PLAIN_GAME: dict[str, Any] = {
     "decay": False,
     "average": 0.0,
 }
-ADVERSARIAL: dict[str, dict[str, Any]] = {
+_COMPARED: dict[str, Any] = {"widths": (500, 250, 50, 250, 500), "critic": (500, 250, 50), "rows": 100}
+# The weight of the cycle is that of Zhu et al.
+ADVERSARIAL: dict[Kind, dict[str, Any]] = {
     "paper": {"start": "small"},
-    "gan": {"residual": False, "widths": (500, 250, 50, 250, 500), "critic": (500, 250, 50), "rows": 100},
-    "resnet-gan": {"blocks": 1, "widths": (500, 250, 50, 250, 500), "critic": (500, 250, 50), "rows": 100},
+    "gan": _COMPARED | {"residual": False},
+    "resnet-gan": _COMPARED | {"blocks": 1},
+    "cycle-gan": _COMPARED | {"residual": False, "cycle": 10.0},
 }
 
 
@@ -197,21 +202,28 @@ def adversarial(kind: Kind = "paper", **changes: Any) -> AdversarialCorrection:
     Parameters
     ----------
     kind
-        ``"paper"`` for batches of cytometry, where the widths of the layers are not told; ``"gan"`` and
-        ``"resnet-gan"`` for what neuron editing compares itself with, of which the widths and the rows are.
+        ``"paper"`` for batches of cytometry, where the widths of the layers are not told; ``"gan"``,
+        ``"resnet-gan"`` and ``"cycle-gan"`` for what neuron editing compares itself with, of which the widths and
+        the rows are.
     changes
         Fields to set differently.
 
     Examples
     --------
-    >>> adversarial("gan").residual, adversarial("gan").rows
-    (False, 100)
+    >>> adversarial("gan").residual, adversarial("gan").rows, adversarial("cycle-gan").cycle
+    (False, 100, 10.0)
     """
     return dataclasses.replace(AdversarialCorrection(), **(_PLAIN_GAME | ADVERSARIAL[kind] | changes))
 
 
 # 1000 steps are a guess: the paper does not tell.
-NEURON_EDITING: dict[str, Any] = {"edit_layers": (3,), "residual": False, "percentiles": 101, "average": 0.0}
+NEURON_EDITING: dict[str, Any] = {
+    "edit_layers": (3,),
+    "residual": False,
+    "percentiles": 101,
+    "cautious": False,
+    "average": 0.0,
+}
 
 
 def neuron_editing(**changes: Any) -> NeuronEditing:
@@ -225,9 +237,36 @@ def neuron_editing(**changes: Any) -> NeuronEditing:
     Examples
     --------
     >>> neuron_editing().layers, NeuronEditing().layers
-    ((3,), (3, 6))
+    ((3,), (0, 3, 6))
     """
     return dataclasses.replace(NeuronEditing(), **(NEURON_EDITING | changes))
+
+
+# The weight, the rows and the steps are those of SAUCIE's released program, which takes two files.
+REGULARISED: dict[Comparison, dict[str, Any]] = {
+    "saucie": {"widths": (512, 256, 128, 2), "scale": "none", "rows": 50, "max_steps": 1000},
+    "neuron-editing": {"widths": (500, 250, 50), "scale": "pooled", "rows": 100},
+}
+
+
+def regularised_autoencoder(kind: Comparison = "saucie", **changes: Any) -> RegularisedAutoencoder:
+    """Return the regularised autoencoder as published.
+
+    Parameters
+    ----------
+    kind
+        ``"saucie"`` for its own paper, on values such as arcsinh(v / 5) makes of cytometry; ``"neuron-editing"`` for
+        what neuron editing compares itself with.
+    changes
+        Fields to set differently.
+
+    Examples
+    --------
+    >>> regularised_autoencoder().widths, regularised_autoencoder("neuron-editing").weight
+    ((512, 256, 128, 2), 0.1)
+    """
+    published = {"weight": 0.1, "unbiased": False, "average": 0.0} | REGULARISED[kind] | changes
+    return dataclasses.replace(RegularisedAutoencoder(), **published)
 
 
 PUBLISHED: dict[str, Method] = {
@@ -238,5 +277,6 @@ PUBLISHED: dict[str, Method] = {
     "mmd-resnet-paper": mmd_resnet(),
     **{f"adversarial-correction-{kind}": adversarial(kind) for kind in get_args(Kind)},
     "neuron-editing-paper": neuron_editing(),
+    **{f"regularised-autoencoder-{kind}": regularised_autoencoder(kind) for kind in get_args(Comparison)},
 }
 """All of them, by the names that the command line knows."""

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import assert_same_bytes, refusal
+from problems import OPTIMISED, assert_same_bytes, refusal
 
 import jbc
 from jbc import presets
@@ -22,6 +22,7 @@ from jbc.methods.adversarial import AdversarialCorrection
 from jbc.noise import fractions
 from jbc.train import fit
 
+pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(0)
 SMALL = AdversarialCorrection(
     blocks=1, widths=(4,), critic=(5, 3), rows=12, target="domain 1", updates=100, critic_steps=1
@@ -100,7 +101,7 @@ def test_a_step_is_that_of_numpy(objective, norm):
     state = jax.jit(method.init)(KEY, aimed)
     state = state.replace(critics=state.critics.replace(params=shaken(state.critics.params, 0.5)))
     rows = take(aimed, method.draw.plan(KEY, aimed, 0, 1)[0], method.draw)
-    _, info = jax.jit(method.step)(KEY, state, rows)
+    _, info = jax.jit(method.step, compiler_options=OPTIMISED)(KEY, state, rows)
     # The generators are the identity still, so what is generated are the standardised rows.
     x = np.asarray(rows.x, np.float64)
     z = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
@@ -118,11 +119,84 @@ def test_a_step_is_that_of_numpy(objective, norm):
     np.testing.assert_allclose(told, [*means[:2], np.max(expected, axis=0)[2]], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(info["kept"], 1.0, rtol=1e-5)
     if not norm:
-        fake = jax.jit(method._steepness)(
+        fake = jax.jit(method._steepness, compiler_options=OPTIMISED)(
             KEY, state.critics.params, jnp.broadcast_to(z[0], z.shape), jnp.asarray(z)
         )
         np.testing.assert_allclose(fake[1:], np.mean(penalties, axis=1), rtol=1e-3)
         assert float(fake[1:].max()) > 0.1
+
+
+def generator(params, x):
+    """The plain generator of one hidden layer in NumPy."""
+    x, own = x @ params["Dense_0"]["kernel"], params["DomainNorm_0"]
+    x = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-5) * own["scale"] + own["bias"]
+    return np.where(x > 0, x, 0.2 * x) @ params["Dense_1"]["kernel"] + params["Dense_1"]["bias"]
+
+
+def way_there_and_back(maps, critics, z, method):
+    """What the generators of both sources descend on, what discriminators and cycles of the ways there are."""
+    total, critic, cycle = 0.0, [], []
+    for g in (1, 2):
+        there, back = (jax.tree.map(lambda leaf, i=i: leaf[i], maps) for i in (g, g + 3))
+        for judge, own, other, rows, goal in ((g, there, back, z[g], z[0]), (g + 3, back, there, z[0], z[g])):
+            fake = generator(own, rows)
+            both = [scores(jax.tree.map(lambda leaf, j=judge: leaf[j], critics), x) for x in (goal, fake)]
+            critic.append(by_hand(method.objective, *both)[0])
+            cycle.append(np.abs(generator(other, fake) - rows).mean())
+            total += by_hand(method.objective, *both)[1] + method.cycle * cycle[-1]
+            total += method.identity * np.square(fake - rows).mean()
+    return total, np.mean(critic[::2]), np.mean(cycle[::2])
+
+
+def test_a_step_with_a_way_back_is_that_of_numpy():
+    """Its report, and the gradient of the maps, which is a tenth of the first moment of Adam after one step."""
+    method = dataclasses.replace(SMALL, residual=False, cycle=2.0, gamma=0.0, identity=0.3)
+    aimed = method.aim(shifted()).nameless()
+    state = jax.jit(method.init)(KEY, aimed)
+    state = state.replace(maps=state.maps.replace(params=shaken(state.maps.params)))
+    rows = take(aimed, method.draw.plan(KEY, aimed, 0, 1)[0], method.draw)
+    after, info = jax.jit(method.step, compiler_options=OPTIMISED)(KEY, state, rows)
+    x = np.asarray(rows.x, np.float64)
+    z = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
+    maps, critics, improved, moments = (
+        jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
+        for tree in (state.maps.params, state.critics.params, after.critics.params, after.maps.opt_state.mu)
+    )
+    _, *told = way_there_and_back(maps, critics, z, method)
+    np.testing.assert_allclose([info["critic"], info["cycle"]], told, rtol=1e-4)
+    rng = np.random.default_rng(0)
+    way = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), maps)
+    ends = [way_there_and_back(jax.tree.map(lambda p, w, h=h: p + h * w, maps, way), improved, z, method)[0]
+            for h in (1e-6, -1e-6)]  # fmt: skip
+    slope = sum(jax.tree.leaves(jax.tree.map(lambda mean, w: (10 * mean * w).sum(), moments, way)))
+    np.testing.assert_allclose(slope, (ends[0] - ends[1]) / 2e-6, rtol=2e-3)
+
+
+def test_a_way_back_leads_back():
+    """And is gone after the fit: it has no parameters there, and nowhere without a weight."""
+    cohort = shifted(n=100)
+    ends = []
+    for cycle in (1e-6, 10.0):
+        method = dataclasses.replace(
+            SMALL,
+            residual=False,
+            widths=(16,),
+            identity=0.0,
+            cycle=cycle,
+            rows=50,
+            updates=300,
+            learning_rate=3e-3,
+        )
+        run = fit(method, cohort, KEY, chunk=50)
+        ends.append(float(run.history[-1]["cycle"]))
+    assert ends[1] < 0.25 < 0.8 * ends[0]
+    sizes = [
+        jax.tree.leaves(tree)[0].shape[0] for tree in (run.state.maps.params, run.fitted["maps"]["params"])
+    ]
+    assert sizes == [6, 3]
+    without = fit(SMALL, cohort, KEY, steps=1)
+    assert jax.tree.leaves(without.state.maps.params)[0].shape[0] == 3
+    assert "cycle" not in without.history[-1]
 
 
 def test_generators_wait_for_their_turn():
@@ -208,12 +282,14 @@ def test_settings_that_contradict_each_other_are_refused(changes):
 
 
 def test_presets_hold_nothing_back():
-    for kind in ("paper", "gan", "resnet-gan"):
+    for kind in ("paper", "gan", "resnet-gan", "cycle-gan"):
         method = presets.adversarial(kind)
         assert (method.identity, method.gamma, method.smoothing, method.average) == (0, 0, 0, 0)
         assert (method.objective, method.norm, method.critic_rate) == ("logistic", True, 1e-3)
         jbc.Corrector(method).check(shifted())
     assert (presets.adversarial().rows, presets.adversarial().residual) == (256, True)
+    back, gan = presets.adversarial("cycle-gan"), presets.adversarial("gan")
+    assert (back, gan.cycle) == (dataclasses.replace(gan, cycle=10.0), 0)
     plain = presets.adversarial("gan", widths=(6, 2), critic=(3,), rows=12)
     run = fit(plain, shifted(), KEY, steps=2, chunk=1)
     assert run.fitted["maps"]["params"]["Dense_2"]["kernel"].shape == (3, 2, 4)

@@ -41,6 +41,7 @@ from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.neuron_editing import NeuronEditing
 from jbc.methods.pairwise import PairwiseCalibration
 from jbc.methods.registry import METHODS, from_json, to_json
+from jbc.methods.regularised_autoencoder import RegularisedAutoencoder
 from jbc.methods.wasserstein import WassersteinAlignment
 from jbc.train import fit, fit_lanes
 from jbc.train.checkpoint import read_step, save_step
@@ -53,10 +54,11 @@ CONFIGURATIONS: dict[str, Method] = {
         distance="gaussian", rows=40, updates=200, transform_rate=0.02
     ),
     "mmd-resnet": MMDResNet(blocks=1, width=8, rows=40),
-    "neuron-editing": NeuronEditing(widths=(16, 8), rows=40, percentiles=11),
+    "neuron-editing": NeuronEditing(widths=(32, 8), rows=40),
     "adversarial-correction": AdversarialCorrection(
         blocks=1, widths=(8,), critic=(8,), rows=40, updates=200, identity=3.0, critic_steps=1
     ),
+    "regularised-autoencoder": RegularisedAutoencoder(widths=(32, 8), rows=30, learning_rate=0.005),
     "standardise": Standardise(),
     "quantile-map": QuantileMap(),
     "coral": Coral(on="all"),
@@ -69,8 +71,11 @@ UNUSUAL: dict[str, Method] = {
     "pairwise-calibration": PairwiseCalibration(presets.joint("cytof")),
     "wasserstein-alignment": presets.wasserstein("reference", maps="residual", form="barycentre"),
     "mmd-resnet": presets.mmd_resnet(target="day 2", source=("day 1", "day 3")),
-    "adversarial-correction": presets.adversarial("gan", objective="squares", source=("day 1",)),
+    "adversarial-correction": presets.adversarial("cycle-gan", objective="squares", source=("day 1",)),
     "neuron-editing": presets.neuron_editing(extrapolate=("day 3",), beyond="refuse", image=(2, 1, 2)),
+    "regularised-autoencoder": presets.regularised_autoencoder(
+        "saucie", extrapolate=("day 3",), image=(2, 1, 2)
+    ),
     "standardise": Standardise(scale=False, on="controls"),
     "quantile-map": QuantileMap(percentiles=11, beyond="clip", on="controls"),
     "coral": Coral(ridge=0.1, target="identity", centre=False),

@@ -126,6 +126,39 @@ def mmd2_matrix(
     return mmd2 * off, between
 
 
+def mmd2_to(
+    z: Array, target: Array, bandwidths: Sequence[float], *, unbiased: bool = False
+) -> tuple[Array, Array]:
+    """Return the squared MMD of every domain from one target, each in units of the median distance of the two.
+
+    Parameters
+    ----------
+    z, target
+        Rows, (G, m, h) and (m, h).
+    bandwidths, unbiased
+        As in :func:`mmd2_matrix`.
+
+    Returns
+    -------
+    mmd2, between : (G,)
+        As there.
+
+    Examples
+    --------
+    >>> z = jnp.array([[[0.0], [0.0]], [[1.0], [1.0]]])
+    >>> mmd2, _ = mmd2_to(z, z[1], (1.0,))
+    >>> [round(float(value), 4) for value in mmd2]
+    [0.7869, 0.0]
+    """
+
+    def one(z: Array) -> tuple[Array, Array]:
+        both = jnp.stack([z, target])
+        mmd2, between = mmd2_matrix(both, bandwidths, median_bandwidth(both), unbiased=unbiased)
+        return mmd2[0, 1], between
+
+    return jax.vmap(one)(z)
+
+
 exact = partial(jnp.matmul, precision="highest")
 
 

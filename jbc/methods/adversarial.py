@@ -76,6 +76,9 @@ class AdversarialCorrection(Trainable):
     identity
         Weight of the mean squared displacement, in units of the standardised inputs; with a pooled scale it holds
         large shifts back, and 0.1 or less is better.
+    cycle
+        Weight of the mean absolute difference between rows and what a way there and back makes of them. Above 0,
+        every source has a generator of the way back, and a discriminator for it.
     rows
         Rows of every domain in a minibatch.
     updates, critic_steps
@@ -94,8 +97,17 @@ class AdversarialCorrection(Trainable):
     MMD-ResNet, which it builds on. It has the logistic objective and nothing that holds the maps back; the default
     penalises steep discriminators and displacement, averages the generators, lets the rates fall, and norms no
     discriminator. Here the norms of a discriminator always see target and generated rows together: apart, they would
-    take out what tells them apart. At inference, norms have the statistics of all rows of the source. A plain GAN and
-    a ResnetGAN, as neuron editing compares itself with, are presets; a CycleGAN, with a way back, is not here.
+    take out what tells them apart. At inference, norms have the statistics of all rows of the source. A plain GAN, a
+    ResnetGAN, and a CycleGAN, as neuron editing compares itself with, are presets.
+
+    *A way back.* With a weight of the ``cycle``, a second generator F leads from the target to the source, with a
+    discriminator of its own, and G and F pay for
+
+    .. math:: E_s \overline{|F(G(x)) - x|} + E_t \overline{|G(F(y)) - y|}
+
+    besides, the bars being means over features (Zhu et al. 2017). Rows that differed keep differing, but nothing says
+    which of the target's rows they become. ``identity`` holds both ways. The report is about the way there, and has
+    ``cycle``, the former of the two means.
 
     *What to watch.* Where target and source differ in composition, every such method makes them alike. The
     report of a step has ``kept``, the least spread of a feature after the map, in units of that of source or target,
@@ -105,6 +117,7 @@ class AdversarialCorrection(Trainable):
     References
     ----------
     Upadhyay and Jain, Removal of batch effects using generative adversarial networks, 2019.
+    Zhu et al., Unpaired image-to-image translation using cycle-consistent adversarial networks, ICCV 2017.
     """
 
     target: str = ""
@@ -121,6 +134,7 @@ class AdversarialCorrection(Trainable):
     smoothing: float = 0.0
     gamma: float = 10.0
     identity: float = 1.0
+    cycle: float = 0.0
     rows: int = 256
     updates: int = 2000
     critic_steps: int = 3
@@ -171,7 +185,7 @@ class AdversarialCorrection(Trainable):
     def init(self, key: Array, cohort: Cohort) -> AdversarialState:
         """Draw the networks; measure what standardises the inputs."""
         keys, tx = jax.random.split(key), directed.build_optimiser("adam")
-        d, groups = cohort.x.shape[-1], len(cohort.domains.count)
+        d, groups = cohort.x.shape[-1], len(cohort.domains.count) * (2 if self.cycle else 1)
         return AdversarialState(
             maps=directed.make(self._net, tx, keys[0], d, groups, self.average),
             critics=directed.make(self._critic, tx, keys[1], d, groups),
@@ -184,7 +198,7 @@ class AdversarialCorrection(Trainable):
     def step(self, key: Array, state: AdversarialState, rows: Rows) -> tuple[AdversarialState, Info]:
         """Train the discriminators, and then, if it is their turn, the maps."""
         z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
-        target = jnp.broadcast_to(z[directed.aim_of(state.role)], z.shape)
+        z, target = self._ways(z, jnp.broadcast_to(z[directed.aim_of(state.role)], z.shape))
         left = 1.0
         if self.decay:
             left = jnp.maximum(1 - state.maps.step / self.updates, 0)
@@ -195,8 +209,9 @@ class AdversarialCorrection(Trainable):
         return state.replace(maps=maps, step=state.step + 1), info
 
     def finish(self, state: AdversarialState, cohort: Cohort) -> Fitted:
-        """Keep the maps, and settle the statistics of their norms."""
-        return directed.settle(self._net, state.maps.settled[0], state.tables, self.inputs, cohort)
+        """Keep the maps to the target, and settle the statistics of their norms."""
+        there = jax.tree.map(lambda leaf: leaf[: len(state.role)], state.maps.settled[0])
+        return directed.settle(self._net, there, state.tables, self.inputs, cohort)
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Move rows of the sources."""
@@ -225,6 +240,12 @@ class AdversarialCorrection(Trainable):
     def _critic(self) -> Discriminator:
         return directed.build_discriminator(self.critic, normed=self.norm)
 
+    def _ways(self, source: Array, target: Array) -> tuple[Array, Array]:
+        """Put the ways back behind the ways there, if there are any: in them, source and target change places."""
+        if not self.cycle:
+            return source, target
+        return jnp.concatenate([source, target]), jnp.concatenate([target, source])
+
     def _criticise(
         self, key: Array, state: AdversarialState, z: Array, target: Array, left: Array | float
     ) -> tuple[AdversarialState, Info]:
@@ -237,21 +258,27 @@ class AdversarialCorrection(Trainable):
             total = value
             if self.gamma:
                 total += self.gamma * self._steepness(key, params, target, fake)
-            return directed.sum_of_sources(total, state.role), (value, real_scores, fake_scores)
+            return self._sum(total, state.role), (value, real_scores, fake_scores)
 
         grads, (value, real_scores, fake_scores) = jax.grad(loss, has_aux=True)(state.critics.params)
         spread = [jnp.std(rows, axis=1) + 1e-3 for rows in (fake, z, target)]
         kept = MEMORY * state.kept + (1 - MEMORY) * jnp.log(spread[0] / jnp.minimum(*spread[1:]))
-        mean = functools.partial(directed.mean_of_sources, role=state.role)
         moves = state.role == SOURCE
+        there = slice(len(moves))
+
+        def mean(values: Array) -> Array:
+            return directed.mean_of_sources(values[there], state.role)
+
         told = losses.accuracy(real_scores, fake_scores)
         info = {
             "loss": mean(losses.deceive(self.objective, fake_scores)),
             "critic": mean(value),
-            "accuracy": jnp.where(moves, told, 0).max(),
-            "kept": jnp.exp(jnp.where(moves[:, None], kept, jnp.inf).min()),
+            "accuracy": jnp.where(moves, told[there], 0).max(),
+            "kept": jnp.exp(jnp.where(moves[:, None], kept[there], jnp.inf).min()),
             "moved": mean(jnp.square(fake - z).mean(axis=(1, 2))),
         }
+        if self.cycle:
+            info["cycle"] = mean(self._missed(state.maps.params, z, fake))
         return state.replace(critics=state.critics.update(grads, self.critic_rate * left), kept=kept), info
 
     def _generate(self, state: AdversarialState, z: Array, target: Array, left: Array | float) -> Player:
@@ -262,9 +289,20 @@ class AdversarialCorrection(Trainable):
             total = losses.deceive(self.objective, self._scores(state.critics.params, target, fake)[1])
             if self.identity:
                 total += self.identity * jnp.square(fake - z).mean(axis=(1, 2))
-            return directed.sum_of_sources(total, state.role)
+            if self.cycle:
+                total += self.cycle * self._missed(params, z, fake)
+            return self._sum(total, state.role)
 
         return state.maps.update(jax.grad(loss)(state.maps.params), self.learning_rate * left)
+
+    def _missed(self, params: Any, z: Array, fake: Array) -> Array:
+        """Measure how far from where they came generated rows end, when they go the other way, (ways,)."""
+        other = jax.tree.map(lambda leaf: jnp.roll(leaf, len(z) // 2, axis=0), params)
+        return jnp.abs(directed.each(self._net, other, fake) - z).mean(axis=(1, 2))
+
+    def _sum(self, values: Array, role: Array) -> Array:
+        """Add up one value per way: no source scales the gradient of another."""
+        return directed.sum_of_sources(values, jnp.tile(role, len(values) // len(role)))
 
     def _scores(self, params: Any, target: Array, fake: Array) -> tuple[Array, Array]:
         """Score target and generated rows together, (D, m) each."""

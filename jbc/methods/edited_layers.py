@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +11,7 @@ from jax import Array
 
 from jbc import edits
 from jbc.edits import Beyond, Edit
-from jbc.linalg import by_group
+from jbc.linalg import by_group, moments
 from jbc.nets import Autoencoder
 
 BLOCK = 8192  # rows that go through the network at once: wide layers of many would not fit into memory
@@ -20,8 +20,26 @@ WHOLE = 2**30  # a sum of weights that int32 holds
 Change = Callable[[int, Array], Array]
 """Edits the activations of a layer, by its number."""
 
-Edits = dict[str, Edit]
-"""By the number of the layer, as a text: JSON and checkpoints have no other keys."""
+Tables = Mapping[str, Mapping[str, Array]]
+"""What is kept of edits: their fields, by the number of the layer, as a text."""
+
+
+class Weighted(NamedTuple):
+    """Rows, and how often each counts, in whole numbers."""
+
+    rows: Array
+    weight: Array
+
+    @property
+    def noise(self) -> Array:
+        """The squared standard error of the mean of every column."""
+        _, variance = moments(self.rows, jnp.zeros(len(self.rows), jnp.int32), self.weight, 1)
+        share = self.weight / jnp.maximum(self.weight.sum(), 1)
+        return variance[0] * jnp.square(share).sum()
+
+
+Measure = Callable[[Weighted, Weighted], Edit]
+"""Measures an edit from a source to a target."""
 
 
 class Coder(NamedTuple):
@@ -67,39 +85,37 @@ class Coder(NamedTuple):
         """Return rows as they enter the network."""
         return change(0, z) if 0 in self.layers else z
 
-    def measure(self, source: Array, target: Array, rule: Beyond, **options: Any) -> Edits:
-        """Measure the edits of all layers, each on the source as those before it left it.
-
-        ``options`` are those of :func:`jbc.edits.measure`.
-        """
-        found: Edits = {}
+    def measure(self, source: Weighted, target: Weighted, measure: Measure, rule: Beyond) -> dict[str, Edit]:
+        """Measure the edits of all layers, each on the source as those before it left it."""
+        found: dict[str, Edit] = {}
 
         def change(layer: int, own: Array) -> Array:
-            goal = self.run(target, 0, layer) if layer < self.net.depth else target
-            found[str(layer)] = edit = edits.measure(own, goal, **options)
+            goal = self.run(target.rows, 0, layer) if layer < self.net.depth else target.rows
+            found[str(layer)] = edit = measure(source._replace(rows=own), target._replace(rows=goal))
             return edits.apply(edit, own, rule)
 
-        self.edited(source, change)
+        self.edited(source.rows, change)
         return found
 
 
-def by_domain(found: Edits, domain: Array, rule: Beyond) -> Change:
+def by_domain(tables: Tables, domain: Array, rule: Beyond) -> Change:
     """Edit every row as its domain wants it."""
 
     def change(layer: int, h: Array) -> Array:
-        return by_group(lambda own, h: edits.apply(own, h, rule), found[str(layer)], h, domain)
+        return by_group(lambda own, h: edits.apply(Edit(**own), h, rule), tables[str(layer)], h, domain)
 
     return change
 
 
-def count_outside(coder: Coder, found: Edits, z: Array, domain: Array, rule: Beyond) -> Array:
+def count_outside(coder: Coder, tables: Tables, z: Array, domain: Array, rule: Beyond) -> Array:
     """Count the values of every row that lie outside the range that its edits were measured on, (n,)."""
     counts = jnp.zeros(len(z), jnp.int32)
-    edit = by_domain(found, domain, rule)
+    edit = by_domain(tables, domain, rule)
 
     def change(layer: int, h: Array) -> Array:
         nonlocal counts
-        counts += by_group(edits.outside, found[str(layer)], h, domain).sum(axis=1)
+        outside = by_group(lambda own, h: edits.outside(Edit(**own), h), tables[str(layer)], h, domain)
+        counts += outside.sum(axis=1)
         return edit(layer, h)
 
     coder.edited(z, change)

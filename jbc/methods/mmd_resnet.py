@@ -14,7 +14,7 @@ from jbc import audit
 from jbc.cohort import Cohort
 from jbc.direction import direct
 from jbc.draws import Draw, Rows
-from jbc.losses.mmd import median_bandwidth, mmd2_matrix
+from jbc.losses.mmd import mmd2_to
 from jbc.methods import directed
 from jbc.methods.base import Fitted, Info, Trainable
 from jbc.methods.directed import Optimiser
@@ -152,7 +152,7 @@ class MMDResNet(Trainable):
 
         def loss(params: Any) -> tuple[Array, Info]:
             moved = directed.each(self._net, params, z)
-            mmd2, kernel = jax.vmap(self._mmd2, in_axes=(0, None))(moved, target)
+            mmd2, kernel = mmd2_to(moved, target, self.bandwidths, unbiased=self.objective == "excess")
             wanted = jnp.sqrt(jnp.maximum(mmd2, 1e-12)) if self.objective == "root" else jnp.maximum(mmd2, 0)
             if self.identity:
                 wanted += self.identity * jnp.square(moved - z).mean(axis=(1, 2))
@@ -175,9 +175,3 @@ class MMDResNet(Trainable):
     @property
     def _net(self) -> Mover:
         return directed.build_mover(self.blocks, (self.width,), self.start)
-
-    def _mmd2(self, moved: Array, target: Array) -> tuple[Array, Array]:
-        both = jnp.stack([moved, target])
-        unit = median_bandwidth(both)
-        mmd2, kernel = mmd2_matrix(both, self.bandwidths, unit, unbiased=self.objective == "excess")
-        return mmd2[0, 1], kernel

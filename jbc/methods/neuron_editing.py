@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import math
 from typing import Any, ClassVar, Literal
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc import audit
+from jbc import audit, edits
 from jbc.cohort import Cohort
-from jbc.direction import EXTRAPOLATE, SOURCE, direct
+from jbc.direction import direct
 from jbc.draws import Draw, Rows
 from jbc.edits import Beyond, Edit
 from jbc.errors import InputError
 from jbc.linalg import principal
 from jbc.methods.base import Fitted, Info, On, Trainable
+from jbc.methods.coders import CoderState, average_for_new, build, mistakes, moves
 from jbc.methods.directed import aim_of, build_optimiser
-from jbc.methods.edited_layers import Coder, Edits, balance, by_domain, count_outside
-from jbc.methods.inputs import Inputs, Tables
+from jbc.methods.edited_layers import Coder, Weighted, balance, by_domain, count_outside
+from jbc.methods.inputs import Inputs
 from jbc.nets import Autoencoder, Player
-
-
-class CoderState(flax.struct.PyTreeNode):
-    """The autoencoder, what it looks at, and the domains that move."""
-
-    coder: Player
-    tables: Tables
-    role: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +54,14 @@ class NeuronEditing(Trainable):
         Principal components, as many as the inner layer is wide, instead of neurons.
     edit_layers
         Which layers are edited, one after the other: 0 are the measurements before the network, the last, at twice
-        the number of ``widths``, are those after it. By default the inner layer, and these.
+        the number of ``widths``, are those after it. By default these two and the inner one.
     residual
         Add what the edits of neurons change to the rows, or (False) give out what the network makes of them.
     percentiles, constant_shift, beyond
         How many percentiles, or the shift of the mean instead; and what happens outside the source's range: see
         :mod:`jbc.edits`. With ``"refuse"``, such rows are an error.
+    cautious
+        Leave rows alone where sampling alone would make as much of equal distributions (:func:`jbc.edits.certainty`).
     pull
         How much of the difference between the edited rows of a domain to extrapolate and the target is taken for a
         technical one, from 0 (none: what the sources do not show stays) to 1 (all of it).
@@ -86,9 +78,13 @@ class NeuronEditing(Trainable):
     -----
     *Paper and default* (:func:`jbc.presets.neuron_editing` is the paper's). The paper edits the inner layer alone,
     and gives out what the decoder makes of it: what the autoencoder cannot reconstruct is lost, and rows change even
-    where source and target are equal. The default changes nothing there, and edits the measurements themselves in the
-    end, so that every one has the target's percentiles, whatever the network has learned. No code was released, and
-    the paper does not tell how long it trains.
+    where source and target are equal. The default changes nothing there. It edits the measurements one by one before
+    it edits neurons, which then see only what is left, and once more in the end, so that every measurement has the
+    target's percentiles, whatever the network has learned. No code was released, and the paper does not tell how
+    long it trains.
+
+    *Is it worth a network?* Where the effect is one of single measurements, ``edit_layers=(0,)`` does as well, and
+    carries further to rows that are unlike the source: see the tables of ``BENCHMARKS.md``.
 
     *Several edits.* Each is measured on the source as the ones before it left it.
 
@@ -111,9 +107,10 @@ class NeuronEditing(Trainable):
     pca_editing: bool = False
     edit_layers: tuple[int, ...] | None = None
     residual: bool = True
-    percentiles: int = 101
+    percentiles: int = 21
     constant_shift: bool = False
     beyond: Beyond | Literal["refuse"] = "shift"
+    cautious: bool = True
     pull: float = 0.0
     rows: int = 100
     epochs: int = 100
@@ -136,7 +133,7 @@ class NeuronEditing(Trainable):
     def layers(self) -> tuple[int, ...]:
         """The layers that are edited, in their order."""
         inner = 1 if self.pca_editing else len(self.widths)
-        return (inner, 2 * inner) if self.edit_layers is None else tuple(sorted(self.edit_layers))
+        return (0, inner, 2 * inner) if self.edit_layers is None else tuple(sorted(self.edit_layers))
 
     def steps(self, cohort: Cohort) -> int:
         """Return ``epochs`` passes over the largest domain, or the number of steps that bounds them."""
@@ -202,31 +199,27 @@ class NeuronEditing(Trainable):
             index = jnp.minimum(offset[g] + at, len(z) - 1)
             return z[index], weight[index] * (at < count[g]), treatment[index]
 
-        def one(g: Array) -> Edits:
+        def one(g: Array) -> tuple[dict[str, Edit], Array]:
             (source, own, kind), (target, other, its) = rows_of(g), rows_of(goal)
             if self.on == "controls" and kinds > 1:
                 own, other = balance(own, kind, other, its, kinds)
-            return coder.measure(
-                source,
-                target,
-                self._rule,
-                percentiles=self.percentiles,
-                source_weight=own,
-                target_weight=other,
-                constant_shift=self.constant_shift,
-            )
+            pair = Weighted(source, own), Weighted(target, other)
+            share = edits.certainty(self._measure(*pair), pair[0].noise + pair[1].noise)
+            return coder.measure(*pair, self._measure, self._rule), share
 
-        found = jax.lax.map(one, jnp.arange(len(state.role)))
-        found = {layer: self._extrapolate(edit, state.role) for layer, edit in found.items()}
-        return {"coder": params, "edits": found, "inputs": state.tables, "role": state.role}
+        found, share = jax.lax.map(one, jnp.arange(len(state.role)))
+        found = {layer: self._extrapolate(edit, state.role)._asdict() for layer, edit in found.items()}
+        share = average_for_new(share, state.role) if self.cautious else jnp.ones_like(share)
+        return {"coder": params, "edits": found, "share": share, "inputs": state.tables, "role": state.role}
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Edit rows of the sources, and of the domains to extrapolate."""
         z = self.inputs.apply(fitted["inputs"], x, domain)
         change = by_domain(fitted["edits"], domain, self._rule)
         edited = self._coder(fitted["coder"], x.shape[1]).edited(z, change)
+        edited = z + fitted["share"][domain][:, None] * (edited - z)
         new, old = (self.inputs.restore(fitted["inputs"], each, x, domain) for each in (edited, z))
-        return jnp.where(_moves(fitted, domain)[:, None], x + (new - old), x)
+        return jnp.where(moves(fitted, domain)[:, None], x + (new - old), x)
 
     def encode(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Return the activations of the inner layer, after the edits before it and its own."""
@@ -240,23 +233,27 @@ class NeuronEditing(Trainable):
         z = self.inputs.apply(fitted["inputs"], x, domain)
         coder = self._coder(fitted["coder"], x.shape[1])
         found = count_outside(coder, fitted["edits"], z, domain, self._rule)
-        return jnp.where(_moves(fitted, domain), found, 0)
+        return jnp.where(moves(fitted, domain), found, 0)
 
     @property
     def strict(self) -> bool:
         """Whether rows with such values are refused."""
         return self.beyond == "refuse"
 
+    def _measure(self, source: Weighted, target: Weighted) -> Edit:
+        return edits.measure(
+            source.rows,
+            target.rows,
+            self.percentiles,
+            source_weight=source.weight,
+            target_weight=target.weight,
+            constant_shift=self.constant_shift,
+        )
+
     def _extrapolate(self, edit: Edit, role: Array) -> Edit:
         """Give domains to extrapolate the average edit of the sources, pulled towards their own."""
-        new = (role == EXTRAPOLATE)[:, None, None]
-
-        def average(tables: Array) -> Array:
-            sources = (role == SOURCE)[:, None, None]
-            return jnp.where(sources, tables, 0).sum(axis=0) / sources.sum()
-
-        source = average(edit.source) + self.pull * (edit.source - average(edit.source))
-        return Edit(jnp.where(new, source, edit.source), jnp.where(new, average(edit.target), edit.target))
+        source, target = (average_for_new(tables, role) for tables in edit)
+        return Edit(source + self.pull * (edit.source - source), target)
 
     @property
     def _rule(self) -> Beyond:
@@ -280,8 +277,7 @@ class NeuronEditing(Trainable):
             bad.append(f"pull={self.pull}: 1 is all there is")
         if self.constant_shift and self.beyond != "shift":
             bad.append(f"constant_shift, and beyond={self.beyond!r}: a mean has no range")
-        if self.image is not None and (min(self.image) < 1 or math.prod(self.image) != d):
-            bad.append(f"image={self.image}: rows have {d} values")
+        bad += mistakes(self.image, d)
         if self.image is not None and self.pca_editing:
             bad.append("image, and pca_editing: components know no neighbourhood")
         if bad:
@@ -292,16 +288,3 @@ class NeuronEditing(Trainable):
                 fix="Leave them out for the defaults.",
                 code="bad-setting",
             )
-
-
-@functools.cache
-def build(
-    widths: tuple[int, ...], d: int, image: tuple[int, int, int] | None = None, *, linear: bool = False
-) -> Autoencoder:
-    """Build the network once per configuration: programs compare it by identity."""
-    return Autoencoder(widths, d, image, linear)
-
-
-def _moves(fitted: Fitted, domain: Array) -> Array:
-    role = jnp.asarray(fitted["role"])[domain]
-    return (role == SOURCE) | (role == EXTRAPOLATE)

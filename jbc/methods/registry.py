@@ -19,6 +19,7 @@ from jbc.methods.joint import JointCalibration
 from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.neuron_editing import NeuronEditing
 from jbc.methods.pairwise import PairwiseCalibration
+from jbc.methods.regularised_autoencoder import RegularisedAutoencoder
 from jbc.methods.wasserstein import WassersteinAlignment
 
 METHODS: dict[str, type[Method]] = {
@@ -28,6 +29,7 @@ METHODS: dict[str, type[Method]] = {
     "mmd-resnet": MMDResNet,
     "adversarial-correction": AdversarialCorrection,
     "neuron-editing": NeuronEditing,
+    "regularised-autoencoder": RegularisedAutoencoder,
     "standardise": Standardise,
     "quantile-map": QuantileMap,
     "coral": Coral,

@@ -3,11 +3,56 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jax import Array
 
 from jbc.nets.layers import leaky
+
+
+class Halve(nn.Module):
+    """Convolve images (n, height, width, channels) by filters of size 4 at every second pixel.
+
+    A patch is four neighbouring blocks of 2 × 2 pixels, so slices and a matrix product do it: on a CPU they and their
+    gradients are many times as fast as strided convolutions.
+    """
+
+    width: int
+    init: Any
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Return images of half the size, rounded up."""
+        n, height, breadth, channels = x.shape
+        tall, wide = -(-height // 2) + 1, -(-breadth // 2) + 1
+        x = jnp.pad(x, ((0, 0), (1, 2 * tall - 1 - height), (1, 2 * wide - 1 - breadth), (0, 0)))
+        blocks = x.reshape(n, tall, 2, wide, 2, channels).transpose(0, 1, 3, 2, 4, 5)
+        blocks = blocks.reshape(n, tall, wide, 4 * channels)
+        patches = [blocks[:, i : tall - 1 + i, j : wide - 1 + j] for i in (0, 1) for j in (0, 1)]
+        return nn.Dense(self.width, kernel_init=self.init)(jnp.concatenate(patches, axis=-1))
+
+
+class Double(nn.Module):
+    """Lay filters of size 4 over every second pixel of images twice as large: what :class:`Halve` is transposed."""
+
+    width: int
+    init: Any
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Return images of twice the size."""
+        n, height, breadth, _ = x.shape
+        patches = nn.Dense(16 * self.width, use_bias=False, kernel_init=self.init)(x)
+        patches = jnp.split(patches, 4, axis=-1)
+        places = [((0, 0), (i, 1 - i), (j, 1 - j), (0, 0)) for i in (0, 1) for j in (0, 1)]
+        blocks = sum(jnp.pad(patch, place) for patch, place in zip(patches, places, strict=True))
+        blocks = jnp.reshape(blocks, (n, height + 1, breadth + 1, 2, 2, self.width)).transpose(
+            0, 1, 3, 2, 4, 5
+        )
+        out = blocks.reshape(n, 2 * height + 2, 2 * breadth + 2, self.width)[:, 1:-1, 1:-1]
+        return out + self.param("bias", nn.initializers.zeros, (self.width,))
 
 
 class Autoencoder(nn.Module):
@@ -62,5 +107,4 @@ class Autoencoder(nn.Module):
         init = nn.initializers.lecun_normal() if number == self.depth else nn.initializers.he_normal()
         if self.image is None:
             return nn.Dense(width, kernel_init=init)
-        kind = nn.Conv if number <= len(self.widths) else nn.ConvTranspose
-        return kind(width, (4, 4), strides=(2, 2), kernel_init=init)
+        return (Halve if number <= len(self.widths) else Double)(width, init)

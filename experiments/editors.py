@@ -1,0 +1,123 @@
+"""Tasks of extrapolation, and what is compared on them: what neuron_editing.py and image_editing.py are made of.
+
+Something is learned from rows of a source and of a target, unpaired, and applied to new rows without a known target.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+import jbc
+from jbc import presets
+from jbc.cohort import Cohort
+from jbc.methods.base import Method, run_blocks
+from jbc.train import fit
+
+SOURCE, TARGET, NEW = "source", "target", "new"
+ALONE = "percentiles of single features"
+EDITING, DEFAULT = "neuron editing, as printed", "neuron editing, ours"
+ROWS = 16384
+COMPONENTS = 50  # as many as the paper's inner layer is wide
+
+
+class Task(NamedTuple):
+    """What is learned from, and what is asked for.
+
+    ``truth`` are the new rows as they would be in the target: the same ones in their order, or others (``paired``).
+    """
+
+    source: np.ndarray
+    target: np.ndarray
+    new: np.ndarray
+    truth: np.ndarray
+    paired: bool
+
+    @property
+    def table(self) -> tuple[np.ndarray, np.ndarray]:
+        """All rows but the truth, and their domains."""
+        parts = {SOURCE: self.source, TARGET: self.target, NEW: self.new}
+        return np.concatenate(list(parts.values())), np.repeat(list(parts), [len(x) for x in parts.values()])
+
+
+Version = Callable[[Task, int], Iterator[tuple[str, np.ndarray]]]
+"""Corrects the new rows of a task, with a seed; gives names and rows."""
+
+
+def editing(pulls: tuple[float, ...] = (), **settings: object) -> Version:
+    """Neuron editing and its ablations, which share one trained autoencoder, and edits without any."""
+
+    def correct(task: Task, seed: int) -> Iterator[tuple[str, np.ndarray]]:
+        x, domain = task.table
+        ours = jbc.NeuronEditing(target=TARGET, source=(SOURCE,), extrapolate=(NEW,), **settings)  # pyright: ignore[reportArgumentType]
+        inner = len(ours.widths)
+        printed = dataclasses.replace(
+            ours, edit_layers=(inner,), residual=False, cautious=False, percentiles=101
+        )
+        cohort = ours.aim(Cohort.from_arrays(x, domain))
+        found = fit(ours, cohort, jax.random.key(seed))
+        alone = dataclasses.replace(ours, edit_layers=(2 * inner,))
+        last = dataclasses.replace(printed, edit_layers=(2 * inner - 1,))
+        versions = {
+            ALONE: alone,
+            EDITING: printed,
+            "constant shift of neurons": dataclasses.replace(printed, constant_shift=True),
+            "an outer layer edited": last,
+            DEFAULT: ours,
+        }
+        versions |= {f"{ALONE}, pulled by {pull:g}": dataclasses.replace(alone, pull=pull) for pull in pulls}
+        versions |= {f"{DEFAULT}, pulled by {pull:g}": dataclasses.replace(ours, pull=pull) for pull in pulls}
+        for name, method in versions.items():
+            fitted = method.finish(found.state, cohort.nameless())
+            yield name, _moved(method, fitted, task.new, cohort.names.domains.index(NEW))
+        components = dataclasses.replace(
+            printed, pca_editing=True, edit_layers=(1,), image=None, widths=(COMPONENTS,)
+        )
+        yield "principal components edited", corrected(components, task, seed)
+
+    return correct
+
+
+def generators(task: Task, seed: int) -> Iterator[tuple[str, np.ndarray]]:
+    """The networks that learn to make rows of the target, as neuron editing's paper compares with them.
+
+    They know two domains only; new rows go through the map of the source.
+    """
+    named = {"target": TARGET, "source": (SOURCE,)}
+    yield "GAN", corrected(presets.adversarial("gan", **named), task, seed)
+    yield "ResnetGAN", corrected(presets.adversarial("resnet-gan", **named), task, seed)
+    yield "CycleGAN", corrected(presets.adversarial("cycle-gan", **named), task, seed)
+
+
+def regularised(task: Task, seed: int) -> Iterator[tuple[str, np.ndarray]]:
+    """The autoencoder with an MMD between codes of source and target."""
+    method = presets.regularised_autoencoder(
+        "neuron-editing", target=TARGET, source=(SOURCE,), extrapolate=(NEW,)
+    )
+    yield "regularised autoencoder", corrected(method, task, seed)
+
+
+def simple(task: Task, seed: int) -> Iterator[tuple[str, np.ndarray]]:
+    """What needs no training."""
+    del seed
+    yield "as measured", task.new
+    for name, centre in (("means", np.mean), ("medians", np.median)):
+        yield f"shift of {name}", task.new + centre(task.target, axis=0) - centre(task.source, axis=0)
+
+
+def corrected(method: Method, task: Task, seed: int) -> np.ndarray:
+    """Fit a method to the rows that are known, and correct the new ones."""
+    x, domain = task.table
+    knows = bool(getattr(method, "extrapolate", ()))
+    seen = np.full(len(x), True) if knows else domain != NEW
+    cohort = method.aim(Cohort.from_arrays(x[seen], domain[seen]))
+    fitted = fit(method, cohort, jax.random.key(seed)).fitted
+    return _moved(method, fitted, task.new, cohort.names.domains.index(NEW if knows else SOURCE))
+
+
+def _moved(method: Method, fitted: dict, x: np.ndarray, code: int) -> np.ndarray:
+    return run_blocks(method, "transform", fitted, x, np.full(len(x), code, np.int32), min(len(x), ROWS))
