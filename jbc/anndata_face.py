@@ -81,7 +81,7 @@ def correct(
     --------
     >>> import jbc
     >>> adata = jbc.datasets.load("simulated-plates")
-    >>> jbc.correct(adata, batch_key="domain", labels_key="label", steps=20)
+    >>> jbc.correct(adata, jbc.Standardise(), batch_key="domain", labels_key="label")
     >>> adata.obsm["X_jbc"].shape == adata.layers["jbc"].shape == adata.shape
     True
     """

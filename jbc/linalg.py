@@ -56,6 +56,20 @@ def moments(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, 
     return mean, average(jnp.square(x - mean[group]))
 
 
+def mean_of_rows(x: Array) -> Array:
+    """Return the mean of every column of (..., m, d), as (..., 1, d), by a matrix product.
+
+    On a CPU, the compiler's own sums over rows take longer than all other work of a small network.
+
+    Examples
+    --------
+    >>> mean_of_rows(jnp.array([[1.0, 2.0], [3.0, 6.0]])).tolist()
+    [[2.0, 4.0]]
+    """
+    ones = jnp.ones((*x.shape[:-2], 1, x.shape[-2]), x.dtype)
+    return jnp.matmul(ones, x, precision="highest") / x.shape[-2]
+
+
 def location_and_spread(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, Array]:
     """Return the mean and the standard deviation of every group, to divide by.
 

@@ -16,6 +16,7 @@ from jbc.cohort import Cohort
 from jbc.direction import SOURCE, direct
 from jbc.draws import Draw, Rows
 from jbc.errors import InputError
+from jbc.linalg import mean_of_rows
 from jbc.losses import adversarial as losses
 from jbc.losses.adversarial import Objective
 from jbc.methods import directed
@@ -185,27 +186,32 @@ class AdversarialCorrection(Trainable):
     def init(self, key: Array, cohort: Cohort) -> AdversarialState:
         """Draw the networks; measure what standardises the inputs."""
         keys, tx = jax.random.split(key), directed.build_optimiser("adam")
-        d, groups = cohort.x.shape[-1], len(cohort.domains.count) * (2 if self.cycle else 1)
+        d, ways = cohort.x.shape[-1], 2 if self.cycle else 1
+        groups = ways * len(cohort.domains.count)
         return AdversarialState(
             maps=directed.make(self._net, tx, keys[0], d, groups, self.average),
             critics=directed.make(self._critic, tx, keys[1], d, groups),
             tables=directed.measure(self.inputs, cohort),
             role=jnp.asarray(cohort.role),
-            kept=jnp.zeros((groups, d)),
+            kept=jnp.zeros((groups - ways, d)),
             step=jnp.int32(0),
         )
 
     def step(self, key: Array, state: AdversarialState, rows: Rows) -> tuple[AdversarialState, Info]:
         """Train the discriminators, and then, if it is their turn, the maps."""
         z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
-        z, target = self._ways(z, jnp.broadcast_to(z[directed.aim_of(state.role)], z.shape))
+        target, z = z[directed.aim_of(state.role)], directed.without_target(state.role, z)
+        z, target = self._ways(z, jnp.broadcast_to(target, z.shape))
         left = 1.0
         if self.decay:
             left = jnp.maximum(1 - state.maps.step / self.updates, 0)
         state, info = self._criticise(key, state, z, target, left)
         generate = functools.partial(self._generate, z=z, target=target, left=left)
-        turn = (state.step + 1) % self.critic_steps == 0
-        maps = jax.lax.cond(turn, generate, lambda state: state.maps, state)
+        if self.critic_steps == 1:
+            maps = generate(state)  # the compiler sees that both players look at the same generated rows
+        else:
+            turn = (state.step + 1) % self.critic_steps == 0
+            maps = jax.lax.cond(turn, generate, lambda state: state.maps, state)
         return state.replace(maps=maps, step=state.step + 1), info
 
     def finish(self, state: AdversarialState, cohort: Cohort) -> Fitted:
@@ -250,24 +256,28 @@ class AdversarialCorrection(Trainable):
         self, key: Array, state: AdversarialState, z: Array, target: Array, left: Array | float
     ) -> tuple[AdversarialState, Info]:
         """Sharpen the discriminators, and report how the maps fare."""
-        fake = directed.each(self._net, state.maps.params, z)
+        maps, role = directed.without_target(state.role, (state.maps.params, state.role))
+        fake = directed.each(self._net, maps, z)
 
         def loss(params: Any) -> tuple[Array, tuple[Array, Array, Array]]:
+            params = directed.without_target(state.role, params)
             real_scores, fake_scores = self._scores(params, target, fake)
             value = losses.discriminate(self.objective, real_scores, fake_scores, self.smoothing)
             total = value
             if self.gamma:
                 total += self.gamma * self._steepness(key, params, target, fake)
-            return self._sum(total, state.role), (value, real_scores, fake_scores)
+            return self._sum(total, role), (value, real_scores, fake_scores)
 
         grads, (value, real_scores, fake_scores) = jax.grad(loss, has_aux=True)(state.critics.params)
-        spread = [jnp.std(rows, axis=1) + 1e-3 for rows in (fake, z, target)]
-        kept = MEMORY * state.kept + (1 - MEMORY) * jnp.log(spread[0] / jnp.minimum(*spread[1:]))
-        moves = state.role == SOURCE
+        rows = jnp.concatenate([fake, z, target], axis=-1)
+        spread = jnp.sqrt(mean_of_rows(jnp.square(rows - mean_of_rows(rows))))[:, 0] + 1e-3
+        made, *had = jnp.split(spread, 3, axis=-1)
+        kept = MEMORY * state.kept + (1 - MEMORY) * jnp.log(made / jnp.minimum(*had))
+        moves = role == SOURCE
         there = slice(len(moves))
 
         def mean(values: Array) -> Array:
-            return directed.mean_of_sources(values[there], state.role)
+            return directed.mean_of_sources(values[there], role)
 
         told = losses.accuracy(real_scores, fake_scores)
         info = {
@@ -278,20 +288,22 @@ class AdversarialCorrection(Trainable):
             "moved": mean(jnp.square(fake - z).mean(axis=(1, 2))),
         }
         if self.cycle:
-            info["cycle"] = mean(self._missed(state.maps.params, z, fake))
+            info["cycle"] = mean(self._missed(maps, z, fake))
         return state.replace(critics=state.critics.update(grads, self.critic_rate * left), kept=kept), info
 
     def _generate(self, state: AdversarialState, z: Array, target: Array, left: Array | float) -> Player:
         """Move the sources to where they look more like the target."""
+        critics, role = directed.without_target(state.role, (state.critics.params, state.role))
 
         def loss(params: Any) -> Array:
+            params = directed.without_target(state.role, params)
             fake = directed.each(self._net, params, z)
-            total = losses.deceive(self.objective, self._scores(state.critics.params, target, fake)[1])
+            total = losses.deceive(self.objective, self._scores(critics, target, fake)[1])
             if self.identity:
                 total += self.identity * jnp.square(fake - z).mean(axis=(1, 2))
             if self.cycle:
                 total += self.cycle * self._missed(params, z, fake)
-            return self._sum(total, state.role)
+            return self._sum(total, role)
 
         return state.maps.update(jax.grad(loss)(state.maps.params), self.learning_rate * left)
 

@@ -76,6 +76,24 @@ def aim_of(role: Array) -> Array:
     return jnp.argmax(role == TARGET)
 
 
+def without_target(role: Array, tree: Any) -> Any:
+    """Leave the target out of what domains have in a stacked tree, once (D, ...) or several times (k D, ...).
+
+    Examples
+    --------
+    >>> without_target(jnp.array([SOURCE, TARGET, SOURCE]), jnp.arange(6)).tolist()
+    [0, 2, 3, 5]
+    """
+    goal, count = aim_of(role), len(role)
+
+    def one(leaf: Array) -> Array:
+        parts = leaf.reshape(-1, count, *leaf.shape[1:])
+        behind = (jnp.arange(count - 1) >= goal).reshape(-1, *[1] * (leaf.ndim - 1))
+        return jnp.where(behind, parts[:, 1:], parts[:, :-1]).reshape(-1, *leaf.shape[1:])
+
+    return jax.tree.map(one, tree)
+
+
 def sum_of_sources(values: Array, role: Array) -> Array:
     """Add up one value per domain, (D,): what maps descend on, so that no source scales the gradient of another."""
     return jnp.where(role == SOURCE, values, 0).sum()

@@ -20,7 +20,7 @@ class Halve(nn.Module):
     """
 
     width: int
-    init: Any
+    kernel_init: Any
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -31,20 +31,20 @@ class Halve(nn.Module):
         blocks = x.reshape(n, tall, 2, wide, 2, channels).transpose(0, 1, 3, 2, 4, 5)
         blocks = blocks.reshape(n, tall, wide, 4 * channels)
         patches = [blocks[:, i : tall - 1 + i, j : wide - 1 + j] for i in (0, 1) for j in (0, 1)]
-        return nn.Dense(self.width, kernel_init=self.init)(jnp.concatenate(patches, axis=-1))
+        return nn.Dense(self.width, kernel_init=self.kernel_init)(jnp.concatenate(patches, axis=-1))
 
 
 class Double(nn.Module):
     """Lay filters of size 4 over every second pixel of images twice as large: what :class:`Halve` is transposed."""
 
     width: int
-    init: Any
+    kernel_init: Any
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Return images of twice the size."""
         n, height, breadth, _ = x.shape
-        patches = nn.Dense(16 * self.width, use_bias=False, kernel_init=self.init)(x)
+        patches = nn.Dense(16 * self.width, use_bias=False, kernel_init=self.kernel_init)(x)
         patches = jnp.split(patches, 4, axis=-1)
         places = [((0, 0), (i, 1 - i), (j, 1 - j), (0, 0)) for i in (0, 1) for j in (0, 1)]
         blocks = sum(jnp.pad(patch, place) for patch, place in zip(patches, places, strict=True))

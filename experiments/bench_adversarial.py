@@ -1,0 +1,253 @@
+"""How fast adversarial correction and neuron editing train beside plain PyTorch, and how fast a table is edited.
+
+python experiments/bench_adversarial.py [--rounds 5] writes experiments/results/bench_adversarial.json and prints a
+table. Every side has its turn in a process of its own. PyTorch comes with `pip install "jbc[bench]"`; without it only
+jbc is measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import statistics
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+# Nothing heavy up here: on Linux, a process begins with the peak memory of the one that starts it.
+import results
+import tyro
+from bench_joint import markdown, timed
+
+TORCH = {"PyTorch": False, "PyTorch, tuned": True}
+# Two days of one person in the papers' mass cytometry; three samples of neuron editing.
+SIZES = {"GAN": ((4308, 3530), 25), "autoencoder": ((20_000, 20_000, 20_000), 35)}
+WIDTHS = (35, 500, 250, 50, 250, 500, 35)
+ROWS = 300  # of all domains in a minibatch of the autoencoder
+
+TEXT = """## Speed of adversarial correction and neuron editing
+
+The printed GAN at the size of the cytometry above (two days, 25 markers, 256 cells of each; a step is an update of
+the discriminator and one of the generator), and the autoencoder of neuron editing (500-250-50-250-500; three samples
+of 20,000 rows, 35 markers, 100 rows of each), on random rows. *PyTorch* has the same layers, losses and rows a step,
+with a `DataLoader` for each domain; *tuned*, rows are gathered by index and Adam is fused. Lanes are seeds that are
+trained at once. *Products alone* is what the matrix products of a step, or of editing a row, take by themselves at
+the speed of products of 2048 × 500 and 500 × 250 numbers in jbc's compiler.
+
+*Editing* sends a table of 35 markers through `Corrector.transform`, checks included, compiled before. Memory is what
+the process takes beside the table while it does so; the result is as large as the table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Compare the speed of jbc and PyTorch."""
+
+    rounds: int = 3  # times that every side has its turn
+    steps: int = 400  # of a timed run of the GAN; a quarter of them for the autoencoder
+    lanes: int = 16  # seeds that jbc trains at once
+    rows: int = 1_000_000  # that are edited
+    cores: int = 2  # cores that either side may use; jbc makes a device of each, for lanes
+    threads: int = 2  # threads of PyTorch
+    quick: bool = False  # see whether everything runs; the numbers mean nothing
+    out: Path = results.RESULTS / "bench_adversarial.json"  # where the rows go
+
+
+QUICK: dict[str, Any] = {"rounds": 1, "steps": 4, "lanes": 2, "rows": 5000, "threads": 1}
+
+
+class Side(NamedTuple):
+    """What is measured: a program that trains a model, an edit of a table, or the speed of matrix products."""
+
+    program: Literal["PyTorch", "PyTorch, tuned", "jbc", "editing", "products"]
+    model: str
+    lanes: int
+
+
+def draw(model: str) -> list[Any]:
+    """Draw the rows of every domain."""
+    import numpy as np
+
+    rng, (sizes, d) = np.random.default_rng(0), SIZES[model]
+    return [rng.standard_normal((size, d), dtype=np.float32) + 0.3 * g for g, size in enumerate(sizes)]
+
+
+def method_of(model: str):
+    import jbc
+    from jbc import presets
+
+    named: dict[str, Any] = {"target": "1", "source": ("0",)}
+    if model == "GAN":
+        return presets.adversarial("paper", **named)
+    named["extrapolate"] = ("2",)
+    return jbc.NeuronEditing(**named) if model == "default" else presets.neuron_editing(**named)
+
+
+def cohort_of(tables: list[Any]):
+    import numpy as np
+
+    import jbc
+
+    names = np.repeat([str(g) for g in range(len(tables))], [len(x) for x in tables])
+    return jbc.Cohort.from_arrays(np.concatenate(tables), names)
+
+
+def measure_torch(side: Side, steps: int, options: Options) -> dict[str, float]:
+    import torch
+    import torch_adversarial as program
+
+    torch.manual_seed(0)
+    torch.set_num_threads(options.threads)
+    tables, tuned = [torch.tensor(x) for x in draw(side.model)], TORCH[side.program]
+    model = {"GAN": program.Gan, "autoencoder": program.Coder}[side.model](SIZES[side.model][1], tuned=tuned)
+    streams = [program.minibatches(x, model.rows, tuned=tuned) for x in tables]
+    program.train(model, streams, max(steps // 10, 1))  # what only the first steps do
+    seconds, _ = timed(lambda: program.train(model, streams, steps))
+    return {"ms": 1000 * seconds / steps}
+
+
+def measure_jbc(side: Side, steps: int, options: Options) -> dict[str, float]:
+    """Train in two chunks: what the first takes more than the second is compilation."""
+    import jax
+
+    from jbc.train import fit, fit_lanes
+
+    jax.config.update("jax_enable_compilation_cache", False)
+    if side.lanes > 1:
+        jax.config.update("jax_num_cpu_devices", options.cores)
+    method, cohort, key, marks = method_of(side.model), cohort_of(draw(side.model)), jax.random.key(0), []
+    told: dict[str, Any] = {"steps": 2 * steps, "chunk": steps, "hooks": [marks.append]}
+    if side.lanes == 1:
+        fit(method, cohort, key, **told)
+    else:
+        fit_lanes(method, cohort, jax.random.split(key, side.lanes), **told)
+    first, second = (mark.seconds for mark in marks)
+    return {"ms": 1000 * second / steps / side.lanes, "s": first - second}
+
+
+def measure_editing(side: Side, options: Options) -> dict[str, float]:
+    """Edit a table, by a method that has hardly been trained: that changes the numbers, not the speed."""
+    import numpy as np
+
+    import jbc
+    from jbc.estimator import BLOCKS
+
+    fitted = jbc.Corrector(method_of(side.model), steps=5).fit_cohort(cohort_of(draw("autoencoder")))
+    x = np.random.default_rng(1).standard_normal((options.rows, SIZES["autoencoder"][1]), dtype=np.float32)
+    domain = np.full(len(x), "2")
+    some = max(BLOCKS) + 1
+    fitted.transform(x[:some], domain=domain[:some])
+    before = results.peak()
+    begun = time.perf_counter()
+    out = fitted.transform(x, domain=domain)
+    seconds = time.perf_counter() - begun
+    assert np.isfinite(out).all()
+    return {"rows": len(x) / seconds, "GB": results.peak() - before, "table": x.nbytes / 1e9}
+
+
+def measure_products() -> dict[str, float]:
+    """Multiply matrices as large as those of the widest layers, again and again; GFLOP/s."""
+    import jax
+    import jax.numpy as jnp
+
+    multiply = jax.jit(jnp.matmul)
+    rows, weights = jnp.ones((2048, 500)), jnp.ones((500, 250))
+    best = 0.0
+    for _ in range(20):
+        seconds, _ = timed(lambda: [multiply(rows, weights).block_until_ready() for _ in range(10)])
+        best = max(best, 10 * 2 * 2048 * 500 * 250 / seconds / 1e9)
+    return {"GFLOP/s": best}
+
+
+def measure(side: Side, options: Options) -> dict[str, float]:
+    """Measure in this process."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
+    steps = options.steps if side.model == "GAN" else max(options.steps // 4, 1)
+    if side.program == "products":
+        return measure_products()
+    if side.program == "editing":
+        return measure_editing(side, options)
+    return (measure_jbc if side.program == "jbc" else measure_torch)(side, steps, options)
+
+
+def row(what: str, side: Side, values: list[float], unit: str, **changes: Any) -> dict:
+    """Make a row: the median over rounds, and their range."""
+    named = {"what": what, "configuration": side.model, "lanes": side.lanes, "backend": "cpu"}
+    found = {"value": statistics.median(values), "unit": unit, "low": min(values), "high": max(values)}
+    return named | found | {"rounds": len(values)} | changes
+
+
+def rows_of(turns: dict[Side, list[dict[str, float]]]) -> list[dict]:
+    """Summarise what every side took, and how many times faster jbc is."""
+    rows = []
+    for side, told in turns.items():
+        if side.program == "editing":
+            rows.append(row("editing", side, [one["rows"] for one in told], "rows per second"))
+            rows.append(row("editing, memory", side, [one["GB"] for one in told], "GB"))
+        elif side.program == "products":
+            rows += products([one["GFLOP/s"] for one in told])
+        else:
+            rows.append(row(side.program, side, [one["ms"] for one in told], "ms per step and model"))
+        if side.program == "jbc":
+            rows.append(row("jbc, compilation", side, [one["s"] for one in told], "s"))
+    for ours in (side for side in turns if side.program == "jbc"):
+        for theirs in (side for side in turns if side.program in TORCH and side.model == ours.model):
+            slow, fast = ([one["ms"] for one in turns[side]] for side in (theirs, ours))
+            each = [s / f for s, f in zip(slow, fast, strict=True)]
+            value = statistics.median(slow) / statistics.median(fast)
+            rows.append(row(f"jbc against {theirs.program}", ours, each, "times faster", value=value))
+    return rows
+
+
+def products(speeds: list[float]) -> list[dict]:
+    """Say what the matrix products take by themselves: a step has those of the way there, and twice as many back."""
+    once = 2 * sum(a * b for a, b in zip(WIDTHS, WIDTHS[1:], strict=False))
+    back = 3 * once - 2 * WIDTHS[0] * WIDTHS[1]  # nothing is derived by the inputs
+    # The default decodes twice, what was edited and what was not.
+    return [
+        row("products", Side("products", "2048 × 500 × 250", 1), speeds, "GFLOP/s"),
+        row("products alone", Side("products", "autoencoder", 1), [ROWS * back / s / 1e6 for s in speeds],
+            "ms per step and model"),
+        row("products alone, editing", Side("products", "paper", 0), [1e9 * s / once for s in speeds],
+            "rows per second"),
+        row("products alone, editing", Side("products", "default", 0), [1e9 * s / (1.5 * once) for s in speeds],
+            "rows per second"),
+    ]  # fmt: skip
+
+
+def bench(options: Options) -> list[dict]:
+    """Measure everything, and return the rows."""
+    sides = [Side("jbc", model, lanes) for model in SIZES for lanes in (1, options.lanes)]
+    sides += [Side("products", "", 0), Side("editing", "paper", 0), Side("editing", "default", 0)]
+    if find_spec("torch"):
+        sides = [Side(program, model, 1) for model in SIZES for program in TORCH] + sides
+    else:
+        print("PyTorch is not installed (the extra `bench` has it): only jbc is measured.")
+    turns: dict[Side, list[dict[str, float]]] = {side: [] for side in sides}
+    for _ in range(options.rounds):
+        for side in sides:
+            turns[side].append(results.apart(__file__, side, dataclasses.asdict(options)))
+    return rows_of(turns)
+
+
+def main() -> None:
+    """Measure one side, if told to by another process, or all of them."""
+    if sys.argv[1:2] == ["--side"]:
+        side, options = json.loads(sys.argv[2])
+        print(json.dumps(measure(Side(*side), Options(**options))))
+        return
+    options = tyro.cli(Options)
+    if options.quick:
+        options = dataclasses.replace(options, **QUICK)
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5:
+        print("Other programs are busy on this machine: the times will mean little.", file=sys.stderr)
+    rows = bench(options)
+    results.write(options.out, results.about(options, "torch"), rows)
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()
