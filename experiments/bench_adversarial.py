@@ -8,6 +8,7 @@ jbc is measured.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import statistics
@@ -22,7 +23,8 @@ import results
 import tyro
 from bench_joint import markdown, timed
 
-TORCH = {"PyTorch": False, "PyTorch, tuned": True}
+Program = Literal["PyTorch", "PyTorch, tuned", "jbc", "editing", "products"]
+TORCH: dict[Program, bool] = {"PyTorch": False, "PyTorch, tuned": True}
 # Two days of one person in the papers' mass cytometry; three samples of neuron editing.
 SIZES = {"GAN": ((4308, 3530), 25), "autoencoder": ((20_000, 20_000, 20_000), 35)}
 WIDTHS = (35, 500, 250, 50, 250, 500, 35)
@@ -37,8 +39,9 @@ with a `DataLoader` for each domain; *tuned*, rows are gathered by index and Ada
 trained at once. *Products alone* is what the matrix products of a step, or of editing a row, take by themselves at
 the speed of products of 2048 × 500 and 500 × 250 numbers in jbc's compiler.
 
-*Editing* sends a table of 35 markers through `Corrector.transform`, checks included, compiled before. Memory is what
-the process takes beside the table while it does so; the result is as large as the table."""
+*Editing* sends a million rows of 35 markers through `Corrector.transform`, checks included, by a program that was
+compiled before. Memory is the peak of the process, less the table: Python, JAX, the compiler, the result (as large as
+the table), and the blocks of rows."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +64,7 @@ QUICK: dict[str, Any] = {"rounds": 1, "steps": 4, "lanes": 2, "rows": 5000, "thr
 class Side(NamedTuple):
     """What is measured: a program that trains a model, an edit of a table, or the speed of matrix products."""
 
-    program: Literal["PyTorch", "PyTorch, tuned", "jbc", "editing", "products"]
+    program: Program
     model: str
     lanes: int
 
@@ -139,12 +142,11 @@ def measure_editing(side: Side, options: Options) -> dict[str, float]:
     domain = np.full(len(x), "2")
     some = max(BLOCKS) + 1
     fitted.transform(x[:some], domain=domain[:some])
-    before = results.peak()
     begun = time.perf_counter()
     out = fitted.transform(x, domain=domain)
     seconds = time.perf_counter() - begun
     assert np.isfinite(out).all()
-    return {"rows": len(x) / seconds, "GB": results.peak() - before, "table": x.nbytes / 1e9}
+    return {"rows": len(x) / seconds, "GB": results.peak() - x.nbytes / 1e9}
 
 
 def measure_products() -> dict[str, float]:
@@ -204,7 +206,7 @@ def rows_of(turns: dict[Side, list[dict[str, float]]]) -> list[dict]:
 
 def products(speeds: list[float]) -> list[dict]:
     """Say what the matrix products take by themselves: a step has those of the way there, and twice as many back."""
-    once = 2 * sum(a * b for a, b in zip(WIDTHS, WIDTHS[1:], strict=False))
+    once = 2 * sum(a * b for a, b in itertools.pairwise(WIDTHS))
     back = 3 * once - 2 * WIDTHS[0] * WIDTHS[1]  # nothing is derived by the inputs
     # The default decodes twice, what was edited and what was not.
     return [

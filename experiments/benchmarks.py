@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import adaptation
+import bench_adversarial
 import bench_joint
 import gan_page
+import image_editing_page
+import neuron_editing_page
 import numpy as np
 import wasserstein_page
 from results import RESULTS, grid, read
@@ -275,10 +278,16 @@ def document() -> str:
         found = read(path)
         told = gan_page.markdown(found["rows"]), gan_page.reading(found["rows"])
         parts += [gan_page.TEXT, *told, run("gan.py", found["about"])]
+    parts += neuron_editing_page.sections(run) + image_editing_page.sections(run)
     speed = RESULTS / "bench_wasserstein.json"
     if speed.is_file():
         found = read(speed)
         parts += [CRITICS, bench_joint.markdown(found["rows"]), run("bench_wasserstein.py", found["about"])]
+    speed = RESULTS / "bench_adversarial.json"
+    if speed.is_file():
+        found = read(speed)
+        told = bench_adversarial.TEXT, bench_joint.markdown(found["rows"])
+        parts += [*told, run("bench_adversarial.py", found["about"])]
     return "\n\n".join(parts) + "\n"
 
 

@@ -21,12 +21,12 @@ WIDTHS = (500, 250, 50)
 class Block(nn.Module):
     def __init__(self, d: int, width: int):
         super().__init__()
-        self.body = nn.Sequential(
-            nn.BatchNorm1d(d), nn.ReLU(), nn.Linear(d, width, bias=False),
-            nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, d),
-        )  # fmt: skip
-        for layer in (self.body[2], self.body[5]):
+        inner, outer = nn.Linear(d, width, bias=False), nn.Linear(width, d)
+        for layer in (inner, outer):
             nn.init.normal_(layer.weight, std=1e-4)
+        self.body = nn.Sequential(
+            nn.BatchNorm1d(d), nn.ReLU(), inner, nn.BatchNorm1d(width), nn.ReLU(), outer
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)

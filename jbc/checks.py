@@ -49,6 +49,10 @@ def values(
 
 def _finite(x: np.ndarray, names: tuple[str, ...], new: bool) -> tuple[np.ndarray, np.ndarray | None]:
     """Refuse infinite and huge values, and turn NaN into a mask."""
+    with np.errstate(invalid="ignore"):
+        # False with a NaN. A table as it should be is not copied.
+        if x.min() >= -LARGEST and x.max() <= LARGEST:
+            return np.ascontiguousarray(x, dtype=np.float32), None
     missing = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
     with np.errstate(invalid="ignore"):
         huge = ~missing & ~(np.abs(x) <= LARGEST)
@@ -143,6 +147,8 @@ def codes(given: Any, n: int, what: str, single: str = "all") -> tuple[tuple[str
     if given is None:
         return ("all",), np.arange(n, dtype=np.int32) if single == "row" else np.zeros(n, np.int32)
     given = lengths(given, n, what)
+    if found := _codes_of_text(given.tolist()):
+        return found
     empty = [i for i, value in enumerate(given) if unknown(value)]
     if empty:
         raise InputError(
@@ -155,6 +161,17 @@ def codes(given: Any, n: int, what: str, single: str = "all") -> tuple[tuple[str
     text = np.array([name(value) for value in given], dtype=object)
     names, code = np.unique(text, return_inverse=True)
     return tuple(names.tolist()), code.astype(np.int32)
+
+
+def _codes_of_text(given: list[Any]) -> tuple[tuple[str, ...], np.ndarray] | None:
+    """Do the same with texts, of which none is unknown: in long tables, few are looked at one by one."""
+    if set(map(type, given)) != {str}:
+        return None
+    names = sorted(set(given))
+    if any(map(unknown, names)):
+        return None
+    place = {name: code for code, name in enumerate(names)}
+    return tuple(names), np.fromiter(map(place.__getitem__, given), np.int32, len(given))
 
 
 def domains(given: Any, n: int) -> tuple[tuple[str, ...], np.ndarray]:

@@ -26,8 +26,8 @@ from jbc.metrics.support import Support, how_far_outside, measure_support
 from jbc.stopping import by_replicates
 from jbc.train.loop import Run, Stopping, fit
 
-# Rows in a block of a compiled program: of small tables, and of others.
-BLOCKS = (1024, 16384)
+# Rows in a block of a compiled program: of small tables, and of others. Larger ones leave the processor's cache.
+BLOCKS = (1024, 4096)
 DESCRIBED = (
     "method", "output", "features", "named", "domains", "classes", "steps", "seed", "history", "notes", "adapted",
 )  # fmt: skip

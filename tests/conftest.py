@@ -12,6 +12,8 @@ import hypothesis
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Beside other work, threads that wait by spinning take minutes for what takes a second.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 sys.path.insert(0, str(Path(__file__).parent))  # for `problems`, which importlib mode would not find
 
 # Examples are the same in every run, and a slow machine is no failure.
@@ -21,16 +23,27 @@ hypothesis.settings.load_profile("jbc")
 
 @contextlib.contextmanager
 def quick_compilation() -> Iterator[None]:
-    """Compile without optimising, where much is compiled that runs for a moment: it takes half the time.
+    """Compile without optimising, where much is compiled that runs for a moment: a quarter of the time.
 
     Programs compiled in one way give other last bits than those compiled in the other, so none outlives a change.
     """
     import jax
+    from jax._src import compiler
 
+    ours = compiler.get_compile_options
+
+    def options(*arguments, **more):
+        made = ours(*arguments, **more)
+        made.env_option_overrides = [("xla_cpu_use_fusion_emitters", False), *made.env_option_overrides]
+        return made
+
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.clear_caches()
     jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, "get_compile_options", options)
+        yield
+    jax.config.update("jax_disable_most_optimizations", before)
     jax.clear_caches()
 
 

@@ -34,6 +34,14 @@ SHAPE: dict[str, int] = {"n_per_domain": 40, "n_features": 4, "n_domains": 3}
 TARGET = "domain 3"
 JOINT = JointCalibration(rows=8)
 CHUNK = 10
+# What `quick_compilation` does, for a process of its own; and for one program, what it leaves out: with these a
+# test finds what the compiler does wrong for users.
+QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
+OPTIMISED = {
+    "xla_backend_optimization_level": 3,
+    "xla_llvm_disable_expensive_passes": False,
+    "xla_cpu_use_fusion_emitters": True,
+}
 
 
 def experiment(name: str) -> Any:

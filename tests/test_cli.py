@@ -9,7 +9,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import anndata
@@ -54,6 +53,12 @@ def cache_is_left_alone():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache, "keep_compiled", lambda: None)
         yield
+
+
+def seconds_of_children() -> float:
+    """Processor time of all programs that were run so far: unlike the clock, it leaves out what runs beside."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
 
 
 def python(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -512,9 +517,9 @@ def test_help_answers_at_once_and_imports_nothing_heavy():
         "import sys; from jbc.cli import main; status = main(['--help']); "
         "print(*{'jax', 'numpy', 'tyro', 'pandas', 'sklearn'} & set(sys.modules), file=sys.stderr); sys.exit(status)"
     )
-    begun = time.perf_counter()
+    begun = seconds_of_children()
     done = python(script)
-    assert time.perf_counter() - begun < 1.5
+    assert seconds_of_children() - begun < 1.5
     assert done.returncode == 0
     assert done.stderr.strip() == ""
     assert all(f"  {command} " in done.stdout for command in COMMANDS)
@@ -522,9 +527,9 @@ def test_help_answers_at_once_and_imports_nothing_heavy():
 
 def test_importing_jbc_costs_next_to_nothing():
     def seconds(script: str) -> float:
-        begun = time.perf_counter()
+        begun = seconds_of_children()
         assert python(script).returncode == 0
-        return time.perf_counter() - begun
+        return seconds_of_children() - begun
 
     pairs = [(seconds("import jax"), seconds("import jax, jbc")) for _ in range(3)]
     alone, both = map(statistics.median, zip(*pairs, strict=True))

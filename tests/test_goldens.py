@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from problems import OPTIMISED
 
 from jbc import presets
 from jbc.cohort import Cohort
 from jbc.draws import Rows
 from jbc.methods.joint import JointCalibration
 
+pytestmark = pytest.mark.usefixtures("quick_file")
 LAYERS = {
     "multibatch": {
         "calibrator": {
@@ -104,7 +106,7 @@ def start(method, golden, domains, family):
     cohort = Cohort.from_arrays(
         flat, np.repeat(np.arange(domains), rows.x.shape[1]), label=np.asarray(rows.label).ravel()
     )
-    state = load(golden, "init", family, method.init(jax.random.key(0), cohort.nameless()))
+    state = load(golden, "init", family, jax.jit(method.init)(jax.random.key(0), cohort.nameless()))
     double = jax.tree.map(lambda a: jnp.float64(a) if jnp.issubdtype(a.dtype, jnp.floating) else a, state)
     return cohort, rows, double
 
@@ -134,7 +136,9 @@ def gradients(method, state, rows, parts):
     names = ["calibrator"] + [p for p in ("classifier", "reconstructors") if p in parts]
     params = {n: getattr(state, n).params for n in names}
     loss = lambda p: method._loss(p, key=jax.random.key(0), state=state, x=rows.x, label=rows.label)  # noqa: E731
-    (_, (info, _)), grads = jax.value_and_grad(loss, has_aux=True)(params)
+    (_, (info, _)), grads = jax.jit(jax.value_and_grad(loss, has_aux=True), compiler_options=OPTIMISED)(
+        params
+    )
     return info, grads
 
 
@@ -157,8 +161,11 @@ def test_manybatch_step(goldens):
     golden = read(goldens / "joint_multibatch_step.npz")
     method = presets.joint("mi", "reference", log=False, dropout=0.0, restart=False)
     cohort, rows, first = start(method, golden, 3, "multibatch")
-    update = partial(
-        method._update, jax.random.key(0), x=rows.x, label=rows.label, rate=1e-3 * 0.9 ** (1 / 10_000)
+    update = jax.jit(
+        partial(
+            method._update, jax.random.key(0), x=rows.x, label=rows.label, rate=1e-3 * 0.9 ** (1 / 10_000)
+        ),
+        static_argnames="parts",
     )
 
     info, grads = gradients(method, first, rows, ("classifier",))
@@ -185,7 +192,7 @@ def test_manybatch_step(goldens):
     compare(golden, "after_B", "multibatch", state, noise=NOISE)
 
     # One whole step is A, then B.
-    whole, info = jax.jit(method.step)(jax.random.key(0), first, rows)
+    whole, info = jax.jit(method.step, compiler_options=OPTIMISED)(jax.random.key(0), first, rows)
     parts, told = update(after_a, parts=("rebuild",))
     np.testing.assert_allclose(info["loss"], told["loss"], rtol=1e-4)
     assert_close(whole.classifier.params, parts.classifier.params)
@@ -212,7 +219,7 @@ def test_twobatch_step(goldens):
     assert_close(
         grads, expected_gradients(golden, "grad", "twobatch", ["calibrator", "classifier", "reconstructors"])
     )
-    state, _ = jax.jit(method.step)(jax.random.key(0), state, rows)
+    state, _ = jax.jit(method.step, compiler_options=OPTIMISED)(jax.random.key(0), state, rows)
     compare(golden, "after", "twobatch", state)
 
 

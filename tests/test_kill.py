@@ -19,6 +19,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
+from problems import QUICK
 
 from jbc import cache
 from jbc.cli import main
@@ -29,13 +30,13 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork, nor send these signals"),
 ]
 
-KILLS, IN_A_SAVE, FROM_A_STEP = 25, 8, 20
+KILLS, IN_A_SAVE, FROM_A_STEP = 16, 4, 12
 CHUNK, CHUNKS = 13, 79  # primes, so that the loop takes chunks of 13 steps
 STEPS = CHUNK * CHUNKS
 LIMIT = 60.0  # seconds that nothing here should take
 
 # Every command is a process of its own, forked off before JAX has done anything. Of the 3 s that a new
-# interpreter takes to its first step, 2 s are imports, which would be repeated for each of some 40 commands.
+# interpreter takes to its first step, 2 s are imports, which would be repeated for each of some 30 commands.
 NURSERY = """
 import json, os, sys
 import jbc.estimator, jbc.train.checkpoint, pandas, pyarrow.csv, rich.table
@@ -140,7 +141,7 @@ def data(folder) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(folder) -> dict[str, str]:
-    return os.environ | {"JBC_CACHE": str(folder / "cache"), "JAX_PLATFORMS": "cpu"}
+    return os.environ | QUICK | {"JBC_CACHE": str(folder / "cache"), "JAX_PLATFORMS": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +214,7 @@ def killed(nursery: Nursery, command: list, waits: Iterator[Callable[[], bool]])
 
 def test_killed_and_resumed_runs_end_in_the_same_bits(folder, data, nursery, undisturbed):
     chance = random.Random(0)
-    kinds = ["start"] * 2 + chance.sample(["save"] * 12 + ["anywhere"] * 9, 21) + ["model"] * 2
+    kinds = ["start"] + chance.sample(["save"] * 8 + ["anywhere"] * 5, 13) + ["model"] * 2
     runs, starts, in_a_save = 1, [], 0
     while kinds:
         run = folder / f"killed-{runs}"

@@ -8,7 +8,18 @@ import json
 import jax
 import numpy as np
 import pytest
-from problems import CHUNK, JOINT, Walk, assert_close, assert_same_bytes, cohort, refusal, run_python, world
+from problems import (
+    CHUNK,
+    JOINT,
+    QUICK,
+    Walk,
+    assert_close,
+    assert_same_bytes,
+    cohort,
+    refusal,
+    run_python,
+    world,
+)
 
 from jbc.baselines.standardise import Standardise
 from jbc.cohort import Cohort, fold_weights
@@ -175,7 +186,7 @@ def test_every_cohort_needs_a_key(tasks):
         fit_lanes(JOINT, tasks, KEYS[:2], steps=1)
 
 
-FOUR = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+FOUR = "--xla_force_host_platform_device_count=4"
 DEVICES = """
 import dataclasses, json
 import jax, numpy as np
@@ -210,7 +221,7 @@ print(json.dumps([*told, spread(one), float(abs(np.asarray(many) - np.asarray(lo
 
 @pytest.mark.slow
 def test_lanes_spread_over_four_devices():
-    told = run_python(DEVICES, timeout=150, XLA_FLAGS=FOUR)
+    told = run_python(DEVICES, timeout=150, **QUICK | {"XLA_FLAGS": f"{FOUR} {QUICK['XLA_FLAGS']}"})
     devices, four, six, five, again, one, gap = json.loads(told)
     assert devices == 4
     assert four == [4], "every array of the result lies on four devices"

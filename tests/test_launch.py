@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import pytest
 from jax._src.clusters import ClusterEnv
-from problems import ROOT, refusal
+from problems import QUICK, ROOT, refusal
 
 from jbc import cache
 from jbc.cli import main
@@ -42,9 +42,10 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def environment(folder) -> dict[str, str]:
-    return os.environ | {"JBC_CACHE": str(folder / "cache"), "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    place = {"JBC_CACHE": str(folder / "cache"), "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    return os.environ | QUICK | place
 
 
 def fit(folder: Path, out: str, *, seed: int = 3) -> list[str]:
@@ -117,13 +118,11 @@ def files(run: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def straight(folder) -> list[float]:
+def straight(folder, environment) -> list[float]:
     """The losses of one process with one device, which a scheduler's variables do not change."""
     slurm = dict.fromkeys(("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_PROCID", "SLURM_LOCALID"), "1")
-    more = {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_NODES": "2", "JBC_CACHE": str(folder / "cache")}
-    status, said = run(
-        fit(folder, "one"), os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"} | slurm | more
-    )
+    more = {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_NODES": "2"}
+    status, said = run(fit(folder, "one"), environment | slurm | more)
     assert status == 0, said
     return losses(folder / "one")
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import Walk, assert_same_bytes, cohort, run_python
+from problems import QUICK, Walk, assert_same_bytes, cohort, run_python
 
 from jbc.mesh import everywhere, like, mesh_of, settle, split, under
 from jbc.train import fit
@@ -64,7 +64,7 @@ print(json.dumps(out))
 
 @pytest.fixture(scope="module")
 def four():
-    return json.loads(run_python(PROGRAM, timeout=300).splitlines()[-1])
+    return json.loads(run_python(PROGRAM, timeout=300, **QUICK).splitlines()[-1])
 
 
 @pytest.mark.slow

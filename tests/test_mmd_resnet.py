@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.spatial.distance
-from problems import assert_same_bytes
+from problems import OPTIMISED, assert_same_bytes
 
 from jbc import presets
 from jbc.cohort import Cohort
@@ -19,6 +19,7 @@ from jbc.losses.mmd import median_bandwidth, mmd2_matrix
 from jbc.methods.mmd_resnet import MMDResNet
 from jbc.train import fit
 
+pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(0)
 SMALL = MMDResNet(blocks=2, width=3, rows=12, scale="pooled", target="domain 1")
 
@@ -71,7 +72,7 @@ def test_the_objective_is_that_of_numpy(objective):
     state = jax.jit(method.init)(KEY, aimed)
     state = state.replace(maps=state.maps.replace(params=shaken(state.maps.params)))
     rows = take(aimed, method.draw.plan(KEY, aimed, 0, 1)[0], method.draw)
-    _, info = jax.jit(method.step)(KEY, state, rows)
+    _, info = jax.jit(method.step, compiler_options=OPTIMISED)(KEY, state, rows)
     x = np.sign(np.asarray(rows.x)) * np.log1p(np.abs(np.asarray(rows.x, np.float64)))
     of_sources = x[1:].reshape(-1, 4)  # a minibatch is a whole domain here
     z, expected = (x - of_sources.mean(axis=0)) / of_sources.std(axis=0), []

@@ -18,6 +18,8 @@ from jbc.methods.neuron_editing import NeuronEditing
 from jbc.nets.coders import Double, Halve
 from jbc.train import fit
 
+pytestmark = pytest.mark.usefixtures("quick_file")
+
 D, N, STEPS = 6, 61, 20  # every sixth of 61 sorted values is a percentile, and no mean of two
 SMALL = NeuronEditing(
     target="new", source=("old",), extrapolate=("other",), widths=(12, 5), rows=20, percentiles=11
@@ -188,7 +190,7 @@ def test_layers_of_images_are_convolutions():
     params = double.init(jax.random.key(0), x)
     kernel = params["params"]["Dense_0"]["kernel"].reshape(3, 2, 2, 2, 2, 5)
     kernel = jnp.transpose(kernel, (1, 3, 2, 4, 0, 5)).reshape(4, 4, 3, 5)
-    said = jax.lax.conv_transpose(x, kernel, (2, 2), ((2, 2), (2, 2)), dimension_numbers=names)
+    said = jax.lax.conv_transpose(x, kernel[::-1, ::-1], (2, 2), ((2, 2), (2, 2)), dimension_numbers=names)
     np.testing.assert_allclose(double.apply(params, x), said, atol=1e-5)
 
 

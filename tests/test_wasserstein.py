@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.stats
-from problems import assert_close, assert_same_bytes, refusal
+from problems import OPTIMISED, assert_close, assert_same_bytes, refusal
 
 from jbc import presets
 from jbc.cohort import Cohort
@@ -383,9 +383,7 @@ def test_optimised_programs_say_the_same(critics, h, widths):
     mix, basis = rng.random((critics, 100)), rng.normal(size=(critics, 20, h))
     gram = basis.swapaxes(1, 2) @ basis
     given = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), (head, gram, first, second, mix))
-    jax.config.update("jax_disable_most_optimizations", False)
-    compiled = jax.jit(lambda *given: tuple(critic_terms(*given, 10.0)))(*given)
-    jax.config.update("jax_disable_most_optimizations", True)
+    compiled = jax.jit(lambda *given: tuple(critic_terms(*given, 10.0)), compiler_options=OPTIMISED)(*given)
 
     def value(a):
         slopes = []

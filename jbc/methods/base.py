@@ -152,13 +152,22 @@ def run_blocks(
     method: Method, name: str, fitted: Fitted, x: np.ndarray, domain: np.ndarray, block: int
 ) -> np.ndarray:
     """Do the same with any number of rows, in blocks of a fixed shape: nothing recompiles, and memory is bounded."""
-    out = []
-    for start in range(0, len(x), block):
+    fitted = jax.device_put(fitted)
+
+    def send(start: int) -> Array:
         part, at = x[start : start + block], domain[start : start + block]
         padding = block - len(part)
-        padded = np.pad(part, ((0, padding), (0, 0))), np.pad(at, (0, padding))
-        out.append(np.asarray(run(method, name, fitted, *padded))[: len(part)])
-    return np.concatenate(out)
+        return run(method, name, fitted, np.pad(part, ((0, padding), (0, 0))), np.pad(at, (0, padding)))
+
+    out, sent = np.empty(0), send(0)
+    for start in range(0, len(x), block):
+        made = sent
+        if start + block < len(x):
+            sent = send(start + block)  # computed while the result of this one is fetched
+        if start == 0:
+            out = np.empty((len(x), *made.shape[1:]), made.dtype)
+        out[start : start + block] = np.asarray(made)[: len(x) - start]
+    return out
 
 
 def refuse_strays(counts: np.ndarray) -> None:
