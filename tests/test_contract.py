@@ -54,7 +54,7 @@ CONFIGURATIONS: dict[str, Method] = {
         distance="gaussian", rows=40, updates=200, transform_rate=0.02
     ),
     "mmd-resnet": MMDResNet(blocks=1, width=8, rows=40),
-    "neuron-editing": NeuronEditing(widths=(64, 8), rows=40),
+    "neuron-editing": NeuronEditing(widths=(64, 4), rows=40, percentiles=11),
     "adversarial-correction": AdversarialCorrection(
         blocks=1, widths=(8,), critic=(8,), rows=40, updates=200, identity=3.0, critic_steps=1
     ),
