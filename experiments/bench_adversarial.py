@@ -37,8 +37,7 @@ the discriminator and one of the generator), and the autoencoder of neuron editi
 of 20,000 rows, 35 markers, 100 rows of each), on random rows. *PyTorch* has the same layers, losses and rows a step,
 with a `DataLoader` for each domain, and takes as many threads as are fastest; *tuned*, rows are gathered by index and
 Adam is fused. Lanes are seeds that jbc trains at once. *Products alone* is what the matrix products of a step, or of
-editing a row, take by themselves, at the speed of products of 2048 × 500 and 500 × 250 numbers: nothing that computes
-with single precision can be faster.
+editing a row, take by themselves, at the speed of products of 2048 × 500 and 500 × 250 numbers.
 
 *Editing* sends a million rows of 35 markers through `Corrector.transform`, checks included, by a program that was
 compiled before. Memory is the peak of the process, less the table: Python, JAX, the compiler, the result (as large as

@@ -19,6 +19,7 @@ from jbc.errors import InputWarning
 from jbc.losses import adversarial as losses
 from jbc.losses.mmd import median_bandwidth, mmd2_matrix
 from jbc.methods.adversarial import AdversarialCorrection
+from jbc.nets.layers import normalise
 from jbc.noise import fractions
 from jbc.train import fit
 
@@ -76,6 +77,21 @@ def slopes(params, x, step=1e-6):
     """Derivatives of the scores by every feature, from differences."""
     shifts = step * np.eye(x.shape[1])
     return np.stack([(scores(params, x + s) - scores(params, x - s)) / (2 * step) for s in shifts], axis=1)
+
+
+def test_the_derivative_of_a_norm_is_that_of_its_formula():
+    x, weight = 3 * jax.random.normal(KEY, (2, 9, 4)) + 2, jax.random.normal(jax.random.key(1), (2, 9, 4))
+
+    def plain(x, scale, bias):
+        unit = (x - x.mean(axis=1, keepdims=True)) / jnp.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
+        return (jnp.tanh(unit * scale + bias) * weight).sum()
+
+    def ours(x, scale, bias):
+        return (jnp.tanh(normalise(1e-5, x, scale, bias)[0]) * weight).sum()
+
+    given = x, jnp.arange(1.0, 5.0), jnp.ones(4)
+    for found, expected in zip(*(jax.grad(f, (0, 1, 2))(*given) for f in (ours, plain)), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

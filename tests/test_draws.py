@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from jbc.cohort import Cohort
-from jbc.draws import Draw, take
+from jbc.draws import Draw, _order, take
 
 pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(7)
@@ -149,3 +149,12 @@ def test_rows_are_what_the_plan_names(by):
     if by == "cell":
         expected = cohort.treatment[index]
         np.testing.assert_array_equal(np.broadcast_to(rows.treatment[:, None], index.shape), expected)
+
+
+@pytest.mark.parametrize("n", [1, 200, 257, 600])
+def test_words_are_sorted_as_their_noise(n):
+    """Ties keep their order, and the positions behind a group come last, whether one word holds all or not."""
+    noise = np.random.default_rng(0).integers(0, 2**23, n).astype(np.float32) / 2**23
+    noise[::7] = noise[0]
+    noise[n - n // 5 :] = 1.0
+    np.testing.assert_array_equal(_order(jnp.asarray(noise)), np.argsort(noise, kind="stable"))
