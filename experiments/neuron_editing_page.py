@@ -62,9 +62,9 @@ rates of the preset, throw some cells far out; other settings throw less far, an
 single markers (gain, offset, saturation, lost weak signals), and mixes them (spillover, staining that depends on the
 cell). *Error of a cell* is its mean absolute difference from itself in the other run.
 
-What is learned from the control carries over best marker by marker. The published form leaves half of the effect; ours
-is nearly as near as single features over all cells, and farther cell by cell. GANs know nothing of cells that the
-control has not, and throw them out. The truth itself does not have the correlation 1 that Table 2 asks for.""",
+What is learned from the control carries over best marker by marker. The published form leaves half of the effect;
+ours is nearly as near as single features over all cells, and farther cell by cell. GANs know nothing of cells that
+the control has not, and throw them out. The truth itself does not have the correlation 1 that Table 2 asks for.""",
     "drugs": """### Two drugs together, simulated, in the form of Table 3
 
 Four times 20k cells, 41 proteins: what Das does is learned from untreated cells, and done to cells with Bez. The
