@@ -182,7 +182,7 @@ def test_presets_are_the_papers():
 def test_images_have_convolutions():
     method = dataclasses.replace(SMALL, image=(2, 2, 1))
     run = fit(method, cohort(), KEY, steps=2)
-    assert run.fitted["coder"]["layers_0"]["kernel"].shape == (4, 4, 1, 7)
+    assert run.fitted["coder"]["layers_0"]["Dense_0"]["kernel"].shape == (4 * 4 * 1, 7)
     with refusal("bad-setting") as caught:
         jbc.Corrector(dataclasses.replace(SMALL, image=(2, 2, 2))).check(cohort())
     assert "rows have 4 values" in str(caught.value)
