@@ -29,12 +29,13 @@ def quick_compilation() -> Iterator[None]:
     """
     import jax
     from jax._src import compiler
+    from problems import EMITTERS
 
     ours = compiler.get_compile_options
 
     def options(*arguments, **more):
         made = ours(*arguments, **more)
-        made.env_option_overrides = [("xla_cpu_use_fusion_emitters", False), *made.env_option_overrides]
+        made.env_option_overrides = [*EMITTERS.items(), *made.env_option_overrides]
         return made
 
     before = jax.config.read("jax_disable_most_optimizations")
