@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import os
 import statistics
-import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,8 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 # Nothing heavy up here: on Linux, a process begins with the peak memory of the one that starts it.
 import results
-import tyro
-from bench_joint import markdown, timed
+from bench_joint import serve, timed
 
 Program = Literal["PyTorch", "PyTorch, tuned", "jbc", "editing", "products"]
 TORCH: dict[Program, bool] = {"PyTorch": False, "PyTorch, tuned": True}
@@ -239,21 +236,5 @@ def bench(options: Options) -> list[dict]:
     return rows_of(turns)
 
 
-def main() -> None:
-    """Measure one side, if told to by another process, or all of them."""
-    if sys.argv[1:2] == ["--side"]:
-        side, options = json.loads(sys.argv[2])
-        print(json.dumps(measure(Side(*side), Options(**options))))
-        return
-    options = tyro.cli(Options)
-    if options.quick:
-        options = dataclasses.replace(options, **QUICK)
-    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5:
-        print("Other programs are busy on this machine: the times will mean little.", file=sys.stderr)
-    rows = bench(options)
-    results.write(options.out, results.about(options, "torch"), rows)
-    print(markdown(rows))
-
-
 if __name__ == "__main__":
-    main()
+    serve(Options, Side, measure, bench, QUICK)

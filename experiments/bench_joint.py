@@ -244,21 +244,27 @@ def markdown(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def serve(
+    options: type,
+    side: type,
+    measure: Callable[..., Any],
+    bench: Callable[..., list[dict]],
+    quick: dict[str, Any],
+) -> None:
     """Measure one side, if told to by another process, or all of them."""
     if sys.argv[1:2] == ["--side"]:
-        side, options = json.loads(sys.argv[2])
-        print(json.dumps(measure(Side(*side), Options(**options))))
+        one, given = json.loads(sys.argv[2])
+        print(json.dumps(measure(side(*one), options(**given))))
         return
-    options = tyro.cli(Options)
-    if options.quick:
-        options = dataclasses.replace(options, **QUICK)
+    asked = tyro.cli(options)
+    if asked.quick:
+        asked = dataclasses.replace(asked, **quick)
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5:
         print("Other programs are busy on this machine: the times will mean little.", file=sys.stderr)
-    rows = bench(options)
-    results.write(options.out, results.about(options, "torch"), rows)
+    rows = bench(asked)
+    results.write(asked.out, results.about(asked, "torch"), rows)
     print(markdown(rows))
 
 
 if __name__ == "__main__":
-    main()
+    serve(Options, Side, measure, bench, QUICK)

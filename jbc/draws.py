@@ -76,6 +76,10 @@ class Draw:
         _, total = _weights(cohort, self.groups(cohort))
         return jnp.maximum(total.max() // self.rows, 1)
 
+    def steps(self, cohort: Cohort, epochs: int, least: int, most: int) -> int:
+        """Return the steps of so many passes over the largest group, or the number that bounds them."""
+        return min(max(epochs * int(self.epoch(cohort)), least), most)
+
     def plan(self, key: Array, cohort: Cohort, start: Array | int, steps: int) -> Array:
         """Draw the row indices of several steps.
 

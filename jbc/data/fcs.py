@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jbc.data.files import damaged, need_unique
+from jbc.data.files import damaged, missing_package, need_unique
 from jbc.errors import InputError
 
 
@@ -80,13 +80,7 @@ def _flowio() -> ModuleType:
     try:
         import flowio
     except ModuleNotFoundError as error:
-        raise InputError(
-            "Reading FCS files needs a package that is not installed",
-            which=["flowio"],
-            why="It is an extra, because most tables come in other formats.",
-            fix="Install it: pip install 'jbc[fcs]'.",
-            code="missing-package",
-        ) from error
+        raise missing_package("FCS files", "flowio", "fcs") from error
     return flowio
 
 

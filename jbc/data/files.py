@@ -129,6 +129,17 @@ def empty(path: Path) -> InputError:
     )
 
 
+def missing_package(what: str, package: str, extra: str) -> InputError:
+    """Make the error of a package that comes with an extra, and is not there."""
+    return InputError(
+        f"Reading {what} needs a package that is not installed",
+        which=[package],
+        why="It is an extra, because most tables come in other formats.",
+        fix=f"Install it: pip install 'jbc[{extra}]'.",
+        code="missing-package",
+    )
+
+
 def damaged(path: Path, detail: object) -> InputError:
     """Say that a file breaks off or does not decode."""
     first_line = str(detail).strip().split("\n")[0]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from jbc.data.delimited import read_delimited
-from jbc.data.files import check_file, damaged, need_unique
+from jbc.data.files import check_file, damaged, missing_package, need_unique
 from jbc.errors import InputError, closest
 
 if TYPE_CHECKING:
@@ -121,13 +121,7 @@ def _pillow() -> ModuleType:
     try:
         import PIL.Image
     except ModuleNotFoundError as error:
-        raise InputError(
-            "Reading images needs a package that is not installed",
-            which=["pillow"],
-            why="It is an extra, because most tables come in other formats.",
-            fix="Install it: pip install 'jbc[images]'.",
-            code="missing-package",
-        ) from error
+        raise missing_package("images", "pillow", "images") from error
     return PIL
 
 

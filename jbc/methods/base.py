@@ -152,21 +152,14 @@ def run_blocks(
     method: Method, name: str, fitted: Fitted, x: np.ndarray, domain: np.ndarray, block: int
 ) -> np.ndarray:
     """Do the same with any number of rows, in blocks of a fixed shape: nothing recompiles, and memory is bounded."""
-    fitted = jax.device_put(fitted)
-
-    def send(start: int) -> Array:
+    fitted, out = jax.device_put(fitted), np.empty(0)
+    for start in range(0, len(x), block):
         part, at = x[start : start + block], domain[start : start + block]
         padding = block - len(part)
-        return run(method, name, fitted, np.pad(part, ((0, padding), (0, 0))), np.pad(at, (0, padding)))
-
-    out, sent = np.empty(0), send(0)
-    for start in range(0, len(x), block):
-        made = sent
-        if start + block < len(x):
-            sent = send(start + block)  # computed while the result of this one is fetched
+        made = run(method, name, fitted, np.pad(part, ((0, padding), (0, 0))), np.pad(at, (0, padding)))
         if start == 0:
             out = np.empty((len(x), *made.shape[1:]), made.dtype)
-        out[start : start + block] = np.asarray(made)[: len(x) - start]
+        out[start : start + block] = np.asarray(made)[: len(part)]
     return out
 
 

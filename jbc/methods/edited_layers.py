@@ -53,6 +53,11 @@ class Coder(NamedTuple):
     layers: tuple[int, ...]
     residual: bool
 
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """The layers inside the network that are edited."""
+        return tuple(layer for layer in self.layers if 0 < layer < self.net.depth)
+
     def run(self, h: Array, first: int, last: int) -> Array:
         """Run the layers from ``first`` to ``last``."""
         if first == last:
@@ -65,20 +70,21 @@ class Coder(NamedTuple):
             return some(h)
         return jax.lax.map(lambda row: some(row[None])[0], h, batch_size=BLOCK)
 
-    def reach(self, z: Array, change: Change, last: int) -> Array:
-        """Return the activations of a layer, where it and the hidden ones before it are edited."""
-        at = 0
-        for layer in self.layers:
-            if 0 < layer <= min(last, self.net.depth - 1):
-                z, at = change(layer, self.run(z, at, layer)), layer
-        return self.run(z, at, last)
+    def reach(self, h: Array, change: Change, last: int, at: int = 0) -> Array:
+        """Go from the layer ``at`` to the layer ``last``, where these and the hidden ones between are edited."""
+        for layer in self.hidden:
+            if layer <= last:
+                h, at = change(layer, self.run(h, at, layer)), layer
+        return self.run(h, at, last)
 
     def edited(self, z: Array, change: Change) -> Array:
         """Return edited rows."""
         z, depth = self.before(z, change), self.net.depth
-        if any(0 < layer < depth for layer in self.layers):
-            out = self.reach(z, change, depth)
-            z = z + (out - self.run(z, 0, depth)) if self.residual else out
+        if self.hidden:
+            first = self.hidden[0]
+            h = self.run(z, 0, first)
+            out = self.reach(h, change, depth, first)
+            z = z + (out - self.run(h, first, depth)) if self.residual else out
         return change(depth, z) if depth in self.layers else z
 
     def before(self, z: Array, change: Change) -> Array:

@@ -158,7 +158,7 @@ class JointCalibration(Trainable):
 
     def steps(self, cohort: Cohort) -> int:
         """Return ``epochs`` passes over the largest domain, or the number of steps that bounds them."""
-        return min(max(self.epochs * int(self.draw.epoch(cohort)), self.min_steps), self.max_steps)
+        return self.draw.steps(cohort, self.epochs, self.min_steps, self.max_steps)
 
     def check(self, cohort: Cohort) -> None:
         """Refuse cohorts that cannot be aligned or classified."""

@@ -139,7 +139,7 @@ class NeuronEditing(Trainable):
         """Return ``epochs`` passes over the largest domain, or the number of steps that bounds them."""
         if self.pca_editing:
             return 1  # nothing is trained
-        return min(max(self.epochs * int(self.draw.epoch(cohort)), self.min_steps), self.max_steps)
+        return self.draw.steps(cohort, self.epochs, self.min_steps, self.max_steps)
 
     def aim(self, cohort: Cohort) -> Cohort:
         """Find the target, the sources, and the domains to extrapolate, by name."""
