@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -50,32 +50,31 @@ Version = Callable[[Task, int], Iterator[tuple[str, np.ndarray]]]
 """Corrects the new rows of a task, with a seed; gives names and rows."""
 
 
-def editing(pulls: tuple[float, ...] = (), **settings: object) -> Version:
-    """Neuron editing and its ablations, which share one trained autoencoder, and edits without any."""
+def editing(pulls: tuple[float, ...] = (), **settings: Any) -> Version:
+    """Neuron editing as printed, and ours, with their ablations, which share a trained autoencoder each."""
 
     def correct(task: Task, seed: int) -> Iterator[tuple[str, np.ndarray]]:
         x, domain = task.table
-        ours = jbc.NeuronEditing(target=TARGET, source=(SOURCE,), extrapolate=(NEW,), **settings)  # pyright: ignore[reportArgumentType]
-        inner = len(ours.widths)
-        printed = dataclasses.replace(
-            ours, edit_layers=(inner,), residual=False, cautious=False, percentiles=101
-        )
+        named = {"target": TARGET, "source": (SOURCE,), "extrapolate": (NEW,)} | settings
+        ours, printed = jbc.NeuronEditing(**named), presets.neuron_editing(**named)
+        last = 2 * len(ours.widths)
+        alone = dataclasses.replace(ours, edit_layers=(last,))
+        families = [
+            {
+                EDITING: printed,
+                "constant shift of neurons": dataclasses.replace(printed, constant_shift=True),
+                "an outer layer edited": dataclasses.replace(printed, edit_layers=(last - 1,)),
+            },
+            {ALONE: alone, DEFAULT: ours}
+            | {f"{ALONE}, pulled by {pull:g}": dataclasses.replace(alone, pull=pull) for pull in pulls}
+            | {f"{DEFAULT}, pulled by {pull:g}": dataclasses.replace(ours, pull=pull) for pull in pulls},
+        ]
         cohort = ours.aim(Cohort.from_arrays(x, domain))
-        found = fit(ours, cohort, jax.random.key(seed))
-        alone = dataclasses.replace(ours, edit_layers=(2 * inner,))
-        last = dataclasses.replace(printed, edit_layers=(2 * inner - 1,))
-        versions = {
-            ALONE: alone,
-            EDITING: printed,
-            "constant shift of neurons": dataclasses.replace(printed, constant_shift=True),
-            "an outer layer edited": last,
-            DEFAULT: ours,
-        }
-        versions |= {f"{ALONE}, pulled by {pull:g}": dataclasses.replace(alone, pull=pull) for pull in pulls}
-        versions |= {f"{DEFAULT}, pulled by {pull:g}": dataclasses.replace(ours, pull=pull) for pull in pulls}
-        for name, method in versions.items():
-            fitted = _finish(method, found.state, cohort.nameless())
-            yield name, _moved(method, fitted, task.new, cohort.names.domains.index(NEW))
+        for family in families:
+            found = fit(next(iter(family.values())), cohort, jax.random.key(seed))
+            for name, method in family.items():
+                fitted = _finish(method, found.state, cohort.nameless())
+                yield name, _moved(method, fitted, task.new, cohort.names.domains.index(NEW))
         components = dataclasses.replace(
             printed, pca_editing=True, edit_layers=(1,), image=None, widths=(COMPONENTS,)
         )

@@ -23,7 +23,7 @@ from jbc.methods.joint import JointCalibration
 from jbc.methods.registry import from_json, to_json
 from jbc.metrics.classification import unit_medians
 from jbc.metrics.support import Support, how_far_outside, measure_support
-from jbc.stopping import by_replicates
+from jbc.stopping import How, keep_aside
 from jbc.train.loop import Run, Stopping, fit
 
 # Rows in a block of a compiled program: of small tables, and of others. Larger ones leave the processor's cache.
@@ -56,7 +56,8 @@ class Corrector(TransformerMixin, BaseEstimator):
         What :meth:`transform` returns: corrected ``"features"``, or latent ``"codes"``.
     stopping
         When to stop early: see :class:`jbc.train.Stopping`; or ``"replicates"``, when domains are least visible among
-        replicates that are kept from training (:func:`jbc.stopping.by_replicates`).
+        replicates that are kept from training (:func:`jbc.stopping.by_replicates`); or ``"rows"``, for methods with a
+        target, when rows that are kept from training look most like it (:func:`jbc.stopping.by_rows`).
     hooks
         Called after every chunk of steps; see :class:`jbc.train.Event`.
 
@@ -93,7 +94,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         steps: int | None = None,
         random_state: Any = 0,
         output: Literal["features", "codes"] = "features",
-        stopping: Stopping | Literal["replicates"] | None = None,
+        stopping: Stopping | How | None = None,
         hooks: Sequence[Any] = (),
     ) -> None:
         self.method = method
@@ -148,8 +149,8 @@ class Corrector(TransformerMixin, BaseEstimator):
         self.check(cohort)
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         stopping, seen = self.stopping, cohort
-        if stopping == "replicates":
-            seen, stopping = by_replicates(method, cohort)
+        if isinstance(stopping, str):
+            seen, stopping = keep_aside(stopping, method, cohort)
         options = {"steps": self.steps, "stopping": stopping, "hooks": self.hooks} | options
         found = fit(method, seen, jax.random.key(self.seed_), **options)
         self.n_features_in_ = cohort.x.shape[1]

@@ -300,10 +300,15 @@ def test_settings_that_contradict_each_other_are_refused(changes):
 def test_presets_hold_nothing_back():
     for kind in ("paper", "gan", "resnet-gan", "cycle-gan"):
         method = presets.adversarial(kind)
-        assert (method.identity, method.gamma, method.smoothing, method.average) == (0, 0, 0, 0)
-        assert (method.objective, method.norm, method.critic_rate) == ("logistic", True, 1e-3)
+        assert (method.identity, method.smoothing, method.objective, method.critic_rate) == (
+            0,
+            0,
+            "logistic",
+            1e-3,
+        )
         jbc.Corrector(method).check(shifted())
-    assert (presets.adversarial().rows, presets.adversarial().residual) == (256, True)
+    paper = presets.adversarial()
+    assert (paper.gamma, paper.average, paper.norm, paper.rows, paper.residual) == (0, 0, True, 256, True)
     back, gan = presets.adversarial("cycle-gan"), presets.adversarial("gan")
     assert (back, gan.cycle) == (dataclasses.replace(gan, cycle=10.0), 0)
     plain = presets.adversarial("gan", widths=(6, 2), critic=(3,), rows=12)

@@ -123,7 +123,8 @@ def test_domains_are_drawn_without_replacement(torch, program, tuned):
 def test_settings_are_those_of_the_presets(bench):
     gan, coder = bench.method_of("GAN"), bench.method_of("autoencoder")
     assert (gan.rows, gan.widths, gan.blocks, gan.critic, gan.critic_steps) == (256, (25,), 3, (64, 64), 1)
-    assert (35, *coder.widths, *coder.widths[-2::-1], 35) == bench.WIDTHS
+    for name, method in (("paper", coder), ("default", bench.method_of("default"))):
+        assert (35, *method.widths, *method.widths[-2::-1], 35) == bench.WIDTHS[name]
     assert 3 * coder.rows == bench.ROWS
     assert coder.average == 0
 

@@ -158,6 +158,8 @@ def test_compiled_and_uncompiled_agree(method):
     if isinstance(method, Trainable):
         state = jax.jit(method.init)(KEY, bare)
         rows = take(bare, method.draw.plan(KEY, bare, 0, 1)[0], method.draw)
+        # Farther apart than the measured tables are: where nothing is left to do, all that Adam sees is rounding.
+        rows = dataclasses.replace(rows, x=rows.x + rows.domain[:, None, None])
         compiled, told = jax.jit(method.step)(KEY, state, rows)
         raw, said = method.step(KEY, state, rows)
         assert_close(compiled, raw, rtol=1e-4)  # Adam amplifies the rounding of small gradients

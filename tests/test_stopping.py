@@ -13,10 +13,12 @@ from problems import assert_same_bytes, refusal
 import jbc
 from jbc.cli import main
 from jbc.cohort import Cohort
+from jbc.data.simulate import simulate_shift
 from jbc.data.simulate_screen import simulate_screen
+from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.wasserstein import WassersteinAlignment
-from jbc.metrics import domain_share
-from jbc.stopping import by_replicates
+from jbc.metrics import bandwidth_ladder, domain_share, mmd
+from jbc.stopping import by_replicates, by_rows
 from jbc.train import fit
 
 pytestmark = pytest.mark.usefixtures("quick_file")
@@ -128,3 +130,56 @@ def test_command_line(world, tmp_path):
     same = dataclasses.replace(METHOD, form="barycentre", updates=20, transform_rate=5e-3)
     expected = jbc.Corrector(same, stopping="replicates").fit(frame, **about)
     assert_same_bytes(model.fitted_, expected.fitted_)
+
+
+MOVER = MMDResNet(target="domain 1", source=("domain 2",), rows=20)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return simulate_shift(0, n_per_domain=60, n_features=4, n_domains=3, shift=2.0)
+
+
+def test_a_tenth_of_the_rows_of_source_and_target_is_kept(plain):
+    unit = [f"{domain}, pair {i // 2}" for i, domain in enumerate(plain.domain)]
+    cohort = Cohort.from_arrays(plain.x, plain.domain, unit=unit)
+    seen, stopping = by_rows(MOVER, cohort)
+    out = np.asarray(seen.weight) == 0
+    domain, units = np.asarray(cohort.domain), np.asarray(cohort.unit)
+    assert np.bincount(domain[out]).tolist() == [6, 6]  # the third domain stays: it has nothing to tell
+    assert not np.isin(units[out], units[~out]).any()
+    x, of, spread, target, _ = stopping.validation
+    assert (of == 1).all()
+    for told, g in ((x, 1), (target * spread, 0)):
+        np.testing.assert_allclose(
+            np.sort(told, axis=0), np.sort(np.asarray(cohort.x)[out & (domain == g)], axis=0), rtol=1e-5
+        )
+    drawn = np.unique(np.asarray(MOVER.draw.plan(KEY, seen, 0, 40)))
+    assert not out[drawn].any()
+
+
+def test_the_score_is_how_far_hidden_rows_are_from_the_target(plain):
+    slow = dataclasses.replace(MOVER, scale="pooled", learning_rate=1e-2)
+    seen, stopping = by_rows(slow, Cohort.from_arrays(plain.x, plain.domain))
+    x, _, spread, target, _ = stopping.validation
+    models = [fit(slow, seen, KEY, steps=steps).fitted for steps in (1, 200)]
+    begun, moved = [stopping.score(model, stopping.validation) for model in models]
+    measured = mmd(x / spread, target, draws=1, bandwidths=bandwidth_ladder(target))[0]
+    assert begun == pytest.approx(-measured, abs=0.05)
+    assert moved > 0.7 * begun
+
+
+def test_a_map_that_arrived_is_stopped(plain):
+    model = jbc.Corrector(MOVER, stopping="rows", steps=4000).fit(plain.x, domain=plain.domain)
+    assert model.stopped_
+    assert model.n_steps_ < 4000
+
+
+def test_ways_to_stop_that_there_are_not(plain):
+    cohort = Cohort.from_arrays(plain.x, plain.domain)
+    with refusal("no-target"):
+        by_rows(METHOD, cohort)
+    with refusal("too-few-rows"):
+        by_rows(MOVER, Cohort.from_arrays(plain.x[51:], plain.domain[51:]))
+    with refusal("bad-setting"):
+        jbc.Corrector(MOVER, stopping="row").fit(plain.x, domain=plain.domain)

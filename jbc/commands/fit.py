@@ -68,7 +68,8 @@ class Options:
     """Training steps; the method's own number by default."""
     stop_early: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Stop when batches are least visible among replicates that are kept from training: a quarter of the treatments
-    that batches share, or half of the controls."""
+    that batches share, or half of the controls. A method with a target stops when a tenth of the rows, that are kept
+    from training, look most like it."""
     seed: int = 0
     """Same seed, data and versions: same model, to the last bit."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -99,6 +100,7 @@ def main(arguments: Sequence[str]) -> int:
     run = _describe(options, cohort)
     with joined(options.distributed) as mesh:
         from jbc.estimator import Corrector
+        from jbc.stopping import natural
         from jbc.train import processes
 
         processes.refuse_differences(run)
@@ -106,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
             options.method,
             steps=options.steps,
             random_state=options.seed,
-            stopping="replicates" if options.stop_early else None,
+            stopping=natural(options.method, cohort) if options.stop_early else None,
         )
         corrector.check(cohort)
         with _folder(options, run) if processes.leads() else contextlib.nullcontext(False) as finished:
