@@ -149,16 +149,17 @@ class MMDResNet(Trainable):
         del key
         z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
         target = z[directed.aim_of(state.role)]
+        z, role = directed.without_target(state.role, (z, state.role))
 
         def loss(params: Any) -> tuple[Array, Info]:
-            moved = directed.each(self._net, params, z)
+            moved = directed.each(self._net, directed.without_target(state.role, params), z)
             mmd2, kernel = mmd2_to(moved, target, self.bandwidths, unbiased=self.objective == "excess")
             wanted = jnp.sqrt(jnp.maximum(mmd2, 1e-12)) if self.objective == "root" else jnp.maximum(mmd2, 0)
             if self.identity:
                 wanted += self.identity * jnp.square(moved - z).mean(axis=(1, 2))
             info = {"loss": wanted, "mmd2": mmd2, "kernel": kernel}
-            means = {name: directed.mean_of_sources(value, state.role) for name, value in info.items()}
-            return directed.sum_of_sources(wanted, state.role), means
+            means = {name: directed.mean_of_sources(value, role) for name, value in info.items()}
+            return directed.sum_of_sources(wanted, role), means
 
         grads, info = jax.grad(loss, has_aux=True)(state.maps.params)
         rate = self.learning_rate * self.decay ** (state.step // state.epoch // self.decay_epochs)
