@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jbc.errors import InputError, InputWarning
     from jbc.estimator import Corrector, load
     from jbc.methods.adversarial import AdversarialCorrection
+    from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
     from jbc.methods.joint import JointCalibration
     from jbc.methods.mmd_resnet import MMDResNet
     from jbc.methods.neuron_editing import NeuronEditing
@@ -30,6 +31,7 @@ _HOMES = {
     "Cohort": "jbc.cohort",
     "Coral": "jbc.baselines.coral",
     "Corrector": "jbc.estimator",
+    "DenoisingAutoencoder": "jbc.methods.denoising_autoencoder",
     "InputError": "jbc.errors",
     "InputWarning": "jbc.errors",
     "JointCalibration": "jbc.methods.joint",
@@ -48,10 +50,10 @@ _HOMES = {
 _MODULES = ("datasets", "metrics", "plots", "presets")
 
 __all__ = [
-    "AdversarialCorrection", "Cohort", "Coral", "Corrector", "InputError", "InputWarning", "JointCalibration",
-    "MMDResNet", "NeuronEditing", "PairwiseCalibration", "Percentiles", "QuantileMap", "RegularisedAutoencoder",
-    "Standardise", "TypicalVariation", "WassersteinAlignment", "correct", "datasets", "load", "metrics", "plots",
-    "presets",
+    "AdversarialCorrection", "Cohort", "Coral", "Corrector", "DenoisingAutoencoder", "InputError", "InputWarning",
+    "JointCalibration", "MMDResNet", "NeuronEditing", "PairwiseCalibration", "Percentiles", "QuantileMap",
+    "RegularisedAutoencoder", "Standardise", "TypicalVariation", "WassersteinAlignment", "correct", "datasets",
+    "load", "metrics", "plots", "presets",
 ]  # fmt: skip
 
 

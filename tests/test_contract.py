@@ -37,6 +37,7 @@ from jbc.cohort import Cohort
 from jbc.draws import take
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method, Trainable
+from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
 from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.neuron_editing import NeuronEditing
 from jbc.methods.pairwise import PairwiseCalibration
@@ -59,6 +60,7 @@ CONFIGURATIONS: dict[str, Method] = {
         blocks=1, widths=(8,), critic=(8,), rows=40, updates=200, identity=3.0, critic_steps=1
     ),
     "regularised-autoencoder": RegularisedAutoencoder(widths=(32, 8), rows=30, learning_rate=0.005),
+    "denoising-autoencoder": DenoisingAutoencoder(widths=(8,), rows=30),
     "standardise": Standardise(),
     "quantile-map": QuantileMap(),
     "coral": Coral(on="all"),
@@ -76,6 +78,7 @@ UNUSUAL: dict[str, Method] = {
     "regularised-autoencoder": presets.regularised_autoencoder(
         "saucie", extrapolate=("day 3",), image=(2, 1, 2)
     ),
+    "denoising-autoencoder": DenoisingAutoencoder(log=True, fill="all", dropout=0.5),
     "standardise": Standardise(scale=False, on="controls"),
     "quantile-map": QuantileMap(percentiles=11, beyond="clip", on="controls"),
     "coral": Coral(ridge=0.1, target="identity", centre=False),
@@ -83,7 +86,7 @@ UNUSUAL: dict[str, Method] = {
     "percentiles": Percentiles(factors=3),
 }
 # Preparations: other units than those of the input, and domains that are left to what follows.
-PREPARATIONS = (TypicalVariation, Percentiles)
+PREPARATIONS = (DenoisingAutoencoder, TypicalVariation, Percentiles)
 SIGNATURES = {
     "aim": ["cohort"],
     "check": ["cohort"],

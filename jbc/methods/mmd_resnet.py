@@ -81,8 +81,8 @@ class MMDResNet(Trainable):
     default begins with means and spreads, and leaves them only where rows ask for it. The paper's kernels are
     measured once, by the distances of target rows to their 25 nearest neighbours; ours in every minibatch, by the
     median distance. At inference its norms use running averages, ours the statistics of all rows of the source,
-    which these approach. Its early stop by a tenth of the rows is ``stopping="rows"`` of :class:`jbc.Corrector`. Not
-    here: the denoising autoencoder that fills zeros in before.
+    which these approach. Its early stop by a tenth of the rows is ``stopping="rows"`` of :class:`jbc.Corrector`, and
+    the autoencoder that fills zeros in before is :class:`jbc.DenoisingAutoencoder`.
 
     References
     ----------

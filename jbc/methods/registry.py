@@ -15,6 +15,7 @@ from jbc.errors import InputError, closest
 from jbc.methods import settings
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method
+from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
 from jbc.methods.joint import JointCalibration
 from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.neuron_editing import NeuronEditing
@@ -30,6 +31,7 @@ METHODS: dict[str, type[Method]] = {
     "adversarial-correction": AdversarialCorrection,
     "neuron-editing": NeuronEditing,
     "regularised-autoencoder": RegularisedAutoencoder,
+    "denoising-autoencoder": DenoisingAutoencoder,
     "standardise": Standardise,
     "quantile-map": QuantileMap,
     "coral": Coral,

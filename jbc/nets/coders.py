@@ -1,4 +1,4 @@
-"""Autoencoders."""
+"""Autoencoders, and what denoises."""
 
 from __future__ import annotations
 
@@ -10,6 +10,20 @@ import jax.numpy as jnp
 from jax import Array
 
 from jbc.nets.layers import leaky
+
+
+class Chain(nn.Module):
+    """Send rows through dense layers, and give out rows of the width ``d``."""
+
+    widths: tuple[int, ...]
+    d: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Return rows."""
+        for width in self.widths:
+            x = nn.relu(nn.Dense(width, kernel_init=nn.initializers.he_normal())(x))
+        return nn.Dense(self.d)(x)
 
 
 class Halve(nn.Module):
