@@ -52,12 +52,14 @@ class Options:
 
 
 class Version(NamedTuple):
-    """A method, what is looked at of it, whether it reads intensities instead of logarithms, and is slow."""
+    """A method, what is looked at of it, whether it reads intensities instead of logarithms and is slow, and what
+    prepares the rows for it."""
 
     method: Method | None
     views: tuple[str, ...] = ("transform",)
     raw: bool = False
     slow: bool = False
+    first: Method | None = None
 
 
 class Judged(NamedTuple):
@@ -76,6 +78,9 @@ def versions(cell_epochs: int) -> dict[str, Version]:
         "Standardise": Version(jbc.Standardise()),
         "QuantileMap": Version(jbc.QuantileMap()),
         "MMD-ResNet": Version(jbc.MMDResNet(target=TARGET)),
+        "MMD-ResNet, zeros filled in": Version(
+            jbc.MMDResNet(target=TARGET), slow=True, first=jbc.DenoisingAutoencoder()
+        ),
         "MMD-ResNet, as printed": Version(presets.mmd_resnet(log=False, target=TARGET), slow=True),
         "GAN": Version(jbc.AdversarialCorrection(target=TARGET)),
         "GAN, as printed": Version(presets.adversarial("paper", target=TARGET)),
@@ -109,6 +114,14 @@ def corrected(version: Version, cohort: Cohort, halves: np.ndarray, steps: int |
     x = np.asarray(cohort.x)
     if version.method is None:
         return [np.broadcast_to(x, (len(halves), *x.shape))]
+    if version.first is not None:
+        (prepared,) = corrected(Version(version.first), cohort, halves, steps)
+        then = version._replace(first=None)
+        each = [
+            corrected(then, dataclasses.replace(cohort, x=x), half[None], steps)
+            for x, half in zip(prepared, halves, strict=True)
+        ]
+        return [np.concatenate(views) for views in zip(*each, strict=True)]
     if version.raw:
         cohort = dataclasses.replace(cohort, x=np.expm1(x))
     hidden = cohort.hide(TARGET)

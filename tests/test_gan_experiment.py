@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from problems import experiment
@@ -49,6 +51,16 @@ def test_halves_are_of_every_day_and_disjoint(work, cohort):
         assert (np.sum(at[:4], axis=0) == 1).all()
 
 
+def test_a_preparation_comes_first(work, cohort):
+    halves = work.halved(cohort, 2)
+    first, then = work.Version(jbc.Standardise()), work.Version(jbc.QuantileMap())
+    (found,) = work.corrected(then._replace(first=first.method), cohort, halves, None)
+    for x, half in zip(found, halves, strict=True):
+        ((once,),) = work.corrected(first, cohort, half[None], None)
+        ((twice,),) = work.corrected(then, dataclasses.replace(cohort, x=once), half[None], None)
+        np.testing.assert_array_equal(x, twice)
+
+
 def test_nothing_is_fitted_to_cells_that_are_held_out_or_to_labels_of_day_2(work, cohort):
     halves, other = work.halved(cohort, 2), two_days(swapped=True)
     joint = work.Version(jbc.JointCalibration(rows=8, members=1, log=False))
@@ -86,7 +98,7 @@ def test_published_methods_are_compared_as_they_are(work):
     assert found["joint, as printed"].method == jbc.presets.joint("cytof", epochs=500)
     assert found["joint, as printed"].raw
     directed = [v.method for v in found.values() if hasattr(v.method, "target")]
-    assert len(directed) == 7
+    assert len(directed) == 8
     assert {method.target for method in directed} == {"day 2"}
     assert not any(method.log for method in directed)
 
