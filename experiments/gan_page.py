@@ -44,8 +44,8 @@ day 2.
 have 2000 updates, and *averaged* is the printed game with rates that fall and the average of its generators. Those
 of [5] are what neuron editing is compared with there: its layers, and our game. *Joint* is `JointCalibration()`,
 decoded to markers or its codes; as printed it has 500 of 2000 epochs, and reads intensities, or logarithms as the
-others do. *Zeros filled in* has `DenoisingAutoencoder()` before the default of MMD-ResNet, which its paper had before
-the printed one; of the values, 18 to 42 % are zeros. Methods that take minutes have fewer seeds.
+others do. *Zeros filled in* has `DenoisingAutoencoder()` before the default of MMD-ResNet; its paper had such a one
+before the printed form, which has none here. Methods that take minutes have fewer seeds.
 
 Our GAN comes closest to day 2, and pays a little with the label: in the AUC within day 1, and for person 1 from 2 to
 1 as well. MMD-ResNet is nearly as close and costs nothing. To tell CD8 cells of day 2 by labels of day 1 none of them

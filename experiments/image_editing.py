@@ -128,6 +128,8 @@ def draw(folder: Path, name: str, found: dict[str, np.ndarray], shape: tuple[int
 def main() -> None:
     """Make the table."""
     options = tyro.cli(Options)
+    if options.figures is not None:
+        options.figures.mkdir(parents=True, exist_ok=True)
     cache.keep_compiled()
     rows = []
     for name, seed, (task, shape) in tasks(options):
