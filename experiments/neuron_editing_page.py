@@ -36,8 +36,9 @@ seen. *Percentiles of single features* is the percentile edit without any networ
 edits the inner layer of the autoencoder and gives out what is decoded; *ours* is the default, with a fifth of its
 widths. Either shares its trained autoencoder with the ablations beside it. GANs have the layers and rows of the
 paper, which does not tell how they were trained: here by the game of our default, 1000 updates. They know source and
-target only, and, as the autoencoder with an MMD, have one seed. Means over tasks ± standard deviation over seeds. *W₁* is the mean over features of the Wasserstein distance to the truth, *MMD²* that of 500 rows against 500
-with five kernels around the median distance, added up."""
+target only, and, as the autoencoder with an MMD, have one seed. Means over tasks ± standard deviation over seeds.
+*W₁* is the mean over features of the Wasserstein distance to the truth, *MMD²* that of 500 rows against 500 with five
+kernels around the median distance, added up."""
 TEXTS = {
     "cytonorm": """### Spike-ins of CytoNorm, with the truth that Table 2 lacks
 
@@ -66,7 +67,8 @@ cell). *Error of a cell* is its mean absolute difference from itself in the othe
 
 What is learned from the control carries over best marker by marker. The published form leaves half of the effect;
 ours is nearly as near as single features over all cells, and farther cell by cell. GANs know nothing of cells that
-the control has not, and throw them far out, the residual one too. The truth itself does not have the correlation 1 that Table 2 asks for.""",
+the control has not, and throw them far out, the residual one too. The truth itself does not have the correlation 1
+that Table 2 asks for.""",
     "drugs": """### Two drugs together, simulated, in the form of Table 3
 
 Four times 20k cells, 41 proteins: what Das does is learned from untreated cells, and done to cells with Bez. The
