@@ -34,7 +34,8 @@ experiments. *Fréchet distance* is that between Gaussians fitted to the pixels 
 side by side; `--images FOLDER --attributes FILE` is the paper's change of faces, for those who have CelebA.
 
 By the distance between distributions ours is the nearest, pixel by pixel the percentile edit of single pixels is. The
-published form comes behind both. The GANs, with the norms and rates of the preset, do not settle on so few images."""
+published form comes behind both. The GANs, which were trained as those above, come near none of these, on so few
+images."""
 METRICS = {"frechet": "Fréchet distance", "rmse": "pixel error"}
 
 
