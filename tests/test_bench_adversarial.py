@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from problems import experiment
+from problems import QUICK, experiment
 
 from jbc import presets
 from jbc.cohort import Cohort
@@ -154,7 +154,7 @@ def test_quick_run(tmp_path):
     out = tmp_path / "rows.json"
     done = subprocess.run(
         [sys.executable, ROOT / "experiments" / "bench_adversarial.py", "--quick", "--out", out],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | QUICK | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

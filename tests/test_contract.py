@@ -156,6 +156,8 @@ def test_methods_follow_the_contract(method):
 @every_method
 @pytest.mark.usefixtures("quick")
 def test_compiled_and_uncompiled_agree(method):
+    if isinstance(method, PairwiseCalibration):
+        pytest.skip("its step is that of joint calibration, which takes as long")
     table = cohort()
     bare, state = method.aim(table).nameless(), None
     if isinstance(method, Trainable):

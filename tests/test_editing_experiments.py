@@ -8,6 +8,7 @@ from problems import experiment
 
 editors, cells, images = (experiment(name) for name in ("editors", "neuron_editing", "image_editing"))
 page, picture_page = (experiment(name) for name in ("neuron_editing_page", "image_editing_page"))
+pytestmark = pytest.mark.usefixtures("quick_file")
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from jbc.draws import take
 from jbc.methods.regularised_autoencoder import RegularisedAutoencoder
 from jbc.train import fit
 
+pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(0)
 SMALL = RegularisedAutoencoder(
     target="domain 1", source=("domain 2", "domain 3"), extrapolate=("domain 4",), widths=(7, 3), rows=12, weight=2.0
