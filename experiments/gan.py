@@ -265,8 +265,6 @@ def rows_of(dataset: str, found: dict[str, list[dict[str, float]]]) -> Iterator[
 def main() -> None:
     """Compare both persons."""
     options = tyro.cli(Options)
-    if options.figures is not None:
-        options.figures.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(RuntimeError):  # a process that has begun to compute keeps its devices
         jax.config.update("jax_num_cpu_devices", os.cpu_count())
     cache.keep_compiled()

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from wasserstein_figures import panels
+from wasserstein_figures import panels, save
 
 from jbc import plots
 from jbc.cohort import Cohort
-from jbc.data.atomic import atomic_path
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SHOWN = {
     "measured": "measured",
@@ -37,7 +33,7 @@ def boxes(folder: Path, found: Mapping[str, Mapping[str, list[Any]]]) -> None:
         plots.mmd_boxes(ax, groups, floor=floor)
         ax.set_title(person(name), fontsize=10, loc="left")
     axes[0, -1].set_ylabel("")
-    save(folder, "gan_mmd", figure)
+    save(figure, folder / "gan_mmd.png")
 
 
 def pictures(folder: Path, name: str, found: Mapping[str, list[Any]], cohort: Cohort, at: Any) -> None:
@@ -64,14 +60,8 @@ def pictures(folder: Path, name: str, found: Mapping[str, list[Any]], cohort: Co
         if outside := int((inside != coords).any(axis=1).sum()):
             column[1].set_xlabel(f"{outside} of {len(some)} beyond the frame", fontsize=8)
     figure.suptitle(person(name), fontsize=11, x=0.01, ha="left")
-    save(folder, f"gan_pca_{name}", figure)
+    save(figure, folder / f"gan_pca_{name}.png")
 
 
 def person(name: str) -> str:
     return name.replace("cytof-person", "Person ")
-
-
-def save(folder: Path, name: str, figure: Figure) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / f"{name}.png") as temporary:
-        figure.savefig(temporary, format="png", dpi=120)

@@ -23,10 +23,9 @@ import numpy as np
 import results
 import tyro
 from editors import Task
-from wasserstein_figures import panels
+from wasserstein_figures import panels, save
 
 from jbc import cache, metrics, plots
-from jbc.data.atomic import atomic_path
 from jbc.data.digits import digit_edits
 from jbc.data.images import read_images
 
@@ -121,15 +120,12 @@ def draw(folder: Path, name: str, found: dict[str, np.ndarray], shape: tuple[int
     shown = {said: found[of][:SHOWN] for of, said in page.SHOWN.items() if of in found}
     figure, axes = panels(1, 1, 7.0, 0.45 * len(shown) + 0.3)
     plots.image_rows(axes[0, 0], shown, shape)
-    with atomic_path(folder / f"image_editing_{name}.png") as path:
-        figure.savefig(path, dpi=160, format="png", bbox_inches="tight")
+    save(figure, folder / f"image_editing_{name}.png", dpi=160, bbox_inches="tight")
 
 
 def main() -> None:
     """Make the table."""
     options = tyro.cli(Options)
-    if options.figures is not None:
-        options.figures.mkdir(parents=True, exist_ok=True)
     cache.keep_compiled()
     rows = []
     for name, seed, (task, shape) in tasks(options):

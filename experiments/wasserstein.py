@@ -137,8 +137,6 @@ def worlds(options: Options) -> list[dict]:
 def main() -> None:
     """Make the tables that are asked for."""
     options = tyro.cli(Options)
-    if options.figures is not None:
-        options.figures.mkdir(parents=True, exist_ok=True)
     for table in options.tables:
         if table == "screen":
             rows = worlds(options)

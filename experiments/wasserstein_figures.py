@@ -33,10 +33,14 @@ def draw(
         "bootstrap": bootstraps(judged),
         "controls": controls(screen, drawn),
     }.items():
-        path = folder / f"{re.sub('[^a-z0-9]+', '-', name.lower())}_{kind}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=120)
+        save(figure, folder / f"{re.sub('[^a-z0-9]+', '-', name.lower())}_{kind}.png")
+
+
+def save(figure: Figure, path: Path, dpi: int = 120, **options: Any) -> None:
+    """Write a figure, whole or not at all, into a folder that is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=dpi, **options)
 
 
 def panels(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
