@@ -6,7 +6,8 @@ python experiments/benchmarks.py
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -251,43 +252,33 @@ def option(name: str, value: Any) -> str:
     return f"--{name} " + (" ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
+def told(name: str, command: str, text: str, *pages: Callable[[list[dict]], str]) -> list[str]:
+    """Return a text, what pages make of stored rows, and the command that gave them; nothing where there are none."""
+    path = RESULTS / f"{name}.json"
+    if not path.is_file():
+        return []
+    found = read(path)
+    said = [page(found["rows"]) for page in pages]
+    return [text, *filter(None, said), run(command, found["about"])]
+
+
 def document() -> str:
     """Write the whole text."""
     parts = [HEAD.strip(), *(section(table) for table in TITLES)]
-    speed = RESULTS / "bench_joint.json"
-    if speed.is_file():
-        found = read(speed)
-        parts += [SPEED, bench_joint.markdown(found["rows"]), run("bench_joint.py", found["about"])]
+    parts += told("bench_joint", "bench_joint.py", SPEED, bench_joint.markdown)
     for table, text in wasserstein_page.TEXTS.items():
-        path = RESULTS / f"wasserstein_{table}.json"
-        if path.is_file():
-            found = read(path)
-            command = run(f"wasserstein.py --tables {table}", found["about"])
-            parts += [
-                text,
-                wasserstein_page.markdown(found["rows"]),
-                *wasserstein_page.reading(found["rows"]),
-                command,
-            ]
-    path = RESULTS / "adaptation.json"
-    if path.is_file():
-        found = read(path)
-        parts += [adaptation.TEXT, adaptation.markdown(found["rows"]), run("adaptation.py", found["about"])]
-    path = RESULTS / "gan.json"
-    if path.is_file():
-        found = read(path)
-        told = gan_page.markdown(found["rows"]), gan_page.reading(found["rows"])
-        parts += [gan_page.TEXT, *told, run("gan.py", found["about"])]
-    parts += neuron_editing_page.sections(run) + image_editing_page.sections(run)
-    speed = RESULTS / "bench_wasserstein.json"
-    if speed.is_file():
-        found = read(speed)
-        parts += [CRITICS, bench_joint.markdown(found["rows"]), run("bench_wasserstein.py", found["about"])]
-    speed = RESULTS / "bench_adversarial.json"
-    if speed.is_file():
-        found = read(speed)
-        told = bench_adversarial.TEXT, bench_joint.markdown(found["rows"])
-        parts += [*told, run("bench_adversarial.py", found["about"])]
+        pages = wasserstein_page.markdown, lambda rows: "\n\n".join(wasserstein_page.reading(rows))
+        parts += told(f"wasserstein_{table}", f"wasserstein.py --tables {table}", text, *pages)
+    parts += told("adaptation", "adaptation.py", adaptation.TEXT, adaptation.markdown)
+    parts += told("gan", "gan.py", gan_page.TEXT, gan_page.markdown, gan_page.reading)
+    edited = []
+    for table, text in neuron_editing_page.TEXTS.items():
+        page = partial(neuron_editing_page.markdown, table)
+        edited += told(f"neuron_editing_{table}", f"neuron_editing.py --tables {table}", text, page)
+    parts += [neuron_editing_page.HEAD, *edited] if edited else []
+    parts += told("image_editing", "image_editing.py", image_editing_page.TEXT, image_editing_page.markdown)
+    parts += told("bench_wasserstein", "bench_wasserstein.py", CRITICS, bench_joint.markdown)
+    parts += told("bench_adversarial", "bench_adversarial.py", bench_adversarial.TEXT, bench_joint.markdown)
     return "\n\n".join(parts) + "\n"
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from editors import ALONE, DEFAULT, EDITING
-from results import RESULTS, grid, read
+from results import grid
 
 TRUTH = "the truth"
 SHOWN = {
@@ -37,15 +37,6 @@ By the distance between distributions ours is the nearest, pixel by pixel the pe
 published form comes behind both. The GANs, which were trained as those above, come near none of these, on so few
 images."""
 METRICS = {"frechet": "Fréchet distance", "rmse": "pixel error"}
-
-
-def sections(run: Callable[[str, dict], str]) -> list[str]:
-    """Return what BENCHMARKS.md says; ``run`` writes the command."""
-    path = RESULTS / "image_editing.json"
-    if not path.is_file():
-        return []
-    found = read(path)
-    return [TEXT, markdown(found["rows"]), run("image_editing.py", found["about"])]
 
 
 def markdown(rows: Sequence[dict]) -> str:

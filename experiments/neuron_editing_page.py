@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from editors import ALONE, DEFAULT, EDITING
-from results import RESULTS, grid, read
+from results import grid
 
 TRUTH = "the truth"
 FLOOR = "half of the true cells against the other half"
@@ -82,18 +82,6 @@ neurons move single cells less surely than single features do. The residual GAN 
 other than in the paper. The means of Table 3 tell little of this.""",
 }
 Value = dict[tuple[str, str, int], dict[str, float]]
-
-
-def sections(run: Callable[[str, dict], str]) -> list[str]:
-    """Return what BENCHMARKS.md says, of the tables that were made; ``run`` writes the command."""
-    told = []
-    for table, text in TEXTS.items():
-        path = RESULTS / f"neuron_editing_{table}.json"
-        if path.is_file():
-            found = read(path)
-            told += [text, markdown(table, found["rows"])]
-            told += [run(f"neuron_editing.py --tables {table}", found["about"])]
-    return [HEAD, *told] if told else []
 
 
 def markdown(table: str, rows: Sequence[dict]) -> str:
