@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
-import statistics
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,13 +16,14 @@ from typing import Any, Literal, NamedTuple
 
 # Nothing heavy up here: on Linux, a process begins with the peak memory of the one that starts it.
 import results
-from bench_joint import serve, timed
+from bench_joint import in_turns, keep_to, ratio, row, serve, timed
 
 Program = Literal["PyTorch", "PyTorch, tuned", "jbc", "editing", "products"]
 TORCH: dict[Program, bool] = {"PyTorch": False, "PyTorch, tuned": True}
 # Two days of one person in the papers' mass cytometry; three samples of neuron editing.
 SIZES = {"GAN": ((4308, 3530), 25), "autoencoder": ((20_000, 20_000, 20_000), 35)}
 WIDTHS = {"paper": (35, 500, 250, 50, 250, 500, 35), "default": (35, 100, 50, 10, 50, 100, 35)}
+BACKEND = "cpu"
 ROWS = 300  # of all domains in a minibatch of the autoencoder
 
 TEXT = """## Speed of adversarial correction and neuron editing
@@ -62,7 +61,7 @@ class Side(NamedTuple):
     """What is measured: a program that trains a model, an edit of a table, or the speed of matrix products."""
 
     program: Program
-    model: str
+    configuration: str
     lanes: int
 
 
@@ -99,8 +98,10 @@ def measure_torch(side: Side, steps: int, options: Options) -> dict[str, float]:
     import torch_adversarial as program
 
     torch.manual_seed(0)
-    tables, tuned = [torch.tensor(x) for x in draw(side.model)], TORCH[side.program]
-    model = {"GAN": program.Gan, "autoencoder": program.Coder}[side.model](SIZES[side.model][1], tuned=tuned)
+    tables, tuned = [torch.tensor(x) for x in draw(side.configuration)], TORCH[side.program]
+    model = {"GAN": program.Gan, "autoencoder": program.Coder}[side.configuration](
+        SIZES[side.configuration][1], tuned=tuned
+    )
     streams = [program.minibatches(x, model.rows, tuned=tuned) for x in tables]
 
     def train(steps: int, threads: int) -> float:
@@ -122,7 +123,12 @@ def measure_jbc(side: Side, steps: int, options: Options) -> dict[str, float]:
     jax.config.update("jax_enable_compilation_cache", False)
     if side.lanes > 1:
         jax.config.update("jax_num_cpu_devices", options.cores)
-    method, cohort, key, marks = method_of(side.model), cohort_of(draw(side.model)), jax.random.key(0), []
+    method, cohort, key, marks = (
+        method_of(side.configuration),
+        cohort_of(draw(side.configuration)),
+        jax.random.key(0),
+        [],
+    )
     told: dict[str, Any] = {"steps": 2 * steps, "chunk": steps, "hooks": [marks.append]}
     if side.lanes == 1:
         fit(method, cohort, key, **told)
@@ -139,7 +145,7 @@ def measure_editing(side: Side, options: Options) -> dict[str, float]:
     import jbc
     from jbc.estimator import BLOCKS
 
-    fitted = jbc.Corrector(method_of(side.model), steps=5).fit_cohort(cohort_of(draw("autoencoder")))
+    fitted = jbc.Corrector(method_of(side.configuration), steps=5).fit_cohort(cohort_of(draw("autoencoder")))
     x = np.random.default_rng(1).standard_normal((options.rows, SIZES["autoencoder"][1]), dtype=np.float32)
     domain = np.full(len(x), "2")
     some = max(BLOCKS) + 1
@@ -167,9 +173,8 @@ def measure_products() -> dict[str, float]:
 
 def measure(side: Side, options: Options) -> dict[str, float]:
     """Measure in this process."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
-    steps = options.steps if side.model == "GAN" else max(options.steps // 4, 1)
+    keep_to(options.cores)
+    steps = options.steps if side.configuration == "GAN" else max(options.steps // 4, 1)
     if side.program == "products":
         return measure_products()
     if side.program == "editing":
@@ -177,32 +182,27 @@ def measure(side: Side, options: Options) -> dict[str, float]:
     return (measure_jbc if side.program == "jbc" else measure_torch)(side, steps, options)
 
 
-def row(what: str, side: Side, values: list[float], unit: str, **changes: Any) -> dict:
-    """Make a row: the median over rounds, and their range."""
-    named = {"what": what, "configuration": side.model, "lanes": side.lanes, "backend": "cpu"}
-    found = {"value": statistics.median(values), "unit": unit, "low": min(values), "high": max(values)}
-    return named | found | {"rounds": len(values)} | changes
-
-
 def rows_of(turns: dict[Side, list[dict[str, float]]]) -> list[dict]:
     """Summarise what every side took, and how many times faster jbc is."""
     rows = []
     for side, told in turns.items():
         if side.program == "editing":
-            rows.append(row("editing", side, [one["rows"] for one in told], "rows per second"))
-            rows.append(row("editing, memory", side, [one["GB"] for one in told], "GB"))
+            rows.append(row("editing", side, BACKEND, [one["rows"] for one in told], "rows per second"))
+            rows.append(row("editing, memory", side, BACKEND, [one["GB"] for one in told], "GB"))
         elif side.program == "products":
             rows += products([one["GFLOP/s"] for one in told])
         else:
-            rows.append(row(side.program, side, [one["ms"] for one in told], "ms per step and model"))
+            rows.append(
+                row(side.program, side, BACKEND, [one["ms"] for one in told], "ms per step and model")
+            )
         if side.program == "jbc":
-            rows.append(row("jbc, compilation", side, [one["s"] for one in told], "s"))
+            rows.append(row("jbc, compilation", side, BACKEND, [one["s"] for one in told], "s"))
     for ours in (side for side in turns if side.program == "jbc"):
-        for theirs in (side for side in turns if side.program in TORCH and side.model == ours.model):
+        for theirs in (
+            side for side in turns if side.program in TORCH and side.configuration == ours.configuration
+        ):
             slow, fast = ([one["ms"] for one in turns[side]] for side in (theirs, ours))
-            each = [s / f for s, f in zip(slow, fast, strict=True)]
-            value = statistics.median(slow) / statistics.median(fast)
-            rows.append(row(f"jbc against {theirs.program}", ours, each, "times faster", value=value))
+            rows.append(ratio(f"jbc against {theirs.program}", ours, BACKEND, slow, fast))
     return rows
 
 
@@ -211,13 +211,13 @@ def products(speeds: list[float]) -> list[dict]:
     once, small = (2 * sum(a * b for a, b in itertools.pairwise(widths)) for widths in WIDTHS.values())
     back = 3 * once - 2 * SIZES["autoencoder"][1] * WIDTHS["paper"][1]  # nothing is derived by the inputs
     # The default decodes twice, what was edited and what was not.
+    paper, default = (Side("products", name, 0) for name in ("paper", "default"))
     return [
-        row("products", Side("products", "2048 × 500 × 250", 1), speeds, "GFLOP/s"),
-        row("products alone", Side("products", "autoencoder", 1), [ROWS * back / s / 1e6 for s in speeds],
+        row("products", Side("products", "2048 × 500 × 250", 1), BACKEND, speeds, "GFLOP/s"),
+        row("products alone", Side("products", "autoencoder", 1), BACKEND, [ROWS * back / s / 1e6 for s in speeds],
             "ms per step and model"),
-        row("products alone, editing", Side("products", "paper", 0), [1e9 * s / once for s in speeds],
-            "rows per second"),
-        row("products alone, editing", Side("products", "default", 0), [1e9 * s / (1.5 * small) for s in speeds],
+        row("products alone, editing", paper, BACKEND, [1e9 * s / once for s in speeds], "rows per second"),
+        row("products alone, editing", default, BACKEND, [1e9 * s / (1.5 * small) for s in speeds],
             "rows per second"),
     ]  # fmt: skip
 
@@ -230,11 +230,8 @@ def bench(options: Options) -> list[dict]:
         sides = [Side(program, model, 1) for model in SIZES for program in TORCH] + sides
     else:
         print("PyTorch is not installed (the extra `bench` has it): only jbc is measured.")
-    turns: dict[Side, list[dict[str, float]]] = {side: [] for side in sides}
-    for _ in range(options.rounds):
-        for side in sides:
-            turns[side].append(results.apart(__file__, side, dataclasses.asdict(options)))
-    return rows_of(turns)
+    given = dataclasses.asdict(options)
+    return rows_of(in_turns(sides, options.rounds, lambda side: results.apart(__file__, side, given)))
 
 
 if __name__ == "__main__":

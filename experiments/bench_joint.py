@@ -17,7 +17,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -150,10 +150,15 @@ def measure_table(side: Side, options: Options) -> dict[str, Any]:
     return {"seconds": seconds, "peak": results.peak(), "lanes": lanes, "backend": jax.default_backend()}
 
 
+def keep_to(cores: int) -> None:
+    """Use no more than so many cores, where the system lets a process say so."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+
+
 def measure(side: Side, options: Options) -> dict[str, Any]:
     """Measure in this process."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
+    keep_to(options.cores)
     if side.program == "PyTorch":
         return measure_torch(side, options)
     import jax
@@ -168,11 +173,27 @@ def ask(side: Side, options: Options) -> dict[str, Any]:
     return results.apart(__file__, side, dataclasses.asdict(options))
 
 
-def row(what: str, side: Side, backend: str, values: list[float], unit: str, **changes: Any) -> dict:
+def row(what: str, side: Any, backend: str, values: list[float], unit: str, **changes: Any) -> dict:
     """Make a row: the median over rounds, and their range."""
     named = {"what": what, "configuration": side.configuration, "lanes": side.lanes, "backend": backend}
     found = {"value": statistics.median(values), "unit": unit, "low": min(values), "high": max(values)}
     return named | found | {"rounds": len(values)} | changes
+
+
+def ratio(what: str, side: Any, backend: str, slow: list[float], fast: list[float]) -> dict:
+    """Make a row of how many times faster one side is: the ratio of the medians, and its range over rounds."""
+    each = [s / f for s, f in zip(slow, fast, strict=True)]
+    value = statistics.median(slow) / statistics.median(fast)
+    return row(what, side, backend, each, "times faster", value=value)
+
+
+def in_turns(sides: Sequence[Any], rounds: int, ask: Callable[[Any], Any]) -> dict[Any, list[Any]]:
+    """Measure every side once a round, so that what slows the machine down slows all of them."""
+    turns: dict[Any, list[Any]] = {side: [] for side in sides}
+    for _ in range(rounds):
+        for side in sides:
+            turns[side].append(ask(side))
+    return turns
 
 
 def milliseconds(turns: list[dict[str, Any]], lanes: int) -> list[float]:
@@ -199,15 +220,13 @@ def rows_of(turns: dict[Side, list[dict[str, Any]]]) -> list[dict]:
 
 
 def ratios_of(turns: dict[Side, list[dict[str, Any]]]) -> list[dict]:
-    """Tell how many times faster jbc is on the same run: the ratio of the medians, and its range over rounds."""
+    """Tell how many times faster jbc is on the same run."""
     rows = []
     for ours in (side for side in turns if (side.program, side.configuration) == ("jbc", "reference")):
         for theirs in (side for side in turns if side.program == "PyTorch"):
             slow, fast = milliseconds(turns[theirs], 1), milliseconds(turns[ours], ours.lanes)
             what, backend = f"jbc against {TORCH[theirs.configuration]}", turns[ours][0]["backend"]
-            each = [s / f for s, f in zip(slow, fast, strict=True)]
-            value = statistics.median(slow) / statistics.median(fast)
-            rows.append(row(what, ours, backend, each, "times faster", value=value))
+            rows.append(ratio(what, ours, backend, slow, fast))
     return rows
 
 
@@ -228,10 +247,7 @@ def bench(options: Options) -> list[dict]:
         sides = [Side("PyTorch", variant, 1) for variant in TORCH] + sides
     else:
         print("PyTorch is not installed (the extra `bench` has it): only the JAX side is measured.")
-    turns: dict[Side, list[dict[str, Any]]] = {side: [] for side in sides}
-    for _ in range(options.rounds):
-        for side in sides:
-            turns[side].append(ask(side, options))
+    turns = in_turns(sides, options.rounds, lambda side: ask(side, options))
     return rows_of(turns) + ratios_of(turns) + (table_of(options) if options.table else [])
 
 

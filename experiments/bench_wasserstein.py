@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import statistics
 import sys
 import time
 from importlib.util import find_spec
@@ -19,8 +18,9 @@ from typing import Any, Literal, NamedTuple
 
 import results
 import tyro
-from bench_joint import markdown
+from bench_joint import in_turns, markdown, ratio, row
 
+BACKEND = "cpu"
 ROWS, GAMMA, RATE = 100, 10.0, 1e-4
 
 
@@ -41,6 +41,16 @@ class Side(NamedTuple):
     program: Literal["jbc", "double differentiation", "PyTorch loop", "memory", "schedule"]
     treatments: int
     features: int
+
+    @property
+    def configuration(self) -> str:
+        """What is written about it."""
+        return f"{self.treatments} × {DOMAINS}, d = {self.features}"
+
+    @property
+    def lanes(self) -> int:
+        """How many critics there are: one for every treatment and pair of domains."""
+        return self.treatments * DOMAINS * (DOMAINS - 1) // 2
 
 
 DOMAINS = 10
@@ -212,45 +222,34 @@ def measure(side: Side, steps: int) -> dict[str, float]:
     return {"ms": milliseconds, "GB": results.peak()}
 
 
-def row(what: str, side: Side, values: list[float], unit: str) -> dict:
-    """Make a row: the median over rounds, and their range."""
-    return {
-        "what": what, "configuration": f"{side.treatments} × {DOMAINS}, d = {side.features}",
-        "lanes": side.treatments * DOMAINS * (DOMAINS - 1) // 2, "backend": "cpu",
-        "value": statistics.median(values), "unit": unit, "low": min(values), "high": max(values),
-        "rounds": len(values),
-    }  # fmt: skip
-
-
 def bench(options: Options) -> list[dict]:
     """Measure everything, and return the rows."""
     sides = [side for side in SIDES if side.program != "PyTorch loop" or find_spec("torch")]
-    turns: dict[Side, list[float]] = {side: [] for side in sides}
-    for _ in range(options.rounds):
-        for side in sides:
-            steps = max(options.steps // 10, 1) if side.program == "PyTorch loop" else options.steps
-            turns[side].append(results.apart(__file__, side, steps)["ms"])
-    rows = [row(side.program, side, times, "ms per step") for side, times in turns.items()]
+
+    def ask(side: Side) -> float:
+        steps = max(options.steps // 10, 1) if side.program == "PyTorch loop" else options.steps
+        return results.apart(__file__, side, steps)["ms"]
+
+    turns = in_turns(sides, options.rounds, ask)
+    rows = [row(side.program, side, BACKEND, times, "ms per step") for side, times in turns.items()]
     for side, times in turns.items():
         if side.program != "jbc":
             ours = turns[side._replace(program="jbc")]
-            ratio = statistics.median(times) / statistics.median(ours)
-            each = [t / o for t, o in zip(times, ours, strict=True)]
-            rows.append(row(f"jbc against {side.program}", side, each, "times faster") | {"value": ratio})
+            rows.append(ratio(f"jbc against {side.program}", side, BACKEND, times, ours))
     if options.large:
         side = Side("jbc", 1000, 192)
         told = results.apart(__file__, side, max(options.steps // 10, 1))
         asked = results.apart(__file__, side._replace(program="memory"), 0)
         rows += [
-            row("jbc", side, [told["ms"]], "ms per step"),
-            row("jbc, peak of the process", side, [told["GB"]], "GB"),
-            row("jbc, memory beside the screen", side, [asked["GB"]], "GB"),
-            row("critics, their moments, a minibatch", side, [asked["least"]], "GB"),
+            row("jbc", side, BACKEND, [told["ms"]], "ms per step"),
+            row("jbc, peak of the process", side, BACKEND, [told["GB"]], "GB"),
+            row("jbc, memory beside the screen", side, BACKEND, [asked["GB"]], "GB"),
+            row("critics, their moments, a minibatch", side, BACKEND, [asked["least"]], "GB"),
         ]
     if options.schedule:
         side = Side("schedule", 1, 50)
         seconds = results.apart(__file__, side, 0)["s"]
-        rows.append(row("jbc, all 355,000 steps of the released code", side, [seconds], "s"))
+        rows.append(row("jbc, all 355,000 steps of the released code", side, BACKEND, [seconds], "s"))
     return rows
 
 
