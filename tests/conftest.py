@@ -63,6 +63,14 @@ def quick_file():
 
 
 @pytest.fixture(scope="session")
+def torch():
+    """PyTorch, where it is installed."""
+    found = pytest.importorskip("torch", reason="PyTorch is not installed: it comes with the extra `bench`")
+    found.set_num_threads(1)  # with more, it crawls when tests run side by side
+    return found
+
+
+@pytest.fixture(scope="session")
 def data() -> Path:
     """Folder of the real data."""
     folder = os.environ.get("JBC_DATA")

@@ -300,12 +300,8 @@ def test_settings_that_contradict_each_other_are_refused(changes):
 def test_presets_hold_nothing_back():
     for kind in ("paper", "gan", "resnet-gan", "cycle-gan"):
         method = presets.adversarial(kind)
-        assert (method.identity, method.smoothing, method.objective, method.critic_rate) == (
-            0,
-            0,
-            "logistic",
-            1e-3,
-        )
+        assert (method.identity, method.smoothing) == (0, 0)
+        assert (method.objective, method.critic_rate) == ("logistic", 1e-3)
         jbc.Corrector(method).check(shifted())
     paper = presets.adversarial()
     assert (paper.gamma, paper.average, paper.norm, paper.rows, paper.residual) == (0, 0, True, 256, True)

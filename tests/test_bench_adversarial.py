@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from problems import QUICK, experiment
+from problems import experiment, quick_run
 
 from jbc import presets
 from jbc.cohort import Cohort
 from jbc.draws import take
 
 pytestmark = pytest.mark.usefixtures("quick_file")
-ROOT = Path(__file__).parents[1]
 KEY = jax.random.key(0)
 
 
@@ -29,13 +23,7 @@ def bench():
 
 
 @pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch", reason="PyTorch is not installed: it comes with the extra `bench`")
-
-
-@pytest.fixture(scope="module")
 def program(torch):
-    torch.set_num_threads(1)  # with more, it crawls when tests run side by side
     return experiment("torch_adversarial")
 
 
@@ -150,20 +138,5 @@ def test_rows_are_medians_and_ratios_of_medians(bench):
 
 @pytest.mark.slow
 def test_quick_run(tmp_path):
-    """All sides run in processes of their own, and the rows name neither path nor machine."""
-    out = tmp_path / "rows.json"
-    done = subprocess.run(
-        [sys.executable, ROOT / "experiments" / "bench_adversarial.py", "--quick", "--out", out],
-        env=os.environ | QUICK | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    text = out.read_text(encoding="utf-8")
-    rows = json.loads(text)["rows"]
-    whats = [(row["what"], row["configuration"], row["lanes"]) for row in rows]
+    whats = quick_run("bench_adversarial", tmp_path / "rows.json")
     assert len(set(whats)) == len(whats) == (28 if find_spec("torch") else 16)
-    assert all(0 < row["low"] <= row["value"] <= row["high"] for row in rows)
-    assert str(ROOT) not in text
-    assert len([line for line in done.stdout.splitlines() if line.startswith("| ")]) == 1 + len(rows)

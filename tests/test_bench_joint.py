@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
-from problems import QUICK, experiment
+from problems import experiment, quick_run
 
 from jbc import presets
 from jbc.cohort import Cohort
 
-ROOT = Path(__file__).parents[1]
 VARIANTS = ("released", "one call", "tuned")
 
 # Neither the MMD nor the norm that the classifier begins with sees a common shift of all codes: what both give
@@ -31,13 +25,7 @@ def bench():
 
 
 @pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch", reason="PyTorch is not installed: it comes with the extra `bench`")
-
-
-@pytest.fixture(scope="module")
 def program(torch):
-    torch.set_num_threads(1)  # with more, it crawls when tests run side by side
     return experiment("torch_joint")
 
 
@@ -186,21 +174,6 @@ def test_without_torch_only_jax_is_measured(bench, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_quick_run(tmp_path):
-    """All sides run in processes of their own, and the rows name neither path nor machine."""
-    out = tmp_path / "results" / "rows.json"
-    done = subprocess.run(
-        [sys.executable, ROOT / "experiments" / "bench_joint.py", "--quick", "--out", out],
-        env=os.environ | QUICK | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    text = out.read_text(encoding="utf-8")
-    rows = json.loads(text)["rows"]
-    whats = [(row["what"], row["configuration"], row["lanes"]) for row in rows]
+    whats = quick_run("bench_joint", tmp_path / "results" / "rows.json")
     assert len(set(whats)) == len(whats) == (11 if find_spec("torch") else 5)
-    assert all(0 < row["low"] <= row["value"] <= row["high"] for row in rows)
     assert ("jbc, whole table, peak memory", "default", 3) in whats
-    assert str(ROOT) not in text
-    assert len([line for line in done.stdout.splitlines() if line.startswith("| ")]) == 1 + len(rows)
