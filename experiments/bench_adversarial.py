@@ -98,10 +98,9 @@ def measure_torch(side: Side, steps: int, options: Options) -> dict[str, float]:
     import torch_adversarial as program
 
     torch.manual_seed(0)
-    tables, tuned = [torch.tensor(x) for x in draw(side.configuration)], TORCH[side.program]
-    model = {"GAN": program.Gan, "autoencoder": program.Coder}[side.configuration](
-        SIZES[side.configuration][1], tuned=tuned
-    )
+    name, tuned = side.configuration, TORCH[side.program]
+    tables = [torch.tensor(x) for x in draw(name)]
+    model = {"GAN": program.Gan, "autoencoder": program.Coder}[name](SIZES[name][1], tuned=tuned)
     streams = [program.minibatches(x, model.rows, tuned=tuned) for x in tables]
 
     def train(steps: int, threads: int) -> float:
@@ -123,12 +122,8 @@ def measure_jbc(side: Side, steps: int, options: Options) -> dict[str, float]:
     jax.config.update("jax_enable_compilation_cache", False)
     if side.lanes > 1:
         jax.config.update("jax_num_cpu_devices", options.cores)
-    method, cohort, key, marks = (
-        method_of(side.configuration),
-        cohort_of(draw(side.configuration)),
-        jax.random.key(0),
-        [],
-    )
+    method, cohort = method_of(side.configuration), cohort_of(draw(side.configuration))
+    key, marks = jax.random.key(0), []
     told: dict[str, Any] = {"steps": 2 * steps, "chunk": steps, "hooks": [marks.append]}
     if side.lanes == 1:
         fit(method, cohort, key, **told)
