@@ -148,7 +148,7 @@ def _scene(model: Model, known: Controls) -> _Scene:
     within = corrected.astype(np.float64)
     for g in np.unique(known.domain):
         within[known.domain == g] -= within[known.domain == g].mean(axis=0)
-    units = linalg.deviations(np.diag(np.square(within).mean(axis=0)), corrected.mean(axis=0))
+    units = linalg.typical_deviations(np.square(within).mean(axis=0), np.abs(corrected).max(axis=0))
     # The distance is then that of an average feature.
     return _Scene(model, known, corrected, units * np.sqrt(len(units)))
 

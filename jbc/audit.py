@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from jbc.cohort import Cohort
 from jbc.direction import SOURCE, TARGET
-from jbc.errors import InputError
+from jbc.errors import InputError, InputWarning, enumeration
+from jbc.linalg import fill_constant
 
 GRAM_BYTES = 2 << 30
 
@@ -22,6 +25,66 @@ def enough_rows(cohort: Cohort) -> None:
             fix="Leave these rows out, or merge their domains with the ones they belong to.",
             code="tiny-domain",
         )
+
+
+def two_rows_drawn(rows: int) -> None:
+    """Refuse minibatches of one row per domain, on behalf of a method that compares the rows of a domain."""
+    if rows < 2:
+        raise InputError(
+            "A single row of every domain in a minibatch",
+            which=[f"rows={rows}"],
+            why="The loss or a norm of the networks compares the rows of one domain with each other.",
+            fix="Set rows=2 or more.",
+            code="bad-setting",
+        )
+
+
+def steps_in_order(least: int, most: int) -> None:
+    """Refuse a least number of steps above the largest one."""
+    if least > most:
+        raise InputError(
+            "The least number of steps is above the largest one",
+            which=[f"min_steps={least}", f"max_steps={most}"],
+            why="The length of training cannot lie between them.",
+            fix=f"Set min_steps={most} or less, too.",
+            code="bad-setting",
+        )
+
+
+def warn_constant(cohort: Cohort, *, controls: bool = False) -> None:
+    """Warn of features that are constant in one domain and vary in another; only controls count, if they are told to.
+
+    Examples
+    --------
+    >>> table = [[0.0], [0.0], [1.0], [3.0]]
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warn_constant(Cohort.from_arrays(table, ["a", "a", "b", "b"], features=["tin"]))
+    >>> str(caught[0].message)[:64]
+    "Features that are constant in the rows of a domain, 1: 'tin' in "
+    """
+    x, domain, count = (np.asarray(part) for part in (cohort.x, cohort.domain, cohort.domains.count))
+    used = np.asarray(cohort.weight) > 0
+    if controls:
+        used &= np.asarray(cohort.control)
+    if not used.all():
+        x, count = x[used], np.bincount(domain[used], minlength=len(count))
+    here = np.flatnonzero(count)
+    start = np.cumsum(count[here]) - count[here]
+    low, high = np.minimum.reduceat(x, start), np.maximum.reduceat(x, start)
+    filled, varies = fill_constant(high - low, np.maximum(np.abs(low), np.abs(high)))
+    which = np.argwhere((filled != high - low) & varies)
+    if not len(which):
+        return
+    names = cohort.names
+    where = [f"{names.features[j]!r} in {names.domains[here[g]]!r}" for g, j in which]
+    rows = "controls of a domain" if controls else "rows of a domain"
+    warnings.warn(
+        f"Features that are constant in the {rows}, {len(set(which[:, 1].tolist()))}: {enumeration(where)}. "
+        "Their scale is unknown there: they are only shifted, and new values get the average scale of the other "
+        "domains. If such a feature was not measured there, leave it out.",
+        InputWarning,
+        stacklevel=3,
+    )
 
 
 def paired_controls(cohort: Cohort) -> None:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from jbc.errors import InputError, closest, listing
+from jbc.errors import InputError, InputWarning, closest, enumeration, listing
+from jbc.names import name, read, unknown
 
 # Squares of larger values, summed over rows, leave the range of float32.
 LARGEST = 1e15
-UNKNOWN = ("", "-1")
+# How a label is left out on purpose: of these, nothing is said.
+SILENT = ("", "-1")
 
 
 def values(
     x: Any, features: Sequence[str] | None = None, *, new: bool = False
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return measurements as float32 and the mask of observed values (None when complete).
+    """Return measurements, as numbers of the precision they came in, and the mask of observed values.
 
-    Columns without a value are refused, except in new rows for a fitted model: few rows may miss a column.
+    The mask is None when the table is complete; what is masked in a masked array is missing, as NaN is, and becomes
+    0. Columns without a value are refused, except in new rows for a fitted model: few rows may miss a column.
     """
+    x = unmasked(x)
     try:
         x = np.asarray(x, dtype=np.float64 if np.asarray(x).dtype == object else None)
     except (TypeError, ValueError) as error:
@@ -52,7 +58,7 @@ def _finite(x: np.ndarray, names: tuple[str, ...], new: bool) -> tuple[np.ndarra
     with np.errstate(invalid="ignore"):
         # False with a NaN. A table as it should be is not copied.
         if x.min() >= -LARGEST and x.max() <= LARGEST:
-            return np.ascontiguousarray(x, dtype=np.float32), None
+            return x, None
     missing = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
     with np.errstate(invalid="ignore"):
         huge = ~missing & ~(np.abs(x) <= LARGEST)
@@ -74,8 +80,21 @@ def _finite(x: np.ndarray, names: tuple[str, ...], new: bool) -> tuple[np.ndarra
             code="empty-feature",
         )
     if not missing.any():
-        return np.ascontiguousarray(x, dtype=np.float32), None
-    return np.where(missing, 0, x).astype(np.float32), ~missing
+        return x, None
+    return np.where(missing, 0, x), ~missing
+
+
+def unmasked(x: Any) -> Any:
+    """Write NaN where a masked array hides a value; return anything else as it is.
+
+    Examples
+    --------
+    >>> unmasked(np.ma.array([[1.0, 2.0]], mask=[[False, True]])).tolist()
+    [[1.0, nan]]
+    """
+    if not isinstance(x, np.ma.MaskedArray) or not np.ma.is_masked(x):
+        return np.ma.getdata(x) if isinstance(x, np.ma.MaskedArray) else x
+    return x.astype(np.result_type(x.dtype, np.float32)).filled(np.nan)
 
 
 def incomplete(observed: np.ndarray, names: Sequence[str], method: str) -> InputError:
@@ -107,8 +126,10 @@ def feature_names(features: Sequence[str] | None, d: int) -> tuple[str, ...]:
 
 
 def lengths(values: Any, n: int, what: str) -> np.ndarray:
-    """Return one value per row as an object array, or refuse."""
+    """Return one value per row as an object array, or refuse; None stands for what a masked array hides."""
     array = np.asarray(values, dtype=object)
+    if isinstance(values, np.ma.MaskedArray):
+        array = np.where(np.ma.getmaskarray(values), None, array)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape != (n,):
@@ -121,86 +142,59 @@ def lengths(values: Any, n: int, what: str) -> np.ndarray:
     return array
 
 
-def unknown(value: Any) -> bool:
-    """Tell whether a label means "unknown": -1, None, NaN, pandas' NA, or an empty string."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    if isinstance(value, str):
-        return value.strip() in UNKNOWN
-    if isinstance(value, (bool, np.bool_)):
-        return False
-    return bool(value != value or value == -1)
-
-
-def name(value: Any) -> str:
-    """Write a group's name; whole floats lose their ``.0``, which only a missing neighbour gave them."""
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
-
-
 def codes(given: Any, n: int, what: str, single: str = "all") -> tuple[tuple[str, ...], np.ndarray]:
     """Translate group names into codes in alphabetical order.
 
-    When nothing is given, all rows are one group, or every row is one (``single="row"``).
+    When nothing is given, all rows are one group, or every row is one (``single="row"``). Refused are rows without a
+    name (:func:`jbc.names.unknown`), and names that a person would not tell apart (:func:`jbc.names.essence`).
     """
     if given is None:
         return ("all",), np.arange(n, dtype=np.int32) if single == "row" else np.zeros(n, np.int32)
-    given = lengths(given, n, what)
-    if found := _codes_of_text(given.tolist()):
-        return found
-    empty = [i for i, value in enumerate(given) if unknown(value)]
-    if empty:
-        raise InputError(
-            f"Rows without a {what} (positions counted from 0)",
-            which=empty,
-            why=f"Every row belongs to one {what}.",
-            fix=f"Fill in the {what} of these rows or leave the rows out.",
-            code=f"missing-{what}",
-        )
-    text = np.array([name(value) for value in given], dtype=object)
-    names, code = np.unique(text, return_inverse=True)
-    return tuple(names.tolist()), code.astype(np.int32)
-
-
-def _codes_of_text(given: list[Any]) -> tuple[tuple[str, ...], np.ndarray] | None:
-    """Do the same with texts, of which none is unknown: in long tables, few are looked at one by one."""
-    if set(map(type, given)) != {str}:
-        return None
-    names = sorted(set(given))
-    if any(map(unknown, names)):
-        return None
+    found = lengths(given, n, what).tolist()
+    if set(map(type, found)) != {str}:
+        _no_row_without(what, [i for i, value in enumerate(found) if unknown(value)], found)
+        found = [name(value) for value in found]
+    names = sorted(set(found))
+    # Names are looked at once each: there are tables with a million units.
+    lost, twins = read(names)
+    if lost:
+        _no_row_without(what, [i for i, value in enumerate(found) if value in lost], found)
+    _refuse_twins(twins, what)
     place = {name: code for code, name in enumerate(names)}
-    return tuple(names), np.fromiter(map(place.__getitem__, given), np.int32, len(given))
+    return tuple(names), np.fromiter(map(place.__getitem__, found), np.int32, n)
+
+
+def _no_row_without(what: str, rows: list[int], given: list[Any]) -> None:
+    """Refuse rows that belong to no group, as :func:`jbc.names.unknown` tells."""
+    if not rows:
+        return
+    words = sorted({given[i] for i in rows if isinstance(given[i], str) and given[i].strip()})
+    raise InputError(
+        f"Rows without a {what} (positions counted from 0)",
+        which=rows,
+        why=f"Every row belongs to one {what}" + (f", and {listing(words)} stands for none." if words else "."),
+        fix=f"Fill in the {what} of these rows or leave the rows out"
+        + (f"; where it is the name of a {what}, give it another one." if words else "."),
+        code=f"missing-{what}",
+    )
+
+
+def _refuse_twins(twins: list[str], what: str) -> None:
+    """Refuse names that :func:`jbc.names.essence` cannot tell apart."""
+    if twins:
+        raise InputError(
+            f"{what.capitalize()} names that differ only in blanks, in invisible characters, in the form of Unicode or "
+            "in the way a number is written",
+            which=twins,
+            why=f"They are most likely one {what}, and would be taken for several.",
+            fix=f"Write each {what} in one way.",
+            code=f"twin-{what}s",
+        )
 
 
 def domains(given: Any, n: int) -> tuple[tuple[str, ...], np.ndarray]:
-    """Translate domain names into codes, and refuse names that differ in blanks or in the way a number is written."""
-    names, code = codes(given, n, "domain")
-    if given is None:
-        return names, code
-    seen: dict[str, list[str]] = {}
-    for each in names:
-        seen.setdefault(_essence(each), []).append(each)
-    twins = [each for group in seen.values() if len(group) > 1 for each in group]
-    if twins:
-        raise InputError(
-            "Domain names that differ only in blanks or in the way a number is written",
-            which=twins,
-            why="They are most likely one domain, and two halves would be corrected towards each other.",
-            fix="Write each domain in one way.",
-            code="twin-domains",
-        )
-    return names, code
-
-
-def _essence(text: str) -> str:
-    """Reduce a name to what a person reads: no outer blanks, numbers by value."""
-    text = " ".join(text.split())
-    try:
-        return repr(float(text))
-    except ValueError:
-        return text
+    """Translate domain names into codes."""
+    return codes(given, n, "domain")
 
 
 def one_domain(given: Any, known: tuple[str, ...]) -> int:
@@ -252,12 +246,13 @@ def all_new(names: Sequence[str], known: Sequence[str]) -> None:
             fix="Pass rows of new domains only, under other names.",
             code="known-domain",
         )
+    _refuse_twins(read({*names, *known})[1], "domain")
 
 
 def missing_column(key: str, known: Sequence[str]) -> InputError:
     """Make the error for a column that a table does not have."""
     close = closest(key, known)
-    hint = f"Did you mean {close!r}?" if close else f"The table has {listing(known)}."
+    hint = f"The table has {listing(known)}." if close is None else f"Did you mean {close!r}?"
     return InputError(
         "Could not find the column",
         which=[key],
@@ -268,12 +263,12 @@ def missing_column(key: str, known: Sequence[str]) -> InputError:
 
 
 def labels(given: Any, n: int) -> tuple[tuple[Any, ...], np.ndarray]:
-    """Translate labels into codes in sorted order; an unknown label is -1."""
+    """Translate labels into codes in sorted order; an unknown label (:func:`jbc.names.unknown`) is -1."""
     code = np.full(n, -1, np.int32)
     if given is None:
         return (), code
-    given = lengths(given, n, "y")
-    known = np.array([not unknown(value) for value in given])
+    given = known_labels(given, n)
+    known = np.array([value is not None for value in given], bool)
     if not known.any():
         return (), code
     try:
@@ -286,7 +281,26 @@ def labels(given: Any, n: int) -> tuple[tuple[Any, ...], np.ndarray]:
             fix="Write all labels as text, or all as numbers.",
             code="mixed-labels",
         ) from None
+    _refuse_twins(read({each for each in classes if isinstance(each, str)})[1], "label")
     return tuple(classes.tolist()), code
+
+
+def known_labels(given: Any, n: int) -> np.ndarray:
+    """Return labels with None for every unknown one, and tell which words were taken for unknown, and how often."""
+    given = lengths(given, n, "y")
+    texts = read({value for value in given if isinstance(value, str)})[0]
+    lost = np.array([value in texts if isinstance(value, str) else unknown(value) for value in given], bool)
+    words = Counter(str(value) for value in given[lost] if isinstance(value, str) and value.strip() not in SILENT)
+    if words:
+        told = [f"{word!r} ({count})" for word, count in sorted(words.items())]
+        warnings.warn(
+            f"{words.total()} label{'s are' if words.total() > 1 else ' is'} taken for unknown: {enumeration(told)}. "
+            "Tables write missing values like this, and no class is made of them. "
+            "Leave such cells empty if that is right, and give the class another name if it is not.",
+            InputWarning,
+            stacklevel=4,
+        )
+    return np.where(lost, None, given)
 
 
 def mask(given: Any, n: int, what: str) -> np.ndarray:
@@ -294,7 +308,9 @@ def mask(given: Any, n: int, what: str) -> np.ndarray:
     if given is None:
         return np.zeros(n, bool)
     array = lengths(given, n, what)
-    bad = [value for value in array if value not in (True, False, 0, 1)]
+    if set(map(type, array.tolist())) == {bool}:
+        return array.astype(bool)
+    bad = [value for value in array if unknown(value) or value not in (True, False, 0, 1)]
     if bad:
         raise InputError(
             f"{what} must be true or false for every row, got",

@@ -12,8 +12,10 @@ import numpy as np
 from jax import Array
 
 from jbc import checks
+from jbc.centring import centre, find_offset
 from jbc.errors import InputError, listing
 from jbc.groups import Groups, Shared, runs, shared
+from jbc.row_order import order_rows
 
 ArrayLike = Any
 
@@ -35,7 +37,7 @@ class Names:
     jax.tree_util.register_dataclass,
     data_fields=[
         "x", "domain", "treatment", "label", "control", "unit", "weight", "row",
-        "domains", "cells", "shared", "sources", "role", "importance", "observed",
+        "domains", "cells", "shared", "sources", "role", "importance", "observed", "offset",
     ],
     meta_fields=["n_labels", "names"],
 )  # fmt: skip
@@ -49,7 +51,7 @@ class Cohort:
     Attributes
     ----------
     x : (n, d) float32
-        Measurements; 0 where a value is missing.
+        Measurements, less the ``offset``; 0 where a value is missing.
     domain, treatment, label, unit : (n,) int32
         Codes; an unknown label is -1, a row without a unit is a unit of its own. Where no treatment is given,
         the controls are one, and the other rows (-1) have none.
@@ -71,6 +73,9 @@ class Cohort:
         What each treatment counts where treatments are averaged; 1 unless :meth:`weigh` says otherwise.
     observed : (n, d) bool, optional
         False where a value is missing; None when the table is complete.
+    offset : (d,) float32, optional
+        What was taken off every feature before it became float32 (:mod:`jbc.centring`); None when nothing was, as in
+        tables whose features lie less than a hundred deviations from 0.
     n_labels : int
         Number of classes.
     names : Names
@@ -92,6 +97,7 @@ class Cohort:
     role: Array
     importance: Array
     observed: Array | None
+    offset: Array | None
     n_labels: int
     names: Names
 
@@ -144,7 +150,7 @@ class Cohort:
         ([1, 2], [1])
         """
         x, observed = checks.values(x, features)
-        n = len(x)
+        n, columns = len(x), checks.feature_names(features, x.shape[1])
         domains, place = checks.domains(domain, n)
         labels, kind = checks.labels(label, n)
         marked = checks.mask(control, n, "control")
@@ -153,8 +159,12 @@ class Cohort:
             # The controls are the one condition that is repeated, and nothing is known about that of other rows.
             treatments, condition = ("control",), np.where(marked, 0, -1).astype(np.int32)
         _, subject = checks.codes(unit, n, "unit")
-        written = x if observed is None else np.where(observed, x, np.float32(np.nan))
-        order = np.lexsort((subject, marked, kind, _fingerprint(written), condition, place))
+        offset = find_offset(x, observed, columns)
+        x = centre(x, offset)
+        if observed is not None:
+            x[~observed] = 0
+        ties = (kind, marked, subject) if observed is None else (*observed.T, kind, marked, subject)
+        order = order_rows((place, condition), x, *ties)
         place, condition, kind = place[order], condition[order], kind[order]
         # NumPy arrays, on the host; they become JAX arrays where they are first computed with.
         fields: dict[str, Any] = {
@@ -173,8 +183,9 @@ class Cohort:
             "role": np.zeros(len(domains), np.int32),
             "importance": np.ones(max(len(treatments), 1), np.float32),
             "observed": None if observed is None else observed[order],
+            "offset": offset,
         }
-        names = Names(domains, treatments, labels, checks.feature_names(features, x.shape[1]))
+        names = Names(domains, treatments, labels, columns)
         return cls(**fields, n_labels=len(labels), names=names)
 
     def nameless(self) -> Cohort:
@@ -329,14 +340,3 @@ def bootstrap_weights(unit: ArrayLike, domain: ArrayLike, draws: int, seed: int 
             for _ in range(int(line[rows].sum()) - len(rows)):
                 line[rows[np.argmax(line[rows])]] -= 1
     return weight
-
-
-def _fingerprint(x: np.ndarray) -> np.ndarray:
-    """Hash every row to 64 bits, by its values alone."""
-    odd = np.random.default_rng(0).integers(1, 2**63, size=x.shape[1], dtype=np.uint64) | np.uint64(1)
-    out = np.empty(len(x), np.uint64)
-    for start in range(0, len(x), 4096):
-        bits = (x[start : start + 4096] + np.float32(0)).view(np.uint32).astype(np.uint64)
-        mixed = (bits ^ (bits << np.uint64(29))) * odd
-        out[start : start + 4096] = (mixed ^ (mixed >> np.uint64(31))).sum(axis=1, dtype=np.uint64)
-    return out

@@ -18,7 +18,8 @@ The equation leaves open, and here it is decided:
 - *Ties.* Where percentiles of the source coincide, the equation divides by zero. Activations there go to the target's
   percentile of their middle rank; the map jumps there, from the first to the last of the target's percentiles.
 - *Constant neurons.* A neuron that is constant in the source, up to rounding, is moved by the difference of the
-  medians (under ``"clip"``, to the target's median).
+  medians (under ``"clip"``, to the target's median). Where it is constant in the target, the equation makes all rows
+  of the source equal: `keep_spread` is for measurements that the target lacks.
 
 The map never decreases. It changes no bit where source and target are equal, except of values that are clipped. The
 paper also says that e leaves the target's rows as they are, and that it can be inverted. Neither follows from the
@@ -38,11 +39,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc.linalg import moments
+from jbc.linalg import ROUNDING, moments
 
 Beyond = Literal["shift", "clip", "linear"]
 ROWS = 4096
-ROUNDING = 1e-6
 
 
 class Edit(NamedTuple):
@@ -114,6 +114,19 @@ def weighted_percentiles(rows: Array, weight: Array | None = None, number: int =
         return jnp.clip(low + share * (high - low), low, high)
 
     return jax.vmap(column, in_axes=1, out_axes=1)(rows)
+
+
+def keep_spread(edit: Edit) -> Edit:
+    """Return an edit that only shifts neurons which are constant in the target, by the difference of the medians.
+
+    Examples
+    --------
+    >>> edit = keep_spread(Edit(jnp.array([[1.0], [2.0], [5.0]]), jnp.array([[7.0], [7.0], [7.0]])))
+    >>> edit.target[:, 0].tolist()
+    [6.0, 7.0, 10.0]
+    """
+    shifted = edit.source + (_middle(edit.target) - _middle(edit.source))
+    return edit._replace(target=jnp.where(_constant(edit.target, edit.source), shifted, edit.target))
 
 
 def certainty(edit: Edit, noise: Array) -> Array:
@@ -206,17 +219,24 @@ class _Table(NamedTuple):
 
 def _table(edit: Edit, beyond: Beyond) -> _Table:
     source, target = jnp.asarray(edit.source), jnp.asarray(edit.target)
-    last = len(source) - 1
-    size = jnp.maximum(jnp.abs(source[0]), jnp.abs(source[-1]))
-    constant = source[-1] - source[0] <= ROUNDING * size
-    source, target = (
-        jnp.where(constant, (knots[last // 2] + knots[(last + 1) // 2]) / 2, knots)
-        for knots in (source, target)
-    )
+    constant = _constant(source, target)
+    source, target = (jnp.where(constant, _middle(knots), knots) for knots in (source, target))
     first = (source[:, None] > source).sum(axis=1)
     final = (source[:, None] >= source).sum(axis=1) - 1
     low, high = (jnp.take_along_axis(target, (first + final + up) // 2, axis=0) for up in (0, 1))
     return _Table(source, target, (low + high) / 2, _slopes(source, target, beyond))
+
+
+def _middle(knots: Array) -> Array:
+    """Return the medians."""
+    last = len(knots) - 1
+    return (knots[last // 2] + knots[(last + 1) // 2]) / 2
+
+
+def _constant(knots: Array, others: Array) -> Array:
+    """Tell which neurons vary by no more than rounding, of their values or of what they vary elsewhere."""
+    size = jnp.maximum(jnp.abs(knots[0]), jnp.abs(knots[-1]))
+    return knots[-1] - knots[0] <= ROUNDING * jnp.maximum(size, others[-1] - others[0])
 
 
 def _slopes(source: Array, target: Array, beyond: Beyond) -> tuple[Array, Array]:

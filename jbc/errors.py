@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 SHOWN = 5
 
 
 def listing(items: Iterable[object]) -> str:
-    """List at most five items and count the rest.
+    """List at most five items and count the rest; those that look the same are written with escapes.
 
     Examples
     --------
@@ -17,11 +19,24 @@ def listing(items: Iterable[object]) -> str:
     "'a', 'b'"
     >>> listing(range(42))
     '0, 1, 2, 3, 4 and 37 more'
+    >>> print(listing(["é", "e\N{COMBINING ACUTE ACCENT}"]))
+    '\xe9', 'e\u0301'
     """
-    items = list(items)
-    shown = ", ".join(repr(_plain(item)) for item in items[:SHOWN])
-    rest = len(items) - SHOWN
+    items = [_plain(item) for item in items]
+    looks = Counter(map(_look, items[:SHOWN]))
+    return enumeration([ascii(item) if looks[_look(item)] > 1 else repr(item) for item in items[:SHOWN]], len(items))
+
+
+def enumeration(texts: Sequence[str], number: int | None = None) -> str:
+    """Join at most five texts with commas and count the rest, of so many (of all that are given)."""
+    rest = (len(texts) if number is None else number) - SHOWN
+    shown = ", ".join(texts[:SHOWN])
     return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _look(item: object) -> str:
+    """Write an item as it prints, whatever Unicode has more than one way to write."""
+    return unicodedata.normalize("NFKC", repr(item))
 
 
 def _plain(item: object) -> object:
@@ -37,16 +52,41 @@ def _message(what: str, which: Iterable[object] | None, why: str, fix: str) -> s
 def closest(name: str, names: Iterable[str]) -> str | None:
     """Find the name that a typing error most likely meant.
 
+    A name that looks like the given one, and is another one to a computer, prints with escapes. The given one itself is
+    never found: a column 3 is asked for in vain by "3".
+
     Examples
     --------
     >>> closest("plate", ["Plate", "well"])
     'Plate'
     >>> closest("plate", []) is None
     True
+    >>> print(closest("é", ["e\N{COMBINING ACUTE ACCENT}"]))
+    e\u0301
     """
-    folded = {other.casefold(): other for other in reversed(list(names))}
-    found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
-    return folded[found[0]] if found else None
+    others = [other for other in names if repr(other) != repr(name)]
+    folded = {_fold(other): other for other in reversed(others)}
+    found = difflib.get_close_matches(_fold(name), folded, n=1, cutoff=0.5)
+    if not found:
+        return None
+    other = folded[found[0]]
+    hidden = isinstance(other, str) and (_look(other) == _look(name) or not other.isprintable())
+    return _Escaped(other) if hidden else other
+
+
+def _fold(name: object) -> str:
+    """Write a name so that typing errors count, and case and forms of Unicode do not."""
+    return unicodedata.normalize("NFKC", str(name)).casefold()
+
+
+class _Escaped(str):
+    """A text that prints with escapes for all that is not ASCII, wherever it is inserted."""
+
+    def __repr__(self) -> str:
+        return ascii(str.__str__(self))
+
+    def __str__(self) -> str:
+        return repr(self)[1:-1]
 
 
 class InputError(ValueError):

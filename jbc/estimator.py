@@ -15,22 +15,23 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 
 from jbc import checks
 from jbc.adaptation import Adaptation, Controls, Model, adapt, keep_controls
+from jbc.centring import centre, put_back
 from jbc.cohort import Cohort
+from jbc.data.dense import densify
 from jbc.errors import InputError, InputWarning
 from jbc.methods import settings
 from jbc.methods.base import Method, refuse_strays, run_blocks
 from jbc.methods.joint import JointCalibration
-from jbc.methods.registry import from_json, to_json
+from jbc.methods.prepare import prepare
+from jbc.methods.registry import to_json
 from jbc.metrics.classification import unit_medians
 from jbc.metrics.support import Support, how_far_outside, measure_support
+from jbc.saved import understood
 from jbc.stopping import How, keep_aside
-from jbc.train.loop import Run, Stopping, fit
+from jbc.train.loop import Run, Stopping, fit_prepared
 
 # Rows in a block of a compiled program: of small tables, and of others. Larger ones leave the processor's cache.
 BLOCKS = (1024, 4096)
-DESCRIBED = (
-    "method", "output", "features", "named", "domains", "classes", "steps", "seed", "history", "notes", "adapted",
-)  # fmt: skip
 
 
 def _classifies(self: Corrector) -> bool:
@@ -64,7 +65,9 @@ class Corrector(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     fitted_ : dict
-        Arrays of the fitted model.
+        Arrays of the fitted model, which are about measurements less ``offset_``.
+    offset_ : ndarray or None
+        What is taken off features that lie far from 0, and put back: see :mod:`jbc.centring`.
     domains_, classes_ : tuple, ndarray
         Names of the domains and of the classes.
     history_ : list of dict
@@ -131,7 +134,7 @@ class Corrector(TransformerMixin, BaseEstimator):
             Itself.
         """
         settings.check(self.resolved, self.steps)  # before scikit-learn asks the method what it can do
-        X = validate_data(self, X, dtype="numeric", ensure_all_finite=False)
+        X = self._valid(X, reset=True)
         cohort = Cohort.from_arrays(
             X,
             domain,
@@ -145,14 +148,23 @@ class Corrector(TransformerMixin, BaseEstimator):
 
     def fit_cohort(self, cohort: Cohort, **options: Any) -> Corrector:
         """Fit to a cohort; ``options`` go to :func:`jbc.train.drive`, which knows how to resume."""
+        return self.fit_prepared(self.prepare(cohort), **options)
+
+    def prepare(self, cohort: Cohort) -> Cohort:
+        """Refuse a cohort that the method cannot use, before anything is computed or written."""
+        settings.check(self.resolved, self.steps)
+        self._settings()
+        return prepare(self.resolved, cohort, self.steps)
+
+    def fit_prepared(self, cohort: Cohort, **options: Any) -> Corrector:
+        """Fit to a cohort that :meth:`prepare` returned."""
         method = self.resolved
-        self.check(cohort)
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         stopping, seen = self.stopping, cohort
         if isinstance(stopping, str):
             seen, stopping = keep_aside(stopping, method, cohort)
         options = {"steps": self.steps, "stopping": stopping, "hooks": self.hooks} | options
-        found = fit(method, seen, jax.random.key(self.seed_), **options)
+        found = fit_prepared(method, seen, jax.random.key(self.seed_), **options)
         self.n_features_in_ = cohort.x.shape[1]
         self.features_ = cohort.names.features
         if self.features_ != checks.feature_names(None, self.n_features_in_):
@@ -161,6 +173,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         self.domains_ = cohort.names.domains
         self.classes_ = np.array(cohort.names.labels)
         self._keep(found)
+        self.offset_ = None if cohort.offset is None else np.asarray(cohort.offset)
         self.controls_ = keep_controls(cohort)
         seen = np.asarray(cohort.weight) > 0
         rows = np.asarray(cohort.x)[seen], np.asarray(cohort.domain)[seen]
@@ -213,15 +226,6 @@ class Corrector(TransformerMixin, BaseEstimator):
         x = self._checked(X)
         return how_far_outside(self.support_, x, checks.known_domains(domain, len(x), self.domains_))
 
-    def check(self, cohort: Cohort) -> None:
-        """Refuse a cohort that the method cannot use, before anything is computed or written."""
-        method = self.resolved
-        settings.check(method, self.steps)
-        self._settings()
-        if not method.honours_missing and cohort.observed is not None:
-            raise checks.incomplete(np.asarray(cohort.observed), cohort.names.features, type(method).__name__)
-        method.check(method.aim(cohort))
-
     def transform(self, X: Any, *, domain: Any = None) -> np.ndarray:
         """Correct rows of known domains.
 
@@ -235,10 +239,14 @@ class Corrector(TransformerMixin, BaseEstimator):
         Returns
         -------
         (n, d) float32
-            Corrected features, or codes; the rows stay in their order.
+            Corrected features, or codes; the rows stay in their order. Features are float64 where some lie so far
+            from 0 that float32 could not hold what they vary by (:mod:`jbc.centring`).
         """
         self._settings()
-        return self._run("transform" if self.output == "features" else "encode", X, domain)
+        if self.output == "codes":
+            return self._run("encode", X, domain)
+        moved = self._run("transform", X, domain)
+        return put_back(moved, self.offset_) if self.resolved.keeps_units else moved
 
     def encode(self, X: Any, *, domain: Any = None) -> np.ndarray:
         """Return the latent codes of rows."""
@@ -312,7 +320,8 @@ class Corrector(TransformerMixin, BaseEstimator):
             "notes": notes or {},
             "adapted": {name: told.to_json() for name, told in self.adapted_.items()},
         }
-        kept = {"controls": self.controls_._asdict(), "support": self.support_._asdict()}
+        offset = np.zeros(len(self.features_), np.float32) if self.offset_ is None else self.offset_
+        kept = {"controls": self.controls_._asdict(), "support": self.support_._asdict(), "offset": offset}
         write(Path(folder), {"fitted": self.fitted_} | kept, meta, overwrite=overwrite)
         return Path(folder)
 
@@ -324,6 +333,7 @@ class Corrector(TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.resolved.honours_missing
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
@@ -352,11 +362,14 @@ class Corrector(TransformerMixin, BaseEstimator):
 
     def _checked(self, X: Any) -> np.ndarray:
         """Check new rows."""
-        X = validate_data(self, X, reset=False, dtype="numeric", ensure_all_finite=False)
-        x, observed = checks.values(X, self.features_, new=True)
+        x, observed = checks.values(self._valid(X, reset=False), self.features_, new=True)
         if observed is not None and not self.resolved.honours_missing:
             raise checks.incomplete(observed, self.features_, type(self.resolved).__name__)
-        return x
+        return centre(x, self.offset_)
+
+    def _valid(self, X: Any, *, reset: bool) -> Any:
+        """Return what scikit-learn accepts, dense; masked values are NaN."""
+        return validate_data(self, checks.unmasked(densify(X)), reset=reset, dtype="numeric", ensure_all_finite=False)
 
     def _run(self, name: str, X: Any, domain: Any) -> np.ndarray:
         """Send rows through one of the method's functions, block by block."""
@@ -374,18 +387,10 @@ def load(folder: str | Path) -> Corrector:
     from jbc.train.checkpoint import read
 
     tree, meta = read(Path(folder))
-    kind, lost = meta.get("kind", "unknown"), [f"no {name}" for name in DESCRIBED if name not in meta]
-    if kind != "model" or lost:
-        raise InputError(
-            f"{folder} holds no model",
-            which=[kind] if kind != "model" else lost,
-            why="Only a finished model can transform and predict.",
-            fix="Finish the training (--resume), then load its model folder.",
-            code="not-a-model",
-        )
-    corrector = Corrector(from_json(meta["method"]), output=meta["output"])
+    corrector = Corrector(understood(Path(folder), tree, meta), output=meta["output"])
     corrector.fitted_ = tree["fitted"]
     corrector.controls_, corrector.support_ = Controls(**tree["controls"]), Support(**tree["support"])
+    corrector.offset_ = tree["offset"] if np.any(tree["offset"]) else None
     corrector.adapted_ = {name: Adaptation.from_json(told) for name, told in meta["adapted"].items()}
     corrector.features_ = tuple(meta["features"])
     corrector.n_features_in_ = len(meta["features"])

@@ -15,6 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+# Smaller parts of a value are rounding in float32.
+ROUNDING = 1e-6
+
 
 def squared_distances(a: Array, b: Array) -> Array:
     r"""Return :math:`\|a_i - b_j\|^2` for all rows, by one matrix product, and never below 0.
@@ -70,20 +73,53 @@ def mean_of_rows(x: Array) -> Array:
     return jnp.matmul(ones, x, precision="highest") / x.shape[-2]
 
 
-def location_and_spread(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, Array]:
-    """Return the mean and the standard deviation of every group, to divide by.
+def location_and_spread(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, Array, Array]:
+    """Return the mean of every group and the standard deviation to divide by, (groups, d), and what varies, (d,).
 
-    A feature that is constant up to rounding carries no signal, and must not be blown up into one: its spread is 1.
+    Where a feature is constant in a group up to rounding, its scale there is unknown: it gets the average deviation
+    of the other groups, so that it is scaled as it is on average. Constant is what varies by less than a millionth
+    of the mean, or of the deviation in another group; nothing here has the unit of the data. A feature that varies
+    in no group has the deviation 1.
 
     Examples
     --------
-    >>> _, spread = location_and_spread(jnp.array([[1.0, 5.0], [3.0, 5.0]]), jnp.array([0, 0]), jnp.ones(2), 1)
-    >>> spread.tolist()
-    [[1.0, 1.0]]
+    >>> x = jnp.array([[1.0, 0.0, 5.0], [3.0, 0.0, 5.0], [1.0, 2.0, 5.0], [3.0, 6.0, 5.0]])
+    >>> _, spread, varies = location_and_spread(x, jnp.array([0, 0, 1, 1]), jnp.ones(4), 2)
+    >>> spread.tolist(), varies.tolist()
+    ([[1.0, 2.0, 1.0], [1.0, 2.0, 1.0]], [True, True, False])
     """
     mean, variance = moments(x, group, weight, groups)
     spread = jnp.sqrt(variance)
-    return mean, jnp.where(spread > 1e-6 * (1 + jnp.abs(mean)), spread, 1)
+    spread, varies = fill_constant(spread, jnp.abs(mean))
+    return mean, jnp.where(varies, spread, 1), varies
+
+
+def fill_constant(spread: Any, size: Any) -> tuple[Any, Any]:
+    """Give a feature that is constant in a group its average spread in the others; NumPy or JAX, (groups, d) each.
+
+    Parameters
+    ----------
+    spread
+        Any measure of scale in the unit of the data: standard deviations, ranges.
+    size
+        How large values are, whose rounding is no spread.
+
+    Returns
+    -------
+    tuple
+        The spreads, 0 for a feature that varies in no group; and which features vary in one at least, (d,).
+
+    Examples
+    --------
+    >>> fill_constant(np.array([[2.0, 0.0], [4.0, 0.0], [0.0, 1e-9]]), np.ones((3, 2)))
+    (array([[2., 0.],
+           [4., 0.],
+           [3., 0.]]), array([ True, False]))
+    """
+    xp = np if isinstance(spread, np.ndarray) else jnp
+    varies = spread > ROUNDING * xp.maximum(size, spread.max(axis=0))
+    others = xp.where(varies, spread, 0).sum(axis=0) / xp.maximum(varies.sum(axis=0), 1)
+    return xp.where(varies, spread, others), varies.any(axis=0)
 
 
 def orthogonal(key: Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> Array:
@@ -214,10 +250,30 @@ def covariance(rows: np.ndarray) -> np.ndarray:
     return np.atleast_2d(np.cov(rows, rowvar=False))
 
 
-def deviations(covariance: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Return the standard deviations to divide by: 1 where a feature is constant up to rounding."""
-    deviation = np.sqrt(np.diag(covariance))
-    return np.where(deviation > 1e-6 * (1 + np.abs(mean)), deviation, 1)
+def deviations(variance: np.ndarray, size: np.ndarray, otherwise: np.ndarray | float) -> np.ndarray:
+    """Return the standard deviations to divide by, on the host.
+
+    ``otherwise`` is what a feature gets that is constant up to the rounding of values of this size.
+
+    Examples
+    --------
+    >>> deviations(np.array([4.0, 1e-20]), np.array([1.0, 1.0]), 3.0).tolist()
+    [2.0, 3.0]
+    """
+    deviation = np.sqrt(variance)
+    return np.where(deviation > ROUNDING * size, deviation, otherwise)
+
+
+def typical_deviations(variance: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return the standard deviations to divide by; a constant feature gets the median of those of the others.
+
+    Examples
+    --------
+    >>> typical_deviations(np.array([4.0, 0.0, 16.0]), np.zeros(3)).tolist()
+    [2.0, 3.0, 4.0]
+    """
+    deviation = deviations(variance, size, np.nan)
+    return np.where(np.isnan(deviation), np.nanmedian(deviation) if np.isfinite(deviation).any() else 1, deviation)
 
 
 def optimal_map(a: np.ndarray, b: np.ndarray, ridge: float) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from jbc.cohort import Cohort
 from jbc.direction import SOURCE, TARGET
 from jbc.errors import InputError, listing
+from jbc.linalg import deviations
 from jbc.methods.base import Fitted, Method, run
 from jbc.metrics.mmd import bandwidth_ladder, mmd
 from jbc.metrics.variance import domain_share
@@ -146,8 +147,8 @@ def by_rows(method: Method, cohort: Cohort, *, patience: int = 5, seed: int = 0)
     rows = np.concatenate([rng.permutation(np.flatnonzero(hidden & (domain == g)))[:ROWS] for g in used])
     x, domain = x[rows], domain[rows]
     goal = role[domain] == TARGET
-    spread = x[goal].std(axis=0)
-    spread = np.where(spread > 0, spread, 1)
+    spread = deviations(x[goal].var(axis=0), np.abs(x[goal]).max(axis=0), x.std(axis=0))
+    spread = np.where(spread > 0, spread, np.inf)  # what is constant in all rows has no scale, and tells nothing
     target = x[goal] / spread
     told = x[~goal], domain[~goal], spread, target, bandwidth_ladder(target)
     seen = cohort.reweight(np.where(hidden, 0, cohort.weight))

@@ -258,7 +258,7 @@ def test_rows_without_a_batch_effect_stay():
 
 def test_a_collapsed_map_is_warned_of():
     """A plain generator whose last layer has died makes one and the same row of all."""
-    method = dataclasses.replace(SMALL, residual=False, learning_rate=0.0, critic_rate=0.0)
+    method = dataclasses.replace(SMALL, residual=False, learning_rate=1e-30, critic_rate=1e-30)
 
     def collapsed(tree):
         players = tree["state"].maps.params
@@ -285,7 +285,7 @@ def test_what_a_source_never_had_is_no_collapse():
 
 
 def test_an_overpowering_discriminator_is_warned_of():
-    method = dataclasses.replace(SMALL, scale="pooled", learning_rate=0.0, critic_rate=0.05, decay=False)
+    method = dataclasses.replace(SMALL, scale="pooled", learning_rate=1e-30, critic_rate=0.05, decay=False)
     cohort = shifted(shift=3.0)
     with pytest.warns(InputWarning, match="still tells 100% of the rows apart.*Train longer"):
         jbc.Corrector(method, steps=100).fit_cohort(cohort)
@@ -294,7 +294,7 @@ def test_an_overpowering_discriminator_is_warned_of():
 @pytest.mark.parametrize("changes", [{"norm": True}, {"objective": "wasserstein", "gamma": 0.0}], ids=str)
 def test_settings_that_contradict_each_other_are_refused(changes):
     with refusal("bad-setting"):
-        jbc.Corrector(dataclasses.replace(SMALL, **changes)).check(shifted())
+        jbc.Corrector(dataclasses.replace(SMALL, **changes)).prepare(shifted())
 
 
 def test_presets_hold_nothing_back():
@@ -302,7 +302,7 @@ def test_presets_hold_nothing_back():
         method = presets.adversarial(kind)
         assert (method.identity, method.smoothing) == (0, 0)
         assert (method.objective, method.critic_rate) == ("logistic", 1e-3)
-        jbc.Corrector(method).check(shifted())
+        jbc.Corrector(method).prepare(shifted())
     paper = presets.adversarial()
     assert (paper.gamma, paper.average, paper.norm, paper.rows, paper.residual) == (0, 0, True, 256, True)
     back, gan = presets.adversarial("cycle-gan"), presets.adversarial("gan")

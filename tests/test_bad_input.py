@@ -339,7 +339,7 @@ def test_zero_padded_names_stay_apart_from_nothing_else(folder, capsys):
 def test_a_class_may_be_absent_from_a_source():
     label = ["A" if plate == "P1" else each for plate, each in zip(GOOD.domain, GOOD.label, strict=True)]
     cohort = jbc.Cohort.from_arrays(GOOD.x, GOOD.domain, label=label)
-    jbc.Corrector().check(cohort)
+    jbc.Corrector().prepare(cohort)
     assert cohort.names.labels == ("A", "B")
     assert cohort.sources.tolist() == [0, 1]
 

@@ -273,7 +273,7 @@ def test_sources_without_controls_of_the_target_are_refused():
         fitted(method, x, domain, treatment=kind, control=np.isin(domain, ["old", "new"]))
     assert "'old'" in str(caught.value)
     cohort = Cohort.from_arrays(x, domain, treatment=["a"] * len(x), control=np.isin(domain, ["old", "new"]))
-    jbc.Corrector(method).check(cohort)  # what is extrapolated needs none
+    jbc.Corrector(method).prepare(cohort)  # what is extrapolated needs none
 
 
 def test_more_rows_than_fit_through_at_once_change_nothing(monkeypatch):

@@ -123,7 +123,7 @@ def test_rows_become_what_the_decoder_makes_of_their_codes(scale):
 
 def test_what_is_rebuilt_begins_at_the_mean_of_the_target():
     drawn = shifted()
-    method = dataclasses.replace(SMALL, learning_rate=0.0)
+    method = dataclasses.replace(SMALL, learning_rate=1e-30)
     out = (
         jbc.Corrector(method, steps=1)
         .fit(drawn.x, domain=drawn.domain)
@@ -185,5 +185,5 @@ def test_images_have_convolutions():
     run = fit(method, cohort(), KEY, steps=2)
     assert run.fitted["coder"]["layers_0"]["Dense_0"]["kernel"].shape == (4 * 4 * 1, 7)
     with refusal("bad-setting") as caught:
-        jbc.Corrector(dataclasses.replace(SMALL, image=(2, 2, 2))).check(cohort())
+        jbc.Corrector(dataclasses.replace(SMALL, image=(2, 2, 2))).prepare(cohort())
     assert "rows have 4 values" in str(caught.value)

@@ -380,6 +380,50 @@ def test_hdf5_that_is_no_anndata_is_refused(tmp_path):
     assert code_of(read_table, path) == "not-numeric"
 
 
+def put(group, name, value):
+    del group[name]
+    group[name] = value
+
+
+# How a file that something else has written can contradict itself: change, and whether X is sparse.
+CONTRADICTIONS = {
+    "fewer rows": (lambda file: put(file, "X", np.ones((5, 3))), False),
+    "one row": (lambda file: put(file, "X", np.ones((1, 3))), False),
+    "more rows": (lambda file: put(file, "X", np.ones((7, 3))), False),
+    "fewer columns": (lambda file: put(file, "X", np.ones((6, 2))), False),
+    "more columns": (lambda file: put(file, "X", np.ones((6, 4))), False),
+    "turned": (lambda file: put(file, "X", np.ones((3, 6))), False),
+    "fewer names": (lambda file: put(file["var"], "_index", ["a", "b"]), False),
+    "more names": (lambda file: put(file["var"], "_index", list("abcd")), False),
+    "an index of obs that breaks off": (lambda file: put(file["obs"], "_index", ["r0"]), False),
+    "more sparse rows": (lambda file: file["X"].attrs.__setitem__("shape", [7, 3]), True),
+    "fewer sparse rows": (lambda file: file["X"].attrs.__setitem__("shape", [5, 3]), True),
+    "more sparse columns": (lambda file: file["X"].attrs.__setitem__("shape", [6, 4]), True),
+    "fewer sparse columns": (lambda file: file["X"].attrs.__setitem__("shape", [6, 2]), True),
+    "a column that is not there": (lambda file: file["X/indices"].__setitem__(0, 10**6), True),
+    "a negative column": (lambda file: file["X/indices"].__setitem__(0, -1), True),
+    "rows beyond the values": (lambda file: file["X/indptr"].__setitem__(6, 99), True),
+    "rows that go back": (lambda file: file["X/indptr"].__setitem__(2, 0), True),
+    "values that break off": (lambda file: put(file["X"], "data", np.ones(2)), True),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+@pytest.mark.parametrize("features", [None, ["a", "b"]])
+def test_h5ad_files_that_contradict_themselves_are_refused(tmp_path, case, features):
+    change, sparse = CONTRADICTIONS[case]
+    x = np.arange(1.0, 19).reshape(6, 3)
+    obs = pd.DataFrame({"plate": list("pqpqpq")}, index=[f"r{row}" for row in range(6)])
+    path = tmp_path / "a.h5ad"
+    AnnData(sp.csr_matrix(x) if sparse else x, obs, pd.DataFrame(index=list("abc"))).write_h5ad(path)
+    assert read_table(path, features=features).x[:, 0].tolist() == x[:, 0].tolist()
+    with h5py.File(path, "a") as file:
+        change(file)
+    with pytest.raises(InputError, match=r"a\.h5ad") as caught:
+        read_table(path, features=features)
+    assert caught.value.code in ("wrong-shape", "damaged-file", "missing-column")
+
+
 @pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csc_matrix, sp.coo_matrix, sp.csr_array, sp.lil_matrix])
 def test_densify_in_chunks(kind, monkeypatch):
     matrix = sp.random(300, 40, 0.1, random_state=0)

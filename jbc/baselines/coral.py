@@ -9,10 +9,11 @@ import numpy as np
 from jax import Array
 
 from jbc import audit
-from jbc.baselines.rows import matrices_fit, measured, no_inverse, rank, two_controls
+from jbc.baselines.rows import matrices_fit, measured, no_inverse, rank, spread_of_all, two_controls
 from jbc.cohort import Cohort
 from jbc.linalg import covariance, deviations, eigen, matmul_by_group
 from jbc.methods.base import ClosedForm, Fitted, On
+from jbc.methods.constraints import NonNegative
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Coral(ClosedForm):
 
     compiled: ClassVar[bool] = False
 
-    ridge: float = 1.0
+    ridge: NonNegative = 1.0
     scale: bool = True
     target: Literal["pooled", "identity"] = "pooled"
     centre: bool = True
@@ -100,7 +101,11 @@ class Coral(ClosedForm):
         mean = np.stack([part.mean(axis=0) for part in parts])
         among = np.stack([covariance(part) for part in parts])
         pooled = np.tensordot(freedom / freedom.sum(), among, 1)
-        unit = deviations(pooled, mean.mean(axis=0)) if self.scale else np.ones(len(pooled))
+        unit = np.ones(len(pooled))
+        if self.scale:
+            # A feature that is constant on the controls has no covariance, whatever it is divided by.
+            largest = np.maximum(np.abs(mean).max(axis=0), spread_of_all(cohort))
+            unit = deviations(np.diag(pooled), largest, np.where(largest > 0, largest, 1))
         units = np.outer(unit, unit)
         return mean, unit, among / units, pooled / units
 

@@ -10,9 +10,11 @@ import numpy as np
 from jax import Array
 
 from jbc import audit
-from jbc.baselines.rows import RANK, measured, two_controls
+from jbc.baselines.rows import RANK, measured, spread_of_all, two_controls
 from jbc.cohort import Cohort
+from jbc.linalg import ROUNDING, fill_constant
 from jbc.methods.base import ClosedForm, Fitted, On
+from jbc.methods.constraints import Positive
 
 LOW, HIGH = 1, 99
 
@@ -43,7 +45,8 @@ class Percentiles(ClosedForm):
     better than those of all rows, as the whitening of controls does.
 
     A feature that is constant on the controls of one domain has no range there, and gets its average range in
-    the other domains; where it has none, it is only shifted.
+    the other domains; where it has none, the standard deviation of all rows is its unit. A feature that is constant
+    in all rows becomes 0.
 
     References
     ----------
@@ -60,15 +63,17 @@ class Percentiles(ClosedForm):
     """
 
     compiled: ClassVar[bool] = False
+    keeps_units: ClassVar[bool] = False
     encodes: ClassVar[bool] = True
 
-    factors: int = 50
+    factors: Positive = 50
     on: On = "controls"
 
     def check(self, cohort: Cohort) -> None:
         """Refuse domains that cannot be measured."""
         audit.enough_rows(cohort)
         two_controls(cohort, self.on)
+        audit.warn_constant(cohort, controls=self.on == "controls")
 
     def finish(self, state: None, cohort: Cohort) -> Fitted:
         """Measure the percentiles, and analyse the factors."""
@@ -78,7 +83,10 @@ class Percentiles(ClosedForm):
             np.percentile(rows[domain == g], (LOW, HIGH), axis=0) for g in range(len(cohort.domains.count))
         ]
         low, high = np.stack(ends, axis=1)
-        width = _ranges(low, high)
+        width, varies = fill_constant(high - low, np.maximum(np.abs(low), np.abs(high)))
+        everywhere = spread_of_all(cohort)
+        unknown = np.where(everywhere > ROUNDING * np.abs(low).max(axis=0), everywhere, np.inf)
+        width = np.where(varies, width, unknown)
         mean, encoder = _factors((rows - low[domain]) / width[domain], self.factors)
         fitted = {"low": low, "range": width, "mean": mean, "encoder": encoder}
         return {name: value.astype(np.float32) for name, value in fitted.items()}
@@ -91,21 +99,6 @@ class Percentiles(ClosedForm):
         """Return the factors, (n, factors)."""
         x = self.transform(fitted, x, domain) - fitted["mean"]
         return jnp.matmul(x, fitted["encoder"], precision="highest")
-
-
-def _ranges(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return the ranges (domains, d) to divide by.
-
-    Examples
-    --------
-    >>> _ranges(np.zeros((3, 2)), np.array([[2.0, 0.0], [4.0, 0.0], [0.0, 0.0]])).tolist()
-    [[2.0, 1.0], [4.0, 1.0], [3.0, 1.0]]
-    """
-    width = high - low
-    # What is constant up to rounding must not be blown up into a signal.
-    varies = width > 1e-6 * (1 + np.abs(low))
-    elsewhere = (width * varies).sum(axis=0) / np.maximum(varies.sum(axis=0), 1)
-    return np.where(varies, width, np.where(varies.any(axis=0), elsewhere, 1))
 
 
 def _factors(x: np.ndarray, factors: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,9 +13,9 @@ from jbc import audit
 from jbc.baselines.rows import by_controls, measured, two_controls
 from jbc.cohort import Cohort
 from jbc.edits import Beyond, Edit, apply, outside
-from jbc.errors import InputError
-from jbc.linalg import by_group
+from jbc.linalg import ROUNDING, by_group
 from jbc.methods.base import ClosedForm, Fitted, On
+from jbc.methods.constraints import Several
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,7 @@ class QuantileMap(ClosedForm):
     with the percentiles :math:`p_g` of the row's domain g, of which x lies between two neighbours, and their averages
     :math:`\bar p` over domains (:mod:`jbc.edits`). Features are mapped one by one, and their correlations are left to
     themselves. Where classes have other shares in other domains, this difference is removed too: measure on controls.
+    A feature that is constant in a domain is only shifted there, by the difference of the medians.
 
     Parameters
     ----------
@@ -56,29 +57,22 @@ class QuantileMap(ClosedForm):
     adapts: ClassVar[bool] = True
     ranges: ClassVar[bool] = True
 
-    percentiles: int = 101
+    percentiles: Several = 101
     beyond: Beyond | Literal["refuse"] = "shift"
     on: On = "all"
 
     def check(self, cohort: Cohort) -> None:
-        """Refuse domains that cannot be measured, and too few percentiles."""
+        """Refuse domains that cannot be measured."""
         audit.enough_rows(cohort)
         two_controls(cohort, self.on)
-        if self.percentiles < 2:
-            raise InputError(
-                "A single percentile",
-                which=[f"percentiles={self.percentiles}"],
-                why="Values are mapped between two neighbours.",
-                fix="Use 2 or more; 101 by default.",
-                code="bad-setting",
-            )
+        audit.warn_constant(cohort, controls=self.on == "controls")
 
     def finish(self, state: None, cohort: Cohort) -> Fitted:
         """Measure the percentiles of every domain."""
         del state
         rows, domain = measured(cohort, self.on)
         knots = np.stack([self._knots(rows[domain == g]) for g in range(len(cohort.domains.count))])
-        return {"knots": knots, "to": knots.mean(axis=0)}
+        return {"knots": knots, "to": _average(knots)}
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Map rows between the percentiles of their domain."""
@@ -107,3 +101,22 @@ class QuantileMap(ClosedForm):
 
     def _knots(self, rows: np.ndarray) -> np.ndarray:
         return np.percentile(rows, np.linspace(0, 100, self.percentiles), axis=0).astype(np.float32)
+
+
+def _average(knots: np.ndarray) -> np.ndarray:
+    """Average percentiles over domains, (domains, percentiles, d); those of a constant feature tell only where it is.
+
+    Examples
+    --------
+    >>> _average(np.array([[[0.0], [2.0], [6.0]], [[4.0], [4.0], [4.0]]])).tolist()
+    [[1.0], [3.0], [7.0]]
+    """
+    size = np.maximum(np.abs(knots[:, 0]), np.abs(knots[:, -1]))
+    spread = knots[:, -1] - knots[:, 0]
+    constant = spread <= ROUNDING * np.maximum(size, spread.max(axis=0))
+    if constant.any():
+        middle = np.median(knots, axis=1, keepdims=True)
+        around = np.where(constant[:, None], 0, knots - middle)
+        shape = around.sum(axis=0) / np.maximum((~constant).sum(axis=0), 1)
+        knots = np.where(constant[:, None], middle + shape, knots)
+    return knots.mean(axis=0)

@@ -13,6 +13,7 @@ from jbc.methods.base import On
 MATRIX_BYTES = 2 << 30
 # A direction whose variance is a smaller part of the largest one holds no digit of float32 to divide by.
 RANK = 1e-10
+BLOCK = 4096
 
 
 def measured(cohort: Cohort, on: On) -> tuple[np.ndarray, np.ndarray]:
@@ -25,17 +26,40 @@ def measured(cohort: Cohort, on: On) -> tuple[np.ndarray, np.ndarray]:
     >>> rows[:, 0].tolist(), domain.tolist()
     ([1.0, 1.0, 3.0], [0, 0, 1])
     """
-    times = np.asarray(cohort.weight) * (np.asarray(cohort.control) if on == "controls" else 1)
+    times = _times(cohort, on)
     rows = np.repeat(np.asarray(cohort.x), times, axis=0).astype(np.float64)
     return rows, np.repeat(np.asarray(cohort.domain), times)
 
 
+def _times(cohort: Cohort, on: On) -> np.ndarray:
+    """Return how often each row counts."""
+    return np.asarray(cohort.weight) * (np.asarray(cohort.control) if on == "controls" else 1)
+
+
+def spread_of_all(cohort: Cohort) -> np.ndarray:
+    """Return the standard deviations of the features over all rows: their scale where controls tell of none.
+
+    Examples
+    --------
+    >>> spread_of_all(Cohort.from_arrays([[1.0], [3.0]], list("ab"))).tolist()
+    [1.0]
+    """
+    weight, x = np.asarray(cohort.weight, np.float64), np.asarray(cohort.x)
+    mean, variance, total = 0.0, 0.0, weight.sum()
+    for start in range(0, len(x), BLOCK):
+        mean += weight[start : start + BLOCK] @ x[start : start + BLOCK] / total
+    for start in range(0, len(x), BLOCK):
+        variance += weight[start : start + BLOCK] @ np.square(x[start : start + BLOCK] - mean) / total
+    return np.sqrt(variance)
+
+
 def two_controls(cohort: Cohort, on: On) -> None:
     """Refuse domains with fewer than two controls, where these are what is measured."""
-    _, domain = measured(cohort, on)
-    counts = np.bincount(domain, minlength=len(cohort.names.domains))
+    if on == "all":
+        return
+    counts = np.bincount(np.asarray(cohort.domain), _times(cohort, on), len(cohort.names.domains))
     few = [cohort.names.domains[i] for i in np.flatnonzero(counts < 2)]
-    if on == "controls" and few:
+    if few:
         raise InputError(
             "Domains with fewer than two control rows",
             which=few,

@@ -23,7 +23,8 @@ class Standardise(ClosedForm):
     .. math:: x' = \bar\mu + \bar\sigma\,\frac{x - \mu_g}{\sigma_g}
 
     with mean and standard deviation of the row's domain g, and their averages over domains. The honest floor:
-    a correction that is not better than this one is not worth its training.
+    a correction that is not better than this one is not worth its training. A feature that is constant in a domain
+    has no scale there: its values are only shifted, and other domains do not hear of it.
 
     Parameters
     ----------
@@ -51,6 +52,8 @@ class Standardise(ClosedForm):
         """Refuse domains that cannot be measured."""
         audit.enough_rows(cohort)
         two_controls(cohort, self.on)
+        if self.scale:
+            audit.warn_constant(cohort, controls=self.on == "controls")
 
     def finish(self, state: None, cohort: Cohort) -> Fitted:
         """Measure mean and spread of every domain."""
@@ -60,7 +63,7 @@ class Standardise(ClosedForm):
             weight = weight * jnp.asarray(cohort.control)
         groups = len(cohort.domains.count)
         rows = jnp.asarray(cohort.x), jnp.asarray(cohort.domain), weight
-        mean, spread = location_and_spread(*rows, groups)
+        mean, spread, _ = location_and_spread(*rows, groups)
         tables = {"mean": mean, "spread": spread if self.scale else jnp.ones_like(spread)}
         return tables | {"to": {name: table.mean(axis=0) for name, table in tables.items()}}
 
@@ -77,7 +80,7 @@ class Standardise(ClosedForm):
         if len(controls):
             more["mean"] = controls.mean(axis=0)
         if len(controls) and self.scale:
-            among = np.square(controls - more["mean"]).mean(axis=0)
-            more["spread"] = deviations(np.diag(among), more["mean"])
+            size = np.maximum(np.abs(more["mean"]), more["spread"])
+            more["spread"] = deviations(controls.var(axis=0, dtype=np.float64), size, more["spread"])
         added = {name: np.append(fitted[name], row[None], axis=0) for name, row in more.items()}
         return {name: table.astype(np.float32) for name, table in added.items()} | {"to": fitted["to"]}

@@ -10,11 +10,12 @@ import numpy as np
 from jax import Array
 
 from jbc import audit
-from jbc.baselines.rows import matrices_fit, measured, no_inverse, rank
+from jbc.baselines.rows import matrices_fit, measured, no_inverse, rank, spread_of_all
 from jbc.cohort import Cohort
 from jbc.errors import InputError
-from jbc.linalg import covariance, deviations, eigen
+from jbc.linalg import ROUNDING, covariance, deviations, eigen
 from jbc.methods.base import ClosedForm, Fitted, On
+from jbc.methods.constraints import NonNegative
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ class TypicalVariation(ClosedForm):
         The regularisation :math:`\lambda`. 0 whitens entirely, and needs more controls than features.
     scale
         Divide by the spread of every feature first (D), or not (D = I). A feature that is constant on the
-        controls is only shifted.
+        controls has the spread of all rows; one that is constant there too has none, and becomes 0.
     basis
         ``"features"`` rotates back (ZCA), so that every column stays as close as it can to the feature it is
         named after; ``"components"`` leaves the principal components of the controls, largest first. Distances and
@@ -63,8 +64,9 @@ class TypicalVariation(ClosedForm):
     """
 
     compiled: ClassVar[bool] = False
+    keeps_units: ClassVar[bool] = False
 
-    ridge: float = 1.0
+    ridge: NonNegative = 1.0
     scale: bool = True
     basis: Literal["features", "components"] = "features"
     on: On = "controls"
@@ -107,5 +109,9 @@ class TypicalVariation(ClosedForm):
         """Return the mean and the spread, and the covariance after division by the spread."""
         rows, _ = measured(cohort, self.on)
         among, mean = covariance(rows), rows.mean(axis=0)
-        unit = deviations(among, mean) if self.scale else np.ones_like(mean)
+        unit = np.ones_like(mean)
+        if self.scale:
+            everywhere = spread_of_all(cohort)
+            size = np.maximum(np.abs(mean), everywhere)
+            unit = deviations(np.diag(among), size, np.where(everywhere > ROUNDING * size, everywhere, np.inf))
         return mean, unit, among / np.outer(unit, unit)

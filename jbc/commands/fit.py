@@ -110,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
             random_state=options.seed,
             stopping=natural(options.method, cohort) if options.stop_early else None,
         )
-        corrector.check(cohort)
+        cohort = corrector.prepare(cohort)
         with _folder(options, run) if processes.leads() else contextlib.nullcontext(False) as finished:
             if not processes.largest(finished):
                 return _train(corrector, cohort, options, run, mesh)
@@ -141,7 +141,7 @@ def _train(
         told = [hooks.log_lines(path, start), hooks.progress(run["method"]["name"])] if leads else []
         told = [stack.enter_context(each) for each in told]
         stop, caught = stack.enter_context(hooks.interruptible(lambda event: save(event, force=True)))
-        corrector.fit_cohort(cohort, hooks=(*told, save, stop), resume=resume, mesh=mesh)
+        corrector.fit_prepared(cohort, hooks=(*told, save, stop), resume=resume, mesh=mesh)
     if caught and corrector.stopped_:
         if leads:
             print(f"interrupted after step {corrector.n_steps_}, and saved; go on with --resume")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jbc.data.files import damaged, need_columns, need_unique
+from jbc.data.files import MISSING, damaged, is_number, need_columns, need_unique
+from jbc.data.room import TEXT, need_room
 from jbc.errors import InputError, InputWarning, listing
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 ID_NAMES = ("", "unnamed: 0", "index", "id", "obs_names")
 METADATA = "Metadata_"
+# Of every number, at the peak of reading Parquet, as measured: Arrow's while it decodes them, and ours.
+COPIES = 3.5
 
 
 def read_parquet(path: Path) -> pa.Table:
@@ -27,15 +30,28 @@ def read_parquet(path: Path) -> pa.Table:
 
     try:
         with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            need_room(path, _bytes(file), file.metadata.num_rows, len(file.schema_arrow))
             table = file.read()
         table.validate(full=True)
         index = _pandas_index(table)
+    except (InputError, MemoryError):  # which are ValueErrors and Arrow's errors as well
+        raise
     except (pa.ArrowException, OSError, ValueError, TypeError, AttributeError) as error:
         raise damaged(path, error) from error  # the last three are those of the index in the JSON of pandas
     if index is None:
         return table
     ids = table.column(index)
     return table.drop_columns([index]).add_column(0, "" if index.startswith("__index") else index, ids)
+
+
+def _bytes(file: Any) -> float:
+    """Return what reading a Parquet file takes: small files can hold large tables of equal values."""
+    import pyarrow as pa
+
+    kinds = [field.type for field in file.schema_arrow]
+    numbers = [kind for kind in kinds if pa.types.is_integer(kind) or pa.types.is_floating(kind)]
+    widths = sum(kind.bit_width // 8 for kind in numbers)
+    return file.metadata.num_rows * (COPIES * widths + TEXT * (len(kinds) - len(numbers)))
 
 
 def _pandas_index(table: pa.Table) -> str | None:
@@ -103,7 +119,7 @@ def _numbers(column: pa.ChunkedArray, typed: bool) -> np.ndarray | None:
             return None
     else:
         column = compute.utf8_trim_whitespace(column)
-        empty = compute.is_in(column, pa.array(["", "NA"]))
+        empty = compute.is_in(column, pa.array(MISSING))
         column = compute.if_else(empty, pa.scalar(None, pa.string()), column)
     try:
         single = pa.types.is_float32(kind)
@@ -128,18 +144,10 @@ def _strings(column: pa.ChunkedArray, name: str, path: Path) -> list[str]:
         ) from error
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return "_" not in cell
-
-
 def offender(name: str, cells: Iterable[str]) -> str:
     """Tell the first cell that keeps a column from being numeric."""
     for row, cell in enumerate(cells, start=1):
-        if cell.strip() not in ("", "NA") and not _is_number(cell):
+        if cell.strip() not in MISSING and not is_number(cell):
             return f"{name} ({cell!r} in row {row})"
     return name
 
@@ -158,8 +166,8 @@ def _warn_nearly_numeric(path: Path, text: dict[str, list[str]]) -> None:
     """Tell of columns that a few cells such as '<LOD' keep from being features."""
     nearly = []
     for name, cells in text.items():
-        filled = [cell for cell in cells if cell.strip() not in ("", "NA")]
-        if 2 * sum(map(_is_number, filled)) > len(filled):
+        filled = [cell for cell in cells if cell.strip() not in MISSING]
+        if 2 * sum(map(is_number, filled)) > len(filled):
             nearly.append(offender(name, cells))
     if nearly:
         warnings.warn(

@@ -6,10 +6,13 @@ import csv
 import gzip
 import io
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jbc import memory
 from jbc.data.files import DELIMITERS, damaged, empty, wrong_content
+from jbc.data.room import SAMPLE, shape
 from jbc.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,21 +20,24 @@ if TYPE_CHECKING:
 
 # The longest row that can be read: Arrow refuses rows that are longer than a block.
 BLOCK_BYTES = 1 << 26
+CHUNK = 1 << 20  # bytes that are unpacked at once
 
 
-def read_delimited(path: Path, extension: str) -> pa.Table:
+def read_delimited(path: Path, extension: str, features: Sequence[str] | None = None) -> pa.Table:
     """Read every cell of a text file as a string; quotes are taken off and nothing else is changed.
+
+    How much memory that takes depends on which columns are `features`, if they were named: others stay text.
 
     Raises
     ------
     InputError
-        With code ``empty-file``, ``damaged-file``, ``wrong-content``, ``undecodable`` or ``ragged``.
+        With code ``empty-file``, ``damaged-file``, ``wrong-content``, ``undecodable``, ``ragged`` or ``too-large``.
     """
     import pyarrow as pa
     from pyarrow import csv as arrow
 
     delimiter = DELIMITERS[extension.removesuffix(".gz")]
-    content = _content(path, compressed=extension.endswith(".gz"))
+    content = (_unpacked if extension.endswith(".gz") else _plain)(path, delimiter, features)
     if b"\0" in content:
         raise wrong_content(path, "the content is binary or UTF-16, not UTF-8 text")
     try:
@@ -53,14 +59,34 @@ def read_delimited(path: Path, extension: str) -> pa.Table:
     return table.slice(1).rename_columns([column[0].as_py() for column in table.columns])
 
 
-def _content(path: Path, compressed: bool) -> bytes:
-    content = path.read_bytes()
-    if not compressed:
-        return content
+def _plain(path: Path, delimiter: str, features: Sequence[str] | None) -> bytes:
+    """Read a file, if the table in it fits into memory."""
+    with path.open("rb") as file:
+        found = shape(file.read(SAMPLE), delimiter, features)
+    found.need_room(path, path.stat().st_size)
+    return path.read_bytes()
+
+
+def _unpacked(path: Path, delimiter: str, features: Sequence[str] | None) -> bytes:
+    """Unpack a file, if the table in it fits into memory.
+
+    A small file may unpack to a very large one. One that would not fit is given up as soon as so much of it is
+    unpacked, and how large the whole is is guessed from the share of the file that this has taken.
+    """
+    content, left = io.BytesIO(), memory.available()
     try:
-        return gzip.decompress(content)
-    except (EOFError, OSError, zlib.error) as error:
+        with path.open("rb") as raw, gzip.GzipFile(fileobj=raw) as file:
+            part = file.read(SAMPLE)
+            found = shape(part, delimiter, features)
+            while part:
+                content.write(part)
+                if content.tell() * found.factor > left:
+                    guess = content.tell() * path.stat().st_size // raw.tell()
+                    found.need_room(path, max(guess, content.tell()), left)
+                part = file.read(CHUNK)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise damaged(path, error) from error
+    return content.getvalue()
 
 
 def _header(path: Path, content: bytes, delimiter: str) -> list[str]:

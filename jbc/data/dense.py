@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jbc import memory
 from jbc.errors import InputError
 
 CHUNK_BYTES = 1 << 24
@@ -21,7 +20,7 @@ def densify(x: Any, *, limit_bytes: int | None = None) -> np.ndarray:
     Parameters
     ----------
     x
-        A SciPy sparse matrix or array. A NumPy array is returned as it is.
+        A SciPy sparse matrix or array. Anything else is returned as it is.
     limit_bytes
         The memory that may be used; None for what the system says is available.
 
@@ -42,15 +41,15 @@ def densify(x: Any, *, limit_bytes: int | None = None) -> np.ndarray:
     array([[1., 0.],
            [0., 1.]], dtype=float32)
     """
-    if isinstance(x, np.ndarray):
+    if not hasattr(x, "tocsr"):
         return x
     rows, columns = x.shape
     needed = 4 * rows * columns
-    limit = available_memory() if limit_bytes is None else limit_bytes
-    if limit is not None and needed > limit:
+    limit = memory.available() if limit_bytes is None else limit_bytes
+    if needed > limit:
         raise InputError(
-            f"A dense table of {rows:,} rows and {columns:,} columns needs {_size(needed)}, "
-            f"and {_size(limit)} are available",
+            f"A dense table of {rows:,} rows and {columns:,} columns needs {memory.size(needed)}, "
+            f"and {memory.size(limit)} are available",
             why="Correction fills the zeros, so a sparse table cannot stay sparse.",
             fix="Select features or rows first, for example the highly variable genes or principal components.",
             code="too-large",
@@ -62,21 +61,3 @@ def densify(x: Any, *, limit_bytes: int | None = None) -> np.ndarray:
     for start in range(0, source.shape[0], step):
         target[start : start + step] = source[start : start + step].toarray()
     return dense
-
-
-def available_memory() -> int | None:
-    """Give the bytes of memory that can be had without swapping, or None where no system call tells."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024 * int(line.split()[1])
-    except OSError:
-        pass
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
-def _size(number: int) -> str:
-    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.1f} MiB"

@@ -64,6 +64,8 @@ def read_fcs(path: Path) -> Events:
         ) from error
     except KeyError as error:
         raise damaged(path, f"it lacks the keyword ${str(error.args[0]).upper()}") from error
+    except MemoryError:
+        raise
     except Exception as error:  # FlowIO raises errors of many kinds about a damaged file
         raise damaged(path, error or type(error).__name__) from error
     if data.text["mode"].upper() != "L":

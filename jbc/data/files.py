@@ -12,6 +12,7 @@ from jbc.errors import InputError, closest
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".h5ad")
 READ_ONLY = (".fcs",)
+MISSING = ("", "NA")  # cells without a value
 PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".npy", ".npz")
 SIGNATURES = {
     b"PAR1\x15": "Parquet",
@@ -150,6 +151,21 @@ def damaged(path: Path, detail: object) -> InputError:
         fix="Copy or download the file again.",
         code="damaged-file",
     )
+
+
+def is_number(cell: str) -> bool:
+    """Tell whether the text of a cell is a number.
+
+    Examples
+    --------
+    >>> is_number(" 1e5"), is_number("1_0"), is_number("<LOD")
+    (True, False, False)
+    """
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return "_" not in cell
 
 
 def need_unique(names: Sequence[str], what: str, code: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from jbc.data.dense import densify
 from jbc.data.files import damaged, wrong_content
+from jbc.data.room import need_room
 from jbc.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ def read_h5ad(path: Path) -> tuple[np.ndarray, list[str], pd.DataFrame]:
     Raises
     ------
     InputError
-        With code ``external-link``, ``wrong-content``, ``damaged-file``, ``not-numeric`` or ``too-large``.
+        With code ``external-link``, ``wrong-content``, ``damaged-file``, ``not-numeric``, ``wrong-shape`` or
+        ``too-large``.
     """
     import h5py
     import pandas as pd
@@ -35,18 +38,43 @@ def read_h5ad(path: Path) -> tuple[np.ndarray, list[str], pd.DataFrame]:
             for name in ("X", "obs", "var"):
                 if name not in file:
                     raise wrong_content(path, f"it holds no '{name}', so it is not an AnnData file")
+            _need_room(file["X"], path)
             read: Any = read_elem
             with warnings.catch_warnings():
                 # AnnData warns of old encodings and repeated names; of these, what matters is checked by us.
                 warnings.simplefilter("ignore")
                 matrix, obs, var = (read(file[name]) for name in ("X", "obs", "var"))
-    except InputError:
+                if hasattr(matrix, "toarray"):
+                    # AnnData takes places of values as they are written, and SciPy follows them wherever they lead.
+                    matrix.check_format(full_check=True)
+    except (InputError, MemoryError):
         raise
     except Exception as error:  # HDF5 and AnnData raise errors of many kinds about a damaged file
         raise damaged(path, error) from error
     if not (isinstance(obs, pd.DataFrame) and isinstance(var, pd.DataFrame)):
         raise wrong_content(path, "its 'obs' or 'var' is not a table, so it is not an AnnData file")
-    return _numbers(matrix, path), [str(name) for name in var.index], _text(obs)
+    x = _numbers(matrix, path)
+    if x.shape != (len(obs), len(var)):
+        raise InputError(
+            f"X has {x.shape[0]} rows × {x.shape[1]} columns, obs has {len(obs)} rows, and var {len(var)}",
+            which=[str(path)],
+            why="Rows or columns of X would get the names of others.",
+            fix="Write the file again, with a row of obs for every row of X and a row of var for every column.",
+            code="wrong-shape",
+        )
+    return x, [str(name) for name in var.index], _text(obs)
+
+
+def _need_room(matrix: Any, path: Path) -> None:
+    """Refuse a dense matrix that does not fit; small files can hold large ones of equal values.
+
+    Sparse ones are looked at when they become dense.
+    """
+    shape = getattr(matrix, "shape", None)
+    if shape is not None and len(shape) == 2 and matrix.dtype.kind in "fiub":
+        # Those that are no floats already are copied.
+        width = matrix.dtype.itemsize + (0 if matrix.dtype in (np.float32, np.float64) else 8)
+        need_room(path, width * math.prod(shape), *shape)
 
 
 def _refuse_outside(file: h5py.File, path: Path) -> None:
@@ -90,7 +118,7 @@ def _numbers(matrix: Any, path: Path) -> np.ndarray:
             fix="Store the measurements as a two-dimensional array in X.",
             code="not-numeric",
         )
-    return dense if dense.dtype == np.float32 else dense.astype(np.float64)
+    return dense if dense.dtype == np.float32 else dense.astype(np.float64, copy=False)
 
 
 def _text(obs: pd.DataFrame) -> pd.DataFrame:

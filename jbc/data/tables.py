@@ -16,6 +16,7 @@ from jbc.data.delimited import read_delimited
 from jbc.data.fcs import read_fcs
 from jbc.data.files import check_file, need_columns, need_unique
 from jbc.data.h5ad import read_h5ad
+from jbc.data.room import too_large
 from jbc.errors import InputError, InputWarning, listing
 
 if TYPE_CHECKING:
@@ -128,10 +129,13 @@ def read_table(
             fix="Pass 5 for mass cytometry, about 150 for fluorescence, or leave it out.",
             code="bad-option",
         )
-    table = _concatenate([_read_one(file, keys, features) for file in files])
-    if arcsinh is None:
-        return table
-    return replace(table, x=np.arcsinh(table.x / table.x.dtype.type(arcsinh)))
+    try:
+        table = _concatenate([_read_one(file, keys, features) for file in files])
+        if arcsinh is None:
+            return table
+        return replace(table, x=np.arcsinh(table.x / table.x.dtype.type(arcsinh)))
+    except MemoryError as error:  # what is told of sizes before files are read is a guess, and of one file at a time
+        raise too_large(list(map(str, files)), "it was used up while reading") from error
 
 
 def _read_one(path: Path, keys: Sequence[str], features: Sequence[str] | None) -> Table:
@@ -143,7 +147,7 @@ def _read_one(path: Path, keys: Sequence[str], features: Sequence[str] | None) -
     elif extension == ".parquet":
         x, names, obs = split(read_parquet(path), path, keys, features, typed=True)
     else:
-        x, names, obs = split(read_delimited(path, extension), path, keys, features, typed=False)
+        x, names, obs = split(read_delimited(path, extension, features), path, keys, features, typed=False)
     for what, number in zip(("rows", "features"), x.shape, strict=True):
         if not number:
             raise InputError(
@@ -196,7 +200,7 @@ def _concatenate(tables: list[Table]) -> Table:
     import pandas as pd
 
     first = tables[0]
-    x = np.concatenate([_aligned(table, first) for table in tables])
+    x = first.x if len(tables) == 1 else np.concatenate([_aligned(table, first) for table in tables])
     columns = list(dict.fromkeys(name for table in tables for name in table.obs.columns))
     obs = pd.concat([table.obs.reindex(columns=columns, fill_value="") for table in tables])
     names = [table.obs.index.name for table in tables if table.obs.index.name is not None]

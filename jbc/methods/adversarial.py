@@ -21,6 +21,7 @@ from jbc.losses import adversarial as losses
 from jbc.losses.adversarial import Objective
 from jbc.methods import directed
 from jbc.methods.base import Fitted, Info, Trainable
+from jbc.methods.constraints import Fraction, NonNegative, Positive, PositiveFloat, Widths
 from jbc.methods.inputs import Inputs, Scale, Tables
 from jbc.nets import Discriminator, Mover, Player, Start
 
@@ -126,23 +127,23 @@ class AdversarialCorrection(Trainable):
     log: bool = False
     scale: Scale = "domain"
     residual: bool = True
-    blocks: int = 3
-    widths: tuple[int, ...] = (25,)
+    blocks: Positive = 3
+    widths: Widths = (25,)
     start: Start = "identity"
-    critic: tuple[int, ...] = (64, 64)
+    critic: Widths = (64, 64)
     norm: bool = False
     objective: Objective = "logistic"
-    smoothing: float = 0.0
-    gamma: float = 10.0
-    identity: float = 1.0
-    cycle: float = 0.0
-    rows: int = 256
-    updates: int = 2000
-    critic_steps: int = 3
-    learning_rate: float = 1e-3
-    critic_rate: float = 1e-3
+    smoothing: Fraction = 0.0
+    gamma: NonNegative = 10.0
+    identity: NonNegative = 1.0
+    cycle: NonNegative = 0.0
+    rows: Positive = 256
+    updates: Positive = 2000
+    critic_steps: Positive = 3
+    learning_rate: PositiveFloat = 1e-3
+    critic_rate: PositiveFloat = 1e-3
     decay: bool = True
-    average: float = 0.99
+    average: Fraction = 0.99
 
     @property
     def inputs(self) -> Inputs:
@@ -164,8 +165,11 @@ class AdversarialCorrection(Trainable):
         return direct(cohort, target=self.target, source=self.source)
 
     def check(self, cohort: Cohort) -> None:
-        """Refuse domains of a single row, and settings that contradict each other."""
+        """Refuse domains and minibatches of a single row, and settings that contradict each other."""
         audit.enough_rows(cohort)
+        if self.scale == "domain":
+            audit.warn_constant(cohort)
+        audit.two_rows_drawn(self.rows)
         if self.norm and self.gamma:
             raise InputError(
                 "A penalty of gradients, and norms in the discriminator",

@@ -49,6 +49,9 @@ class Method(abc.ABC):
         Whether the method has :meth:`adapt`.
     ranges
         Whether the method has :meth:`stray`.
+    keeps_units
+        Whether :meth:`transform` returns measurements in the units of the input; other outputs have units of their
+        own, and no part in the input's offset (:mod:`jbc.centring`).
     compiled
         Whether :meth:`finish` is compiled; one that decomposes matrices runs on the host instead, with NumPy.
     """
@@ -58,6 +61,7 @@ class Method(abc.ABC):
     encodes: ClassVar[bool] = False
     adapts: ClassVar[bool] = False
     ranges: ClassVar[bool] = False
+    keeps_units: ClassVar[bool] = True
     compiled: ClassVar[bool] = True
 
     def aim(self, cohort: Cohort) -> Cohort:
@@ -82,6 +86,10 @@ class Method(abc.ABC):
 
     def predict(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Return the logits of rows, (n, classes)."""
+        raise NotImplementedError
+
+    def domains(self, fitted: Fitted) -> int:
+        """Return the number of domains that a fitted classifier knows."""
         raise NotImplementedError
 
     def stray(self, fitted: Fitted, x: Array, domain: Array) -> Array:

@@ -15,16 +15,18 @@ from jbc import audit, noise
 from jbc.cohort import Cohort
 from jbc.draws import Draw, Rows
 from jbc.methods.base import Fitted, Info, Trainable
+from jbc.methods.constraints import Fraction, Masked, Positive, PositiveFloat, Widths
 from jbc.methods.directed import build_optimiser
 from jbc.methods.inputs import Inputs, Tables
 from jbc.nets import Chain, Player
 
 
 class DenoiserState(flax.struct.PyTreeNode):
-    """The network, and what standardises its inputs."""
+    """The network, what standardises its inputs, and what a measurement of zero is in them, (d,)."""
 
     coder: Player
     tables: Tables
+    zero: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,15 +74,15 @@ class DenoisingAutoencoder(Trainable):
 
     log: bool = False
     scale: Literal["pooled", "none"] = "pooled"
-    widths: tuple[int, ...] = (25, 25)
-    dropout: float = 0.2
+    widths: Widths = (25, 25)
+    dropout: Masked = 0.2
     fill: Literal["zeros", "all"] = "zeros"
-    rows: int = 100
-    epochs: int = 100
-    min_steps: int = 1000
-    max_steps: int = 4000
-    learning_rate: float = 1e-3
-    average: float = 0.99
+    rows: Positive = 100
+    epochs: Positive = 100
+    min_steps: Positive = 1000
+    max_steps: Positive = 4000
+    learning_rate: PositiveFloat = 1e-3
+    average: Fraction = 0.99
 
     @property
     def inputs(self) -> Inputs:
@@ -99,22 +101,25 @@ class DenoisingAutoencoder(Trainable):
     def check(self, cohort: Cohort) -> None:
         """Refuse domains of a single row."""
         audit.enough_rows(cohort)
+        audit.steps_in_order(self.min_steps, self.max_steps)
 
     def init(self, key: Array, cohort: Cohort) -> DenoiserState:
         """Draw the network; measure what standardises the inputs."""
-        x, domain, weight = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.weight))
+        x = jnp.asarray(cohort.x)
         net = _build(self.widths, x.shape[1])
         return DenoiserState(
             coder=Player.make(net, build_optimiser("adam"), key, x[:1], memory=self.average),
-            tables=self.inputs.measure(x, domain, weight, len(cohort.domains.count)),
+            tables=self.inputs.of_cohort(cohort),
+            zero=_zero(cohort),
         )
 
     def step(self, key: Array, state: DenoiserState, rows: Rows) -> tuple[DenoiserState, Info]:
         """Train on one minibatch, of which some values are hidden."""
         net, domain = _build(self.widths, rows.x.shape[-1]), rows.domain[:, None]
         shown = noise.fractions(key, rows.x.shape) > self.dropout
-        seen, z = (self.inputs.apply(state.tables, x, domain) for x in (jnp.where(shown, rows.x, 0), rows.x))
-        measured = rows.x != 0
+        hidden = jnp.where(shown, rows.x, state.zero)
+        seen, z = (self.inputs.apply(state.tables, x, domain) for x in (hidden, rows.x))
+        measured = rows.x != state.zero
 
         def loss(params: Any) -> Array:
             missed = jnp.square(net.apply({"params": params}, seen) - z)
@@ -125,8 +130,9 @@ class DenoisingAutoencoder(Trainable):
 
     def finish(self, state: DenoiserState, cohort: Cohort) -> Fitted:
         """Keep the network, and which features were measured at all."""
-        measured = (jnp.asarray(cohort.x) != 0) & (jnp.asarray(cohort.weight) > 0)[:, None]
-        return {"coder": state.coder.settled[0], "inputs": state.tables, "known": measured.any(axis=0)}
+        measured = (jnp.asarray(cohort.x) != state.zero) & (jnp.asarray(cohort.weight) > 0)[:, None]
+        fitted = {"coder": state.coder.settled[0], "inputs": state.tables, "zero": state.zero}
+        return fitted | {"known": measured.any(axis=0)}
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Fill in rows of any domain."""
@@ -134,8 +140,13 @@ class DenoisingAutoencoder(Trainable):
         made = _build(self.widths, x.shape[1]).apply({"params": fitted["coder"]}, z)
         out = self.inputs.restore(fitted["inputs"], made, x, domain)
         if self.fill == "zeros":
-            out = jnp.where(x == 0, jnp.maximum(out, 0), x)
+            out = jnp.where(x == fitted["zero"], jnp.maximum(out, fitted["zero"]), x)
         return jnp.where(fitted["known"], out, x)
+
+
+def _zero(cohort: Cohort) -> Array:
+    """Return what a measurement of zero is in the rows of a cohort."""
+    return jnp.zeros(cohort.x.shape[1]) if cohort.offset is None else -jnp.asarray(cohort.offset)
 
 
 @functools.cache

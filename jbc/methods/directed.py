@@ -62,12 +62,14 @@ def each(net: Any, params: Any, rows: Array) -> Array:
 
 def measure(inputs: Inputs, cohort: Cohort) -> Tables:
     """Measure what standardises the inputs, pooled over the sources or by domain; results are those of the target."""
-    domain, role = jnp.asarray(cohort.domain), jnp.asarray(cohort.role)
-    weight = jnp.asarray(cohort.weight)
+    role, goal = jnp.asarray(cohort.role), aim_of(jnp.asarray(cohort.role))
+    tables = inputs.of_cohort(cohort)
     if inputs.scale == "pooled":
-        weight = weight * (role == SOURCE)[domain]
-    tables = inputs.measure(jnp.asarray(cohort.x), domain, weight, len(role))
-    goal = aim_of(role)
+        # What is constant in the sources may vary in the target, and has its scale from there.
+        everywhere, moves = tables, (role == SOURCE)[jnp.asarray(cohort.domain)]
+        tables = inputs.of_cohort(cohort, moves)
+        spread = jnp.where(tables["varies"], tables["spread"], everywhere["spread"])
+        tables |= {"spread": spread, "varies": tables["varies"] | everywhere["varies"]}
     return tables | {"to": {name: tables[name][goal] for name in tables["to"]}}
 
 

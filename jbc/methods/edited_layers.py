@@ -97,7 +97,10 @@ class Coder(NamedTuple):
 
         def change(layer: int, own: Array) -> Array:
             goal = self.run(target.rows, 0, layer) if layer < self.net.depth else target.rows
-            found[str(layer)] = edit = measure(source._replace(rows=own), target._replace(rows=goal))
+            edit = measure(source._replace(rows=own), target._replace(rows=goal))
+            if layer in (0, self.net.depth):
+                edit = edits.keep_spread(edit)
+            found[str(layer)] = edit
             return edits.apply(edit, own, rule)
 
         self.edited(source.rows, change)

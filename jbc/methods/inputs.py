@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jbc.cohort import Cohort
 from jbc.linalg import location_and_spread
 
 Scale = Literal["domain", "pooled", "none"]
@@ -52,48 +53,105 @@ class Inputs:
     level: Level
     scale: Scale
 
-    def measure(self, x: Array, domain: Array, weight: Array, groups: int) -> Tables:
-        """Return location (G, d), spread (G, d) and mean level (G,) of every domain, and their means under ``to``."""
-        x, level = self._split(x)
+    def measure(
+        self, x: Array, domain: Array, weight: Array, groups: int, offset: Array | None = None
+    ) -> Tables:
+        """Return location (G, d), spread (G, d) and mean level (G,) of every domain, and their means under ``to``.
+
+        ``varies`` (d,) tells which features vary in a domain at all. Of one that does not, no scale is known: the
+        networks see 0, and a row keeps what it has beyond the location. ``offset`` is what was taken off the
+        features (:attr:`jbc.Cohort.offset`); logarithms need to know it.
+        """
+        more = {} if offset is None or not self.log else {"offset": jnp.asarray(offset)}
+        x, level = self._split(x, more)
         if self.scale == "none":
             empty = jnp.zeros((groups, x.shape[1]))
-            return _with_means({"location": empty, "spread": empty + 1, "level": empty[:, 0]})
+            tables = _with_means({"location": empty, "spread": empty + 1, "level": empty[:, 0]})
+            return tables | {"varies": jnp.ones(x.shape[1], bool)} | more
         where = domain if self.scale == "domain" else jnp.zeros_like(domain)
         both = jnp.concatenate([x, level], axis=1)
-        mean, spread = location_and_spread(both, where, weight, groups)
+        mean, spread, varies = location_and_spread(both, where, weight, groups)
         if self.scale == "pooled":
             mean, spread = (jnp.broadcast_to(table[:1], table.shape) for table in (mean, spread))
-        return _with_means({"location": mean[:, :-1], "spread": spread[:, :-1], "level": mean[:, -1]})
+        tables = {"location": mean[:, :-1], "spread": spread[:, :-1], "level": mean[:, -1]}
+        return _with_means(tables) | {"varies": varies[:-1]} | more
+
+    def of_cohort(self, cohort: Cohort, counts: Array | int = 1) -> Tables:
+        """Measure a cohort; rows count by their weight, times ``counts``."""
+        x, domain, weight = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.weight))
+        return self.measure(x, domain, weight * counts, len(cohort.domains.count), cohort.offset)
 
     def apply(self, tables: Tables, x: Array, domain: Array) -> Array:
         """Give rows of these domains to a network."""
+        x = self._split(x, tables)[0]
         if self.scale == "none":
-            return self._split(x)[0]
-        return (self._split(x)[0] - tables["location"][domain]) / tables["spread"][domain]
+            return x
+        return jnp.where(tables["varies"], (x - tables["location"][domain]) / tables["spread"][domain], 0)
 
     def restore(self, tables: Tables, z: Array, x: Array, domain: Array) -> Array:
         """Return measurements of one average domain, from network outputs for the rows ``x``."""
-        level = self._split(x)[1] - tables["level"][domain][:, None] + tables["to"]["level"]
-        out = z * tables["to"]["spread"] + tables["to"]["location"] + level
-        return jnp.sign(out) * jnp.expm1(jnp.abs(out)) if self.log else out
+        own, level = self._split(x, tables)
+        level = level - tables["level"][domain][:, None] + tables["to"]["level"]
+        kept = own - tables["location"][domain]
+        out = jnp.where(tables["varies"], z * tables["to"]["spread"], kept) + tables["to"]["location"] + level
+        return signed_exponential(out, tables.get("offset")) if self.log else out
 
     def retrieve(self, tables: Tables, x: Array) -> Array:
         """Return what a network gave out for measurements of the average domain, of its mean level."""
-        x, _ = self._split(x)
-        return (x - tables["to"]["location"]) / tables["to"]["spread"]
+        x, _ = self._split(x, tables)
+        z = (x - tables["to"]["location"]) / tables["to"]["spread"]
+        return jnp.where(tables["varies"], z, 0)
 
     def extend(self, tables: Tables) -> Tables:
         """Return the tables with one more domain, which is read as an average one; on the host."""
         more = {name: np.append(tables[name], mean[None], axis=0) for name, mean in tables["to"].items()}
-        return more | {"to": tables["to"]}
+        return tables | more
 
-    def _split(self, x: Array) -> tuple[Array, Array]:
+    def _split(self, x: Array, tables: Tables) -> tuple[Array, Array]:
         """Separate rows from their level."""
-        x = jnp.sign(x) * jnp.log1p(jnp.abs(x)) if self.log else x
+        x = signed_logarithm(x, tables.get("offset")) if self.log else x
         if self.level == "keep" or (self.level == "auto" and x.shape[-1] < MANY):
             return x, jnp.zeros_like(x[..., :1])
         level = x.mean(axis=-1, keepdims=True)
         return x - level, level
+
+
+def signed_logarithm(x: Array, offset: Array | None = None) -> Array:
+    r"""Return :math:`\operatorname{sign}(v) \log(1 + |v|)` of v = x + offset, less that of the offset.
+
+    Of values near a large offset, the difference of the two logarithms keeps the digits that each of them loses.
+
+    Examples
+    --------
+    >>> signed_logarithm(jnp.array([-1.0, 3.0])).round(4).tolist()
+    [-0.6931, 1.3863]
+    >>> float(signed_logarithm(jnp.array([1.0]), jnp.array([1e8]))[0])  # log(100000002) - log(100000001)
+    9.99999993922529e-09
+    """
+    if offset is None:
+        return jnp.sign(x) * jnp.log1p(jnp.abs(x))
+    sign, size, value = jnp.sign(offset), jnp.abs(offset), x + offset
+    near = sign * jnp.log1p(jnp.maximum(sign * x / (1 + size), -0.5))
+    far = jnp.sign(value) * jnp.log1p(jnp.abs(value)) - sign * jnp.log1p(size)
+    return jnp.where(sign * x > -0.5 * size, near, far)
+
+
+def signed_exponential(y: Array, offset: Array | None = None) -> Array:
+    """Return what :func:`signed_logarithm` was taken of.
+
+    Examples
+    --------
+    >>> offset = jnp.array([1e8])
+    >>> float(signed_exponential(signed_logarithm(jnp.array([7.0]), offset), offset)[0])
+    7.0
+    """
+    if offset is None:
+        return jnp.sign(y) * jnp.expm1(jnp.abs(y))
+    sign, size = jnp.sign(offset), jnp.abs(offset)
+    value = y + sign * jnp.log1p(size)
+    near = sign * jnp.expm1(jnp.maximum(sign * y, -1)) * (1 + size)
+    far = jnp.sign(value) * jnp.expm1(jnp.abs(value)) - offset
+    return jnp.where(sign * y > -jnp.log1p(0.5 * size / (1 + size)), near, far)
 
 
 def _with_means(tables: dict[str, Array]) -> Tables:

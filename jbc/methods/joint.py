@@ -13,9 +13,11 @@ from jax import Array
 from jbc import audit
 from jbc.cohort import Cohort
 from jbc.draws import Draw, Rows
+from jbc.errors import InputError
 from jbc.losses import alignment, cross_entropy, median_bandwidth, mmd2_matrix, squared_error
 from jbc.methods import joint_nets
 from jbc.methods.base import Fitted, Info, Trainable
+from jbc.methods.constraints import Bandwidths, Factor, Fraction, NonNegative, Positive, PositiveFloat
 from jbc.methods.inputs import Inputs, Level, Scale
 from jbc.methods.joint_nets import JointState, Nets
 from jbc.nets import Family, Player
@@ -116,35 +118,35 @@ class JointCalibration(Trainable):
     level: Level = "auto"
     scale: Scale = "domain"
     family: Family = "residual"
-    dropout: float = 0.5
-    members: int = 4
+    dropout: Fraction = 0.5
+    members: Positive = 4
     coupled: bool = False
-    noise: float = 0.3
-    smoothing: float = 0.1
+    noise: NonNegative = 0.3
+    smoothing: Fraction = 0.1
     statistics: Literal["domain", "running"] = "domain"
     rebuild: Literal["sources", "all", "none"] = "all"
-    align: float = 1.0
-    classify: float = 1.0
-    reconstruct: float = 1.0
+    align: NonNegative = 1.0
+    classify: NonNegative = 1.0
+    reconstruct: NonNegative = 1.0
     alternate: bool = False
-    classify_rounds: int = 1
-    rebuild_rounds: int = 1
-    bandwidths: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    classify_rounds: Positive = 1
+    rebuild_rounds: Positive = 1
+    bandwidths: Bandwidths = (0.25, 0.5, 1.0, 2.0, 4.0)
     bandwidth_unit: Literal["median", "fixed"] = "median"
     unbiased: bool = True
     pairs: Reduction = "mean"
     rows_reduced: Reduction = "mean"
     features_reduced: Reduction = "mean"
     domains_reduced: Reduction = "mean"
-    rows: int = 128
-    epochs: int = 40
-    min_steps: int = 400
-    max_steps: int = 2000
-    learning_rate: float = 1e-3
-    decay: float = 1.0
-    weight_decay: float = 1e-4
+    rows: Positive = 128
+    epochs: Positive = 40
+    min_steps: Positive = 400
+    max_steps: Positive = 2000
+    learning_rate: PositiveFloat = 1e-3
+    decay: Factor = 1.0
+    weight_decay: NonNegative = 1e-4
     restart: bool = False
-    average: float = 0.99
+    average: Fraction = 0.99
 
     @property
     def inputs(self) -> Inputs:
@@ -162,7 +164,26 @@ class JointCalibration(Trainable):
 
     def check(self, cohort: Cohort) -> None:
         """Refuse cohorts that cannot be aligned or classified."""
+        several = len(cohort.domains.count) > 1
         audit.enough_rows(cohort)
+        if self.scale == "domain":
+            audit.warn_constant(cohort)
+        audit.steps_in_order(self.min_steps, self.max_steps)
+        if self.family != "residual" or (self.align and several):
+            audit.two_rows_drawn(self.rows)
+        terms = (
+            self.align and several,
+            self.classify and len(cohort.sources),
+            self.reconstruct and self.rebuild != "none",
+        )
+        if not any(terms):
+            raise InputError(
+                "Nothing to train on",
+                which=[f"align={self.align}", f"classify={self.classify}", f"reconstruct={self.reconstruct}"],
+                why="All terms of the loss are switched off, or have neither labels nor domains to be about.",
+                fix="Give one of them a weight above 0.",
+                code="bad-setting",
+            )
         audit.gram_fits(cohort, self.rows)
         audit.classes_estimable(cohort)
 
@@ -179,9 +200,7 @@ class JointCalibration(Trainable):
         d, groups = cohort.x.shape[-1], len(cohort.domains.count)
         nets = self._nets(groups, joint_nets.outputs(cohort.n_labels))
         keys = jax.random.split(key, 3)
-        tables = self.inputs.measure(
-            jnp.asarray(cohort.x), jnp.asarray(cohort.domain), jnp.asarray(cohort.weight), groups
-        )
+        tables = self.inputs.of_cohort(cohort)
         example = jnp.zeros((groups, 2, d))
         player = functools.partial(Player.make, tx=nets.tx, memory=self.average)
         classifier = reconstructors = None
@@ -247,7 +266,7 @@ class JointCalibration(Trainable):
 
     def encode(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Return calibrated codes z = C(x)."""
-        net = self._nets(_domains(fitted), 1).calibrator
+        net = self._nets(self.domains(fitted), 1).calibrator
         inputs = self.inputs.apply(fitted["inputs"], x, domain)
         return joint_nets.infer(net, fitted["calibrator"], inputs, domain)
 
@@ -258,14 +277,18 @@ class JointCalibration(Trainable):
         """
         z = self.encode(fitted, x, domain)
         if "reconstructors" in fitted:
-            net = self._nets(_domains(fitted), 1).reconstructor
+            net = self._nets(self.domains(fitted), 1).reconstructor
             z = joint_nets.infer_mean(net, fitted["reconstructors"], z)
         return self.inputs.restore(fitted["inputs"], z, x, domain)
+
+    def domains(self, fitted: Fitted) -> int:
+        """Return the number of domains."""
+        return len(fitted["inputs"]["location"])
 
     def predict(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Return logits, (n, classes); two classes have the logits 0 and D(z)."""
         outputs = joint_nets.width(fitted["classifier"])
-        net = self._nets(_domains(fitted), outputs).classifier
+        net = self._nets(self.domains(fitted), outputs).classifier
         z = self.encode(fitted, x, domain)
         logits = joint_nets.infer_mean(net, fitted["classifier"], z, domain)
         return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1) if outputs == 1 else logits
@@ -342,7 +365,3 @@ class JointCalibration(Trainable):
             )
             total += self.reconstruct * info["rebuild"]
         return total, (info | {"loss": total}, running)
-
-
-def _domains(fitted: Fitted) -> int:
-    return len(fitted["inputs"]["location"])

@@ -17,6 +17,7 @@ from jbc.draws import Draw, Rows
 from jbc.losses.mmd import mmd2_to
 from jbc.methods import directed
 from jbc.methods.base import Fitted, Info, Trainable
+from jbc.methods.constraints import Bandwidths, Factor, Fraction, NonNegative, Positive, PositiveFloat
 from jbc.methods.directed import Optimiser
 from jbc.methods.inputs import Inputs, Scale, Tables
 from jbc.nets import Mover, Player, Start
@@ -93,22 +94,22 @@ class MMDResNet(Trainable):
     source: tuple[str, ...] = ()
     log: bool = False
     scale: Scale = "domain"
-    blocks: int = 3
-    width: int = 25
+    blocks: Positive = 3
+    width: Positive = 25
     start: Start = "identity"
-    bandwidths: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    bandwidths: Bandwidths = (0.25, 0.5, 1.0, 2.0, 4.0)
     objective: Literal["excess", "root"] = "excess"
-    identity: float = 0.1
-    rows: int = 256
-    epochs: int = 100
-    min_steps: int = 1000
-    max_steps: int = 4000
+    identity: NonNegative = 0.1
+    rows: Positive = 256
+    epochs: Positive = 100
+    min_steps: Positive = 1000
+    max_steps: Positive = 4000
     optimiser: Optimiser = "adam"
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    decay: float = 1.0
-    decay_epochs: int = 150
-    average: float = 0.99
+    learning_rate: PositiveFloat = 1e-3
+    weight_decay: NonNegative = 0.0
+    decay: Factor = 1.0
+    decay_epochs: Positive = 150
+    average: Fraction = 0.99
 
     @property
     def inputs(self) -> Inputs:
@@ -129,8 +130,12 @@ class MMDResNet(Trainable):
         return direct(cohort, target=self.target, source=self.source)
 
     def check(self, cohort: Cohort) -> None:
-        """Refuse domains of a single row."""
+        """Refuse domains and minibatches of a single row."""
         audit.enough_rows(cohort)
+        if self.scale == "domain":
+            audit.warn_constant(cohort)
+        audit.two_rows_drawn(self.rows)
+        audit.steps_in_order(self.min_steps, self.max_steps)
 
     def init(self, key: Array, cohort: Cohort) -> MoverState:
         """Draw the networks; measure what standardises the inputs."""

@@ -18,6 +18,7 @@ from jbc.errors import InputError
 from jbc.linalg import principal
 from jbc.methods.base import Fitted, Info, On, Trainable
 from jbc.methods.coders import CoderState, average_for_new, build, mistakes, moves
+from jbc.methods.constraints import Count, Fraction, Positive, PositiveFloat, Several, Share, Widths
 from jbc.methods.directed import aim_of, build_optimiser
 from jbc.methods.edited_layers import Coder, Weighted, balance, by_domain, count_outside
 from jbc.methods.inputs import Inputs
@@ -103,22 +104,22 @@ class NeuronEditing(Trainable):
     on: On = "all"
     log: bool = False
     scale: Literal["pooled", "none"] = "pooled"
-    widths: tuple[int, ...] = (100, 50, 10)
-    image: tuple[int, int, int] | None = None
+    widths: Widths = (100, 50, 10)
+    image: tuple[Positive, Positive, Positive] | None = None
     pca_editing: bool = False
-    edit_layers: tuple[int, ...] | None = None
+    edit_layers: tuple[Count, ...] | None = None
     residual: bool = True
-    percentiles: int = 21
+    percentiles: Several = 21
     constant_shift: bool = False
     beyond: Beyond | Literal["refuse"] = "shift"
     cautious: bool = True
-    pull: float = 0.0
-    rows: int = 100
-    epochs: int = 100
-    min_steps: int = 1000
-    max_steps: int = 4000
-    learning_rate: float = 1e-3
-    average: float = 0.99
+    pull: Share = 0.0
+    rows: Positive = 100
+    epochs: Positive = 100
+    min_steps: Positive = 1000
+    max_steps: Positive = 4000
+    learning_rate: PositiveFloat = 1e-3
+    average: Fraction = 0.99
 
     @property
     def inputs(self) -> Inputs:
@@ -149,14 +150,16 @@ class NeuronEditing(Trainable):
     def check(self, cohort: Cohort) -> None:
         """Refuse sources without a measured counterpart in the target, and settings that contradict each other."""
         self._need_sense(cohort.x.shape[-1])
+        audit.steps_in_order(self.min_steps, self.max_steps)
         audit.enough_rows(cohort)
         if self.on == "controls":
             audit.paired_controls(cohort)
+        audit.warn_constant(cohort, controls=self.on == "controls")
 
     def init(self, key: Array, cohort: Cohort) -> CoderState:
         """Draw the network, or find the components; measure what standardises the inputs."""
         domain, weight = jnp.asarray(cohort.domain), jnp.asarray(cohort.weight)
-        tables = self.inputs.measure(jnp.asarray(cohort.x), domain, weight, len(cohort.domains.count))
+        tables = self.inputs.of_cohort(cohort)
         net = self._net(cohort.x.shape[-1])
         coder = Player.make(net, build_optimiser("adam"), key, jnp.zeros((1, net.d)), memory=self.average)
         if self.pca_editing:
@@ -270,12 +273,10 @@ class NeuronEditing(Trainable):
     def _need_sense(self, d: int) -> None:
         """Refuse settings that contradict each other, or the rows."""
         depth, bad = 2 if self.pca_editing else 2 * len(self.widths), []
-        if self.percentiles < 2:
-            bad.append(f"percentiles={self.percentiles}: values are mapped between two neighbours")
-        if not self.layers or not all(0 <= layer <= depth for layer in self.layers):
+        if not self.layers or max(self.layers) > depth:
             bad.append(f"edit_layers={self.edit_layers}: the layers are 0 to {depth}")
-        if self.pull > 1:
-            bad.append(f"pull={self.pull}: 1 is all there is")
+        elif len(set(self.layers)) < len(self.layers):
+            bad.append(f"edit_layers={self.edit_layers}: a layer is edited once")
         if self.constant_shift and self.beyond != "shift":
             bad.append(f"constant_shift, and beyond={self.beyond!r}: a mean has no range")
         bad += mistakes(self.image, d)

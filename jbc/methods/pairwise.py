@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jbc import audit
 from jbc.cohort import Cohort
 from jbc.draws import Draw, Rows
 from jbc.methods.base import Fitted, Info, State, Trainable
@@ -46,6 +47,8 @@ class PairwiseCalibration(Trainable):
     def check(self, cohort: Cohort) -> None:
         """As the method of a pair."""
         self.pair.check(cohort)
+        if self.pair.align:  # a domain that is alone makes a pair with itself
+            audit.two_rows_drawn(self.pair.rows)
 
     def init(self, key: Array, cohort: Cohort) -> dict[str, Any]:
         """Draw the networks of every pair."""
@@ -80,6 +83,10 @@ class PairwiseCalibration(Trainable):
     def encode(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Average the codes; spaces of different pairs need not agree, so prefer the features."""
         return self._mean(self.pair.encode, fitted, x, domain)
+
+    def domains(self, fitted: Fitted) -> int:
+        """Return the number of domains."""
+        return fitted["share"].shape[1]
 
     def predict(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Average the probabilities."""

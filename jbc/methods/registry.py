@@ -6,6 +6,8 @@ import dataclasses
 import typing
 from typing import Any
 
+import numpy as np
+
 from jbc.baselines.coral import Coral
 from jbc.baselines.percentiles import Percentiles
 from jbc.baselines.quantiles import QuantileMap
@@ -49,46 +51,65 @@ def to_json(method: Method) -> dict[str, Any]:
     {'name': 'standardise', 'fields': {'scale': True, 'on': 'all'}}
     """
     name = next(name for name, cls in METHODS.items() if cls is type(method))
-    return {"name": name, "fields": dataclasses.asdict(method)}
+    return {"name": name, "fields": _plain(dataclasses.asdict(method))}
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy's scalars into Python's, which JSON knows."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def from_json(record: dict[str, Any]) -> Method:
-    """Read what :func:`to_json` wrote; fields that this version does not know are refused by name.
+    """Read what :func:`to_json` wrote; fields that this version does not know, or misses, are refused by name.
 
     Examples
     --------
     >>> from_json(to_json(JointCalibration(rows=64))).rows
     64
     """
-    if record["name"] not in METHODS:
-        close = closest(record["name"], METHODS)
+    name, fields = (record.get(part) for part in ("name", "fields")) if isinstance(record, dict) else (None, None)
+    if not isinstance(name, str) or not isinstance(fields, dict):
+        raise InputError(
+            "This describes no method",
+            which=[record],
+            why="A method is described by its name and a table of its settings (fields).",
+            fix="Use what jbc.methods.registry.to_json has written.",
+            code="not-a-method",
+        )
+    if name not in METHODS:
+        close = closest(name, METHODS)
         raise InputError(
             "Unknown method",
-            which=[record["name"]],
+            which=[name],
             why="Only methods of this version can be run.",
             fix=f"Use {close if close else ' or '.join(METHODS)}, or another version of jbc.",
             code="unknown-method",
         )
-    method = _build(METHODS[record["name"]], record["fields"])
+    method = _build(METHODS[name], fields)
     settings.check(method)
     return method
 
 
 def _build(cls: type[Any], record: dict[str, Any]) -> Any:
     """Make a dataclass, its nested ones, and tuples from JSON's objects and lists."""
-    types = typing.get_type_hints(cls)
-    lost = [name for name in record if name not in types]
-    if lost:
-        raise InputError(
-            f"Unknown settings of {cls.__name__}",
-            which=lost,
-            why="The model was made by another version of jbc, and would behave differently without them.",
-            fix="Load it with the version that made it.",
-            code="unknown-setting",
-        )
+    hints = typing.get_type_hints(cls)
+    types = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    for names, others, what in ((record, types, "unknown"), (types, record, "missing")):
+        if lost := [name for name in names if name not in others]:
+            raise InputError(
+                f"{what.capitalize()} settings of {cls.__name__}",
+                which=lost,
+                why="The model was made by another version of jbc, and might behave differently in this one.",
+                fix="Load it with the version that made it.",
+                code=f"{what}-setting",
+            )
 
     def value(name: str, given: Any) -> Any:
-        if dataclasses.is_dataclass(types[name]):
+        if dataclasses.is_dataclass(types[name]) and isinstance(given, dict):
             return _build(typing.cast("type[Any]", types[name]), given)
         return tuple(given) if isinstance(given, list) else given
 

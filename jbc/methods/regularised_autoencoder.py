@@ -18,6 +18,7 @@ from jbc.losses.mmd import mmd2_to
 from jbc.methods import directed
 from jbc.methods.base import Fitted, Info, Trainable
 from jbc.methods.coders import CoderState, average_for_new, build, mistakes, moves
+from jbc.methods.constraints import Bandwidths, Fraction, NonNegative, Positive, PositiveFloat, Widths
 from jbc.methods.inputs import Inputs, Scale
 from jbc.nets import Autoencoder, Player
 
@@ -93,17 +94,17 @@ class RegularisedAutoencoder(Trainable):
     extrapolate: tuple[str, ...] = ()
     log: bool = False
     scale: Scale = "domain"
-    widths: tuple[int, ...] = (500, 250, 50)
-    image: tuple[int, int, int] | None = None
-    weight: float = 1.0
-    bandwidths: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    widths: Widths = (500, 250, 50)
+    image: tuple[Positive, Positive, Positive] | None = None
+    weight: NonNegative = 1.0
+    bandwidths: Bandwidths = (0.25, 0.5, 1.0, 2.0, 4.0)
     unbiased: bool = True
-    rows: int = 100
-    epochs: int = 100
-    min_steps: int = 1000
-    max_steps: int = 4000
-    learning_rate: float = 1e-3
-    average: float = 0.99
+    rows: Positive = 100
+    epochs: Positive = 100
+    min_steps: Positive = 1000
+    max_steps: Positive = 4000
+    learning_rate: PositiveFloat = 1e-3
+    average: Fraction = 0.99
 
     @property
     def inputs(self) -> Inputs:
@@ -124,8 +125,12 @@ class RegularisedAutoencoder(Trainable):
         return direct(cohort, target=self.target, source=self.source, extrapolate=self.extrapolate)
 
     def check(self, cohort: Cohort) -> None:
-        """Refuse domains of a single row, and rows that are no such images."""
+        """Refuse domains and minibatches of a single row, and rows that are no such images."""
         audit.enough_rows(cohort)
+        if self.scale == "domain":
+            audit.warn_constant(cohort)
+        audit.two_rows_drawn(self.rows)
+        audit.steps_in_order(self.min_steps, self.max_steps)
         if wrong := mistakes(self.image, cohort.x.shape[-1]):
             raise InputError(
                 "The rows are no such images",
@@ -148,7 +153,7 @@ class RegularisedAutoencoder(Trainable):
 
         coder = coder.replace(params=begun(coder.params), slow=begun(coder.slow) if self.average else None)
         tables = directed.measure(self.inputs, cohort)
-        own = {name: average_for_new(table, role) for name, table in tables.items() if name != "to"}
+        own = {name: average_for_new(tables[name], role) for name in tables["to"]}
         return CoderState(coder=coder, tables=tables | own, role=role)
 
     def step(self, key: Array, state: CoderState, rows: Rows) -> tuple[CoderState, Info]:

@@ -1,23 +1,35 @@
-"""What the hyper-parameters of a method may be: their annotations, read as rules."""
+"""What the settings of a method may be: their annotations, read as rules."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
+import types
 import typing
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
 
 from jbc.errors import InputError
 from jbc.methods.base import Method
+from jbc.methods.constraints import Positive
 
-RATES = ("dropout", "smoothing", "average")
-COUNT = "a whole number from 1"
+# What compiled programs hold: counters of 32 bits, and numbers of single precision, of which smaller ones become 0.
+MOST = 2**31 - 1
+LARGEST, LEAST = (float(end) for end in (np.finfo(np.float32).max, np.finfo(np.float32).tiny))
+
+
+class Rule(NamedTuple):
+    """What values of an annotation are: how one and several of them are called, and whether a value is one."""
+
+    one: str
+    many: str
+    holds: Callable[[Any], bool]
 
 
 def check(method: Any, steps: Any = None) -> None:
-    """Refuse settings that mean nothing: unknown words, counts below 1, negative or infinite numbers.
+    """Refuse settings that mean nothing: unknown words, other types, numbers out of their range.
 
     Examples
     --------
@@ -35,8 +47,7 @@ def check(method: Any, steps: Any = None) -> None:
             fix="Pass an instance of one, such as jbc.JointCalibration().",
             code="not-a-method",
         )
-    bad = [f"steps={steps!r} is not {COUNT}"] if steps is not None and not _count(steps) else []
-    bad += _meaningless(method)
+    bad = [*(() if steps is None else _wrong("steps", Positive, steps)), *_meaningless(method)]
     if bad:
         raise InputError(
             f"Settings of {type(method).__name__} out of range",
@@ -47,40 +58,126 @@ def check(method: Any, steps: Any = None) -> None:
         )
 
 
-def _meaningless(method: Any) -> Iterator[str]:
-    hints = typing.get_type_hints(type(method))
+def rule(annotation: Any) -> Rule:
+    """Return the rule of an annotation.
+
+    Raises
+    ------
+    TypeError
+        For an annotation without a rule: one has to be written before a setting can have it.
+
+    Examples
+    --------
+    >>> rule(tuple[str, ...]).one, rule(float | None).one
+    ('a tuple of texts', 'a number, or None')
+    >>> rule(bool).holds(1), rule(int).holds(True), rule(float).holds(1)
+    (False, False, True)
+    """
+    if annotation in PLAIN:
+        return PLAIN[annotation]
+    if dataclasses.is_dataclass(annotation):
+        name = annotation.__name__  # pyright: ignore[reportAttributeAccessIssue]
+        return Rule(f"a {name}", f"{name}s", lambda value: isinstance(value, annotation))  # pyright: ignore[reportArgumentType]
+    made = COMPOSED.get(typing.get_origin(annotation), lambda _: None)(typing.get_args(annotation))
+    if made is None:
+        raise TypeError(f"Settings cannot be {annotation}: jbc.methods.settings has no rule for it.")
+    return made
+
+
+def _meaningless(method: Any, within: str = "") -> Iterator[str]:
+    hints = typing.get_type_hints(type(method), include_extras=True)
     for field in dataclasses.fields(method):
-        name, hint, value = field.name, hints[field.name], getattr(method, field.name)
-        if dataclasses.is_dataclass(value):
-            yield from _meaningless(value)
-        elif expected := _expected(name, hint, value):
-            yield f"{name}={value!r} is not {expected}"
+        name, value = within + field.name, getattr(method, field.name)
+        if dataclasses.is_dataclass(value) and isinstance(value, hints[field.name]):
+            yield from _meaningless(value, f"{name}.")
+        else:
+            yield from _wrong(name, hints[field.name], value)
 
 
-def _expected(name: str, hint: Any, value: Any) -> str | None:
-    """Say what a setting has to be, unless it is."""
-    if typing.get_origin(hint) is Literal:
-        words = typing.get_args(hint)
-        return None if value in words else f"one of {', '.join(words)}"
-    if hint is int:
-        return None if _count(value) else COUNT
-    if hint is float:
-        good = _number(value) and (value < 1 or name not in RATES)
-        return None if good else "a number from 0" + (" to below 1" if name in RATES else "")
-    if hint is str:
-        return None if isinstance(value, str) else "a text"
-    if hint == tuple[str, ...]:
-        good = isinstance(value, tuple) and all(isinstance(each, str) for each in value)
-        return None if good else "a tuple of texts"
-    if typing.get_origin(hint) is tuple:
-        good = isinstance(value, tuple) and value and all(_number(each) and each > 0 for each in value)
-        return None if good else "one or more numbers above 0"
-    return None
+def _wrong(name: str, annotation: Any, value: Any) -> Iterator[str]:
+    """Say what is wrong with a setting, if anything is."""
+    expected = rule(annotation)
+    if not expected.holds(value):
+        yield f"{name}={value!r} is not {expected.one}"
+    elif not all(map(_representable, value if isinstance(value, tuple) else (value,))):
+        yield f"{name}={value!r} is no number of 32 bits"
 
 
-def _count(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and int(value) >= 1
+def _representable(value: Any) -> bool:
+    """Tell whether compiled programs can hold a number, or whether it is none."""
+    if not PLAIN[float].holds(value):
+        return True
+    return abs(value) <= MOST if PLAIN[int].holds(value) else value == 0 or LEAST <= abs(value) <= LARGEST
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and 0 <= float(value) < math.inf
+def _whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _finite(value: Any) -> bool:
+    return _whole(value) or (isinstance(value, float | np.floating) and math.isfinite(value))
+
+
+PLAIN: dict[Any, Rule] = {
+    bool: Rule("True or False", "booleans", lambda value: isinstance(value, bool | np.bool_)),
+    int: Rule("a whole number", "whole numbers", _whole),
+    float: Rule("a number", "numbers", _finite),
+    str: Rule("a text", "texts", lambda value: isinstance(value, str)),
+    type(None): Rule("None", "None", lambda value: value is None),
+}
+
+
+def _words(words: tuple[Any, ...]) -> Rule:
+    said = ", ".join(map(str, words))
+
+    def holds(value: Any) -> bool:
+        return any(isinstance(value, type(word)) and value == word for word in words)
+
+    return Rule(f"one of {said}", f"words out of {said}", holds)
+
+
+def _limited(parts: tuple[Any, ...]) -> Rule:
+    one, many, holds = rule(parts[0])
+    limits = parts[1:]
+    said = "".join(f" {limit.said}" for limit in limits)
+
+    def within(value: Any) -> bool:
+        return holds(value) and all(limit.kept(value) for limit in limits)
+
+    return Rule(one + said, many + said, within)
+
+
+def _tuple(parts: tuple[Any, ...]) -> Rule | None:
+    """Make the rule of tuples of one kind of entries, of any length or of a fixed one."""
+    entry, length = rule(parts[0]), None if parts[-1] is ... else len(parts)
+    if len({*parts} - {...}) > 1:
+        return None
+
+    def holds(value: Any) -> bool:
+        of_length = isinstance(value, tuple) and length in (None, len(value))
+        return of_length and all(map(entry.holds, value))
+
+    number = "" if length is None else f"{length} "
+    return Rule(f"a tuple of {number}{entry.many}", f"tuples of {number}{entry.many}", holds)
+
+
+def _either(parts: tuple[Any, ...]) -> Rule:
+    """Make the rule of a union; the words of several literals are listed together."""
+    literals = [part for part in parts if typing.get_origin(part) is Literal]
+    rules = [rule(part) for part in parts if part not in literals]
+    if literals:
+        rules.insert(0, _words(tuple(word for part in literals for word in typing.get_args(part))))
+
+    def holds(value: Any) -> bool:
+        return any(each.holds(value) for each in rules)
+
+    return Rule(", or ".join(each.one for each in rules), ", or ".join(each.many for each in rules), holds)
+
+
+COMPOSED: dict[Any, Callable[[tuple[Any, ...]], Rule | None]] = {
+    Literal: _words,
+    Annotated: _limited,
+    tuple: _tuple,
+    typing.Union: _either,
+    types.UnionType: _either,
+}

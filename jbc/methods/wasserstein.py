@@ -24,6 +24,7 @@ from jbc.losses import wasserstein as losses
 from jbc.mesh import split
 from jbc.methods import wasserstein_nets as nets
 from jbc.methods.base import Fitted, Info, Trainable
+from jbc.methods.constraints import Count, NonNegative, Positive, PositiveFloat, Widths
 from jbc.methods.inputs import Inputs, Scale, Tables
 from jbc.methods.wasserstein_nets import Batch, Family, Form, Params
 from jbc.nets import Player
@@ -116,23 +117,23 @@ class WassersteinAlignment(Trainable):
     adapts: ClassVar[bool] = True
 
     maps: Family = "affine"
-    width: int = 16
+    width: Positive = 16
     distance: Distance = "critic"
     form: Form = "barycentre"
-    critic: tuple[int, ...] = (2,)
+    critic: Widths = (2,)
     start: Literal["random", "identity"] = "random"
-    gamma: float = 10.0
-    identity: float = 0.0
+    gamma: NonNegative = 10.0
+    identity: NonNegative = 0.0
     treatments: Literal["equal", "rows"] = "equal"
     scale: Scale = "pooled"
-    rows: int = 100
-    pretrain: int = 1000
-    critic_steps: int = 5
-    transform_steps: int = 1
-    updates: int = 800
+    rows: Positive = 100
+    pretrain: Count = 1000
+    critic_steps: Positive = 5
+    transform_steps: Positive = 1
+    updates: Positive = 800
     optimiser: Optimiser = "adam"
-    critic_rate: float = 2e-3
-    transform_rate: float = 5e-3
+    critic_rate: PositiveFloat = 2e-3
+    transform_rate: PositiveFloat = 5e-3
     decay: bool = True
 
     @property
@@ -154,8 +155,20 @@ class WassersteinAlignment(Trainable):
         return self.pretrain + cycles * (self.critic_steps + self.transform_steps)
 
     def check(self, cohort: Cohort) -> None:
-        """Refuse cohorts in which nothing can be aligned, or too much."""
+        """Refuse cohorts in which nothing can be aligned, or too much, and settings that contradict each other."""
         audit.enough_rows(cohort)
+        if self.scale == "domain":
+            audit.warn_constant(cohort)
+        if self.distance != "critic":
+            audit.two_rows_drawn(self.rows)
+        elif not self.gamma:
+            raise InputError(
+                "Critics without a penalty of their gradients",
+                which=["gamma=0"],
+                why="What they say would grow without bound.",
+                fix="Set gamma=10, or choose another distance.",
+                code="bad-setting",
+            )
         blocks = cohort.shared.blocks
         if not blocks:
             raise InputError(
@@ -193,9 +206,7 @@ class WassersteinAlignment(Trainable):
         return AlignmentState(
             maps=self._player(maps),
             critics=critics,
-            tables=self.inputs.measure(
-                jnp.asarray(cohort.x), jnp.asarray(cohort.domain), _aligned(cohort), domains
-            ),
+            tables=self.inputs.of_cohort(cohort, _aligned(cohort)),
             shared=jax.tree.map(jnp.asarray, cohort.shared),
             weight=self._weights(cohort.shared, jnp.asarray(cohort.importance)),
             step=jnp.int32(0),
@@ -235,7 +246,8 @@ class WassersteinAlignment(Trainable):
         target = np.asarray(self.inputs.retrieve(tables, reference), np.float64)  # pyright: ignore[reportArgumentType]
         matrix, shift = np.eye(z.shape[1]), np.zeros(z.shape[1])
         if len(z) > 1 and self.maps == "affine":
-            unit = deviations(covariance(target), target.mean(axis=0))
+            # Of standardised features, so a constant one counts as one of the usual deviation.
+            unit = deviations(target.var(axis=0, ddof=1), 1 + np.abs(target.mean(axis=0)), 1.0)
             matrix = optimal_map(covariance(z / unit), covariance(target / unit), ridge=1.0)
             matrix = matrix * (unit / unit[:, None])
         if len(z):
@@ -337,13 +349,13 @@ class WassersteinAlignment(Trainable):
 
 
 def _aligned(cohort: Cohort) -> Array:
-    """Return the weights of the rows whose treatment is shared, 0 for others."""
+    """Return 1 for rows whose treatment is shared, 0 for others."""
     cells = cohort.shared.cells
     start = jnp.asarray(cells.offset)
     edges = (
         jnp.zeros(len(cohort.x) + 1, jnp.int32).at[start].add(1).at[start + jnp.asarray(cells.count)].add(-1)
     )
-    return jnp.asarray(cohort.weight) * jnp.cumsum(edges)[:-1]
+    return jnp.cumsum(edges)[:-1]
 
 
 @functools.cache

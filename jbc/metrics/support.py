@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jbc.linalg import deviations, eigen
+from jbc.linalg import eigen, typical_deviations
 
 ROWS, AXES, INSIDE = 2048, 32, 0.99
 
@@ -61,7 +61,7 @@ def measure_support(x: Any, domain: Any, domains: int) -> Support:
     centres /= count[:, None]
     taken = np.linspace(0, len(x) - 1, min(len(x), ROWS)).astype(int)
     rows = x[taken] - centres[domain[taken]]
-    units = deviations(np.diag(np.square(rows).mean(axis=0)), centres.mean(axis=0))
+    units = typical_deviations(np.square(rows).mean(axis=0), np.abs(centres).max(axis=0))
     rows = rows / units
     among, others = (rows[::2], rows[1::2]) if len(rows) > 64 else (rows, rows)
     axes, variance, rest = _principal(among)

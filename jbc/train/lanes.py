@@ -17,13 +17,21 @@ from jbc import mesh as meshes
 from jbc.cohort import Cohort
 from jbc.errors import InputError
 from jbc.methods.base import Fitted, Method, State, Trainable
+from jbc.methods.prepare import prepare
 from jbc.train.loop import ONCE, Program, Run, drive, steps_of
 
 # What may differ between lanes; all else is shared, and lies on a device once.
 VARYING = ("label", "weight", "sources")
 
 
-def fit_lanes(method: Trainable, cohorts: Cohort | Sequence[Cohort], keys: Array, **options: Any) -> Run:
+def fit_lanes(
+    method: Trainable,
+    cohorts: Cohort | Sequence[Cohort],
+    keys: Array,
+    *,
+    steps: int | None = None,
+    **options: Any,
+) -> Run:
     """Fit one method many times at once.
 
     Parameters
@@ -35,6 +43,8 @@ def fit_lanes(method: Trainable, cohorts: Cohort | Sequence[Cohort], keys: Array
         (folds, bootstraps).
     keys
         One key per lane.
+    steps
+        Number of training steps; None leaves it to the method.
     options
         As for :func:`jbc.train.loop.drive`.
 
@@ -68,10 +78,10 @@ def fit_lanes(method: Trainable, cohorts: Cohort | Sequence[Cohort], keys: Array
             fix="Pass one key per cohort, or a single cohort for all keys.",
             code="different-lanes",
         )
-    one = isinstance(cohorts, Cohort)
-    shared, varying = (cohorts, ()) if one else stack(cohorts)
-    shared = method.aim(shared)
-    steps = options.pop("steps", None) or method.steps(shared if not varying else cohorts[0])  # pyright: ignore[reportIndexIssue]
+    lanes = [cohorts] if isinstance(cohorts, Cohort) else cohorts
+    first, *others = lanes = [prepare(method, lane, steps) for lane in lanes]
+    shared, varying = stack(lanes) if others else (first, ())
+    steps = method.steps(first) if steps is None else steps
     mesh = mesh_of(len(keys))
     program = Program(*(partial(part, method, varying, mesh) for part in (_init, _chunk, _finish)))
     return drive(program, shared, keys, steps=steps, rows=method.draw.rows * len(keys), **options)
@@ -122,6 +132,15 @@ def _same_table(one: Cohort, other: Cohort) -> bool:
 
 def predict_lanes(method: Method, fitted: Fitted, x: Array, domain: Array) -> Array:
     """Return the logits of the same rows from every lane, (lanes, n, classes)."""
+    domains = method.domains(jax.tree.map(lambda leaf: leaf[0], fitted))
+    if wrong := sorted({int(code) for code in np.unique(np.asarray(domain)) if not 0 <= code < domains}):
+        raise InputError(
+            f"Codes of domains outside 0 to {domains - 1}",
+            which=wrong,
+            why="The models know no other domains, and an array would give another one's numbers for these.",
+            fix="Pass codes as the cohort has them (Cohort.domain), in the order of its names.",
+            code="unknown-domain",
+        )
     mesh = mesh_of(len(jax.tree.leaves(fitted)[0]))
     return _predict(method, mesh, fitted, jnp.asarray(x), jnp.asarray(domain))
 

@@ -8,6 +8,7 @@ knows no method. Stopping and resuming at any chunk therefore ends in the same b
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,8 +23,10 @@ from jax.sharding import Mesh
 from jbc import mesh as meshes
 from jbc.cohort import Cohort
 from jbc.draws import take
-from jbc.errors import InputError
+from jbc.errors import InputError, listing
 from jbc.methods.base import Fitted, Method, State, Trainable
+from jbc.methods.prepare import prepare
+from jbc.train.footprint import refuse_too_large
 from jbc.train.stopping import Stopping, judge, nothing_yet, out_of_patience
 
 CHUNK = 100
@@ -34,7 +37,7 @@ ONCE = {"xla_backend_optimization_level": 0}
 class Program(NamedTuple):
     """What the loop runs: three compiled functions of a method, for one fit or for many lanes."""
 
-    init: Callable[..., State]
+    init: partial[State]
     chunk: Callable[..., tuple[State, dict[str, Array]]]
     finish: Callable[..., Fitted]
 
@@ -69,8 +72,8 @@ class Run:
     stopped: bool
 
 
-def fit(method: Method, cohort: Cohort, key: Array, **options: Any) -> Run:
-    """Fit a method to a cohort.
+def fit(method: Method, cohort: Cohort, key: Array, *, steps: int | None = None, **options: Any) -> Run:
+    """Fit a method to a cohort, after everything about both was examined (:func:`jbc.methods.prepare.prepare`).
 
     Parameters
     ----------
@@ -80,12 +83,15 @@ def fit(method: Method, cohort: Cohort, key: Array, **options: Any) -> Run:
         The data.
     key
         A ``jax.random.key``: together with the step number it decides all randomness.
+    steps
+        Number of training steps; None leaves it to the method.
     options
         See :func:`drive`.
 
     Returns
     -------
     Run
+        What is fitted is about the rows of the cohort: measurements less its ``offset``, if it has one.
 
     Examples
     --------
@@ -97,13 +103,27 @@ def fit(method: Method, cohort: Cohort, key: Array, **options: Any) -> Run:
     >>> run.step, sorted(run.fitted)
     (4, ['calibrator', 'classifier', 'inputs', 'reconstructors'])
     """
-    cohort = method.aim(cohort)
+    return fit_prepared(method, prepare(method, cohort, steps), key, steps=steps, **options)
+
+
+def fit_prepared(
+    method: Method, cohort: Cohort, key: Array, *, steps: int | None = None, **options: Any
+) -> Run:
+    """Do the same with a cohort that was examined already."""
     if not isinstance(method, Trainable):
+        refuse_unknown(options)
         finish = partial(_finish, method) if method.compiled else method.finish
         return Run(jax.device_put(finish(None, cohort.nameless())), None, 0, [], stopped=False)
-    steps = options.pop("steps", None) or method.steps(cohort)
+    steps = method.steps(cohort) if steps is None else steps
     program = Program(partial(_init, method), partial(_chunk, method), partial(_finish, method))
     return drive(program, cohort, key, steps=steps, rows=method.draw.rows, **options)
+
+
+def refuse_unknown(options: dict[str, Any]) -> None:
+    """Refuse options that :func:`drive` does not know, where it is not called."""
+    known = [name for name in inspect.signature(drive).parameters if name not in ("program", "cohort", "key")]
+    if unknown := [name for name in options if name not in known]:
+        raise TypeError(f"fit() got unexpected options {listing(unknown)}; it knows {', '.join(known)}")
 
 
 def drive(
@@ -145,6 +165,9 @@ def drive(
         Devices to divide the work over (see :mod:`jbc.mesh`), of this or of several processes, all of which
         then call this with the same arguments.
     """
+    if mesh is None:
+        minibatch = rows * len(cohort.domains.count)
+        refuse_too_large(program.init, key, cohort.nameless(), minibatch, best=stopping is not None)
     bare = meshes.everywhere(cohort.nameless(), mesh)
     if mesh is not None:
         key, program = meshes.everywhere(key, mesh), Program(*(meshes.under(mesh, part) for part in program))
