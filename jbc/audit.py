@@ -9,7 +9,7 @@ import numpy as np
 from jbc.cohort import Cohort
 from jbc.direction import SOURCE, TARGET
 from jbc.errors import InputError, InputWarning, enumeration
-from jbc.linalg import fill_constant
+from jbc.linalg import constant
 
 GRAM_BYTES = 2 << 30
 
@@ -58,6 +58,7 @@ def warn_constant(cohort: Cohort, *, controls: bool = False) -> None:
     --------
     >>> table = [[0.0], [0.0], [1.0], [3.0]]
     >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
     ...     warn_constant(Cohort.from_arrays(table, ["a", "a", "b", "b"], features=["tin"]))
     >>> str(caught[0].message)[:64]
     "Features that are constant in the rows of a domain, 1: 'tin' in "
@@ -71,8 +72,8 @@ def warn_constant(cohort: Cohort, *, controls: bool = False) -> None:
     here = np.flatnonzero(count)
     start = np.cumsum(count[here]) - count[here]
     low, high = np.minimum.reduceat(x, start), np.maximum.reduceat(x, start)
-    filled, varies = fill_constant(high - low, np.maximum(np.abs(low), np.abs(high)))
-    which = np.argwhere((filled != high - low) & varies)
+    flat = constant(high - low, np.maximum(np.abs(low), np.abs(high)))
+    which = np.argwhere(flat & ~flat.all(axis=0))
     if not len(which):
         return
     names = cohort.names
@@ -80,8 +81,8 @@ def warn_constant(cohort: Cohort, *, controls: bool = False) -> None:
     rows = "controls of a domain" if controls else "rows of a domain"
     warnings.warn(
         f"Features that are constant in the {rows}, {len(set(which[:, 1].tolist()))}: {enumeration(where)}. "
-        "Their scale is unknown there: they are only shifted, and new values get the average scale of the other "
-        "domains. If such a feature was not measured there, leave it out.",
+        "What they vary by is unknown there, and taken from the other domains. If such a feature was not measured "
+        "there, leave it out.",
         InputWarning,
         stacklevel=3,
     )

@@ -73,53 +73,59 @@ def mean_of_rows(x: Array) -> Array:
     return jnp.matmul(ones, x, precision="highest") / x.shape[-2]
 
 
-def location_and_spread(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, Array, Array]:
-    """Return the mean of every group and the standard deviation to divide by, (groups, d), and what varies, (d,).
+def location_and_spread(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, Array]:
+    """Return the mean of every group, and the standard deviation to divide by, (groups, d) each.
 
-    Where a feature is constant in a group up to rounding, its scale there is unknown: it gets the average deviation
-    of the other groups, so that it is scaled as it is on average. Constant is what varies by less than a millionth
-    of the mean, or of the deviation in another group; nothing here has the unit of the data. A feature that varies
-    in no group has the deviation 1.
+    Where a feature is constant in a group, its scale there is unknown: it gets the average deviation of the other
+    groups, so that it is scaled as it is on average. A feature that varies in no group is divided by 1.
 
     Examples
     --------
     >>> x = jnp.array([[1.0, 0.0, 5.0], [3.0, 0.0, 5.0], [1.0, 2.0, 5.0], [3.0, 6.0, 5.0]])
-    >>> _, spread, varies = location_and_spread(x, jnp.array([0, 0, 1, 1]), jnp.ones(4), 2)
-    >>> spread.tolist(), varies.tolist()
-    ([[1.0, 2.0, 1.0], [1.0, 2.0, 1.0]], [True, True, False])
+    >>> _, spread = location_and_spread(x, jnp.array([0, 0, 1, 1]), jnp.ones(4), 2)
+    >>> spread.tolist()
+    [[1.0, 2.0, 1.0], [1.0, 2.0, 1.0]]
     """
     mean, variance = moments(x, group, weight, groups)
     spread = jnp.sqrt(variance)
-    spread, varies = fill_constant(spread, jnp.abs(mean))
-    return mean, jnp.where(varies, spread, 1), varies
+    flat = constant(spread, mean)
+    return mean, jnp.where(flat.all(axis=0), 1, average_of_others(spread, flat))
 
 
-def fill_constant(spread: Any, size: Any) -> tuple[Any, Any]:
-    """Give a feature that is constant in a group its average spread in the others; NumPy or JAX, (groups, d) each.
+def constant(spread: Any, centre: Any) -> Any:
+    """Tell where features are constant up to rounding, (groups, d); NumPy or JAX.
+
+    Constant is what varies by less than a millionth of its centre, or of what it varies by in another group. No
+    threshold has a unit.
 
     Parameters
     ----------
     spread
-        Any measure of scale in the unit of the data: standard deviations, ranges.
-    size
-        How large values are, whose rounding is no spread.
-
-    Returns
-    -------
-    tuple
-        The spreads, 0 for a feature that varies in no group; and which features vary in one at least, (d,).
+        Any measure of scale in the unit of the data: standard deviations, ranges; (groups, d).
+    centre
+        Where the values lie, which float32 rounds; (groups, d).
 
     Examples
     --------
-    >>> fill_constant(np.array([[2.0, 0.0], [4.0, 0.0], [0.0, 1e-9]]), np.ones((3, 2)))
-    (array([[2., 0.],
-           [4., 0.],
-           [3., 0.]]), array([ True, False]))
+    >>> constant(np.array([[2.0, 0.0], [0.0, 1e-9]]), np.ones((2, 2))).tolist()
+    [[False, True], [True, True]]
     """
     xp = np if isinstance(spread, np.ndarray) else jnp
-    varies = spread > ROUNDING * xp.maximum(size, spread.max(axis=0))
-    others = xp.where(varies, spread, 0).sum(axis=0) / xp.maximum(varies.sum(axis=0), 1)
-    return xp.where(varies, spread, others), varies.any(axis=0)
+    return spread <= ROUNDING * xp.maximum(xp.abs(centre), spread.max(axis=0))
+
+
+def average_of_others(table: Any, lacking: Any) -> Any:
+    """Give groups that lack a feature the average of those that have it, if any do; (groups, d), NumPy or JAX.
+
+    Examples
+    --------
+    >>> average_of_others(np.array([[2.0, 7.0], [4.0, 8.0], [0.0, 9.0]]), np.array([[0, 1], [0, 1], [1, 1]])).tolist()
+    [[2.0, 7.0], [4.0, 8.0], [3.0, 9.0]]
+    """
+    xp = np if isinstance(table, np.ndarray) else jnp
+    has = ~xp.asarray(lacking, bool)
+    others = xp.where(has, table, 0).sum(axis=0) / xp.maximum(has.sum(axis=0), 1)
+    return xp.where(has | ~has.any(axis=0), table, others)
 
 
 def orthogonal(key: Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> Array:

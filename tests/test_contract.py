@@ -9,6 +9,7 @@ import dataclasses
 import inspect
 import json
 import pickle
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +36,7 @@ from jbc import presets
 from jbc.baselines import Coral, Percentiles, QuantileMap, Standardise, TypicalVariation
 from jbc.cohort import Cohort
 from jbc.draws import take
+from jbc.errors import InputWarning
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method, Trainable
 from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
@@ -393,6 +395,59 @@ def test_bad_tables_are_refused_before_anything_is_fitted(method):
     assert not hasattr(model, "fitted_")
 
 
+def without_logarithm(method: Method) -> Method:
+    """Return the method on measurements as they are."""
+    if isinstance(method, PairwiseCalibration):
+        return PairwiseCalibration(without_logarithm(method.pair))
+    return dataclasses.replace(method, log=False) if hasattr(method, "log") else method
+
+
+@every_method
+@pytest.mark.usefixtures("quick")
+def test_the_unit_and_the_zero_of_a_feature_do_not_matter(method):
+    """Rows a x + b, with numbers a and b of every feature's own, come out as a x' + b."""
+    method, drawn = without_logarithm(method), world()
+    x = drawn.x.astype(np.float64)
+    expected = corrector(method, Cohort.from_arrays(x, drawn.domain, label=hidden(drawn))).transform(
+        x, domain=drawn.domain
+    )
+    unit = np.array([1e-9, 1e-3, 1e4, 1e9])
+    for offset in (0.0, unit * [3, -50, 1e5, 1e8]):
+        table = unit * x + offset
+        model = corrector(method, Cohort.from_arrays(table, drawn.domain, label=hidden(drawn)))
+        found = model.transform(table, domain=drawn.domain)
+        if method.keeps_units:
+            found = (found - offset) / unit
+        np.testing.assert_allclose(found, expected, atol=1e-4 * expected.std(axis=0).max())
+
+
+@every_method
+def test_repeated_rows_are_rows_of_more_weight(method):
+    if isinstance(method, Trainable):
+        pytest.skip("minibatches of other rows are drawn")
+    drawn = world()
+    times = np.random.default_rng(0).integers(1, 4, len(drawn.x))
+    repeated = Cohort.from_arrays(np.repeat(drawn.x, times, axis=0), np.repeat(drawn.domain, times))
+    alone = Cohort.from_arrays(drawn.x, drawn.domain)
+    # No group may weigh more than the largest one has rows, so the weights are checked without that.
+    weighted = dataclasses.replace(alone, weight=times[np.asarray(alone.row)].astype(np.int32))
+    models = [jbc.Corrector(method).fit_cohort(table) for table in (repeated, weighted)]
+    found, expected = (model.transform(drawn.x, domain=drawn.domain) for model in models)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@every_method
+def test_the_order_of_columns_does_not_matter_where_nothing_is_drawn(method):
+    if isinstance(method, Trainable):
+        pytest.skip("its networks begin with other weights for other columns")
+    drawn, order = world(), np.array([2, 0, 3, 1])
+    found, expected = (
+        jbc.Corrector(method).fit(x, domain=drawn.domain).transform(x, domain=drawn.domain)
+        for x in (drawn.x[:, order], drawn.x)
+    )
+    np.testing.assert_allclose(found, expected[:, order], atol=1e-4 * np.abs(expected).max())
+
+
 @every_method
 @pytest.mark.parametrize("where", ["everywhere", "in one domain"])
 @pytest.mark.parametrize("value", [0.0, 5.0, 1234.567])
@@ -402,9 +457,15 @@ def test_constant_features_stay_in_place(method, where, value):
     x = drawn.x.copy()
     rows = slice(None) if where == "everywhere" else drawn.domain == "domain 2"
     x[rows, 0] = value
-    model = corrector(method, Cohort.from_arrays(x, drawn.domain, label=hidden(drawn)))
+    with warnings.catch_warnings():
+        # What warns, and of what, is in test_units.
+        warnings.simplefilter("ignore", InputWarning)
+        model = corrector(method, Cohort.from_arrays(x, drawn.domain, label=hidden(drawn)))
     corrected = model.transform(x, domain=drawn.domain)
     assert np.isfinite(corrected).all()
     assert corrected[:, 1:].std() < 2 * x[:, 1:].std()
+    if where == "in one domain" and method.keeps_units:
+        others = drawn.domain != "domain 2"
+        assert corrected[others, 0].std() < 2 * x[others, 0].std()
     if where == "everywhere" and not isinstance(method, PREPARATIONS):
         assert np.abs(corrected[:, 0] - value).max() <= 0.2 * (1 + value)

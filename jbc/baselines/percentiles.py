@@ -12,7 +12,7 @@ from jax import Array
 from jbc import audit
 from jbc.baselines.rows import RANK, measured, spread_of_all, two_controls
 from jbc.cohort import Cohort
-from jbc.linalg import ROUNDING, fill_constant
+from jbc.linalg import ROUNDING, average_of_others, constant
 from jbc.methods.base import ClosedForm, Fitted, On
 from jbc.methods.constraints import Positive
 
@@ -83,10 +83,10 @@ class Percentiles(ClosedForm):
             np.percentile(rows[domain == g], (LOW, HIGH), axis=0) for g in range(len(cohort.domains.count))
         ]
         low, high = np.stack(ends, axis=1)
-        width, varies = fill_constant(high - low, np.maximum(np.abs(low), np.abs(high)))
+        flat = constant(high - low, np.maximum(np.abs(low), np.abs(high)))
         everywhere = spread_of_all(cohort)
         unknown = np.where(everywhere > ROUNDING * np.abs(low).max(axis=0), everywhere, np.inf)
-        width = np.where(varies, width, unknown)
+        width = np.where(flat.all(axis=0), unknown, average_of_others(high - low, flat))
         mean, encoder = _factors((rows - low[domain]) / width[domain], self.factors)
         fitted = {"low": low, "range": width, "mean": mean, "encoder": encoder}
         return {name: value.astype(np.float32) for name, value in fitted.items()}

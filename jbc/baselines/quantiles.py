@@ -13,7 +13,7 @@ from jbc import audit
 from jbc.baselines.rows import by_controls, measured, two_controls
 from jbc.cohort import Cohort
 from jbc.edits import Beyond, Edit, apply, outside
-from jbc.linalg import ROUNDING, by_group
+from jbc.linalg import average_of_others, by_group, constant
 from jbc.methods.base import ClosedForm, Fitted, On
 from jbc.methods.constraints import Several
 
@@ -111,12 +111,8 @@ def _average(knots: np.ndarray) -> np.ndarray:
     >>> _average(np.array([[[0.0], [2.0], [6.0]], [[4.0], [4.0], [4.0]]])).tolist()
     [[1.0], [3.0], [7.0]]
     """
-    size = np.maximum(np.abs(knots[:, 0]), np.abs(knots[:, -1]))
-    spread = knots[:, -1] - knots[:, 0]
-    constant = spread <= ROUNDING * np.maximum(size, spread.max(axis=0))
-    if constant.any():
+    flat = constant(knots[:, -1] - knots[:, 0], np.maximum(np.abs(knots[:, 0]), np.abs(knots[:, -1])))
+    if flat.any():
         middle = np.median(knots, axis=1, keepdims=True)
-        around = np.where(constant[:, None], 0, knots - middle)
-        shape = around.sum(axis=0) / np.maximum((~constant).sum(axis=0), 1)
-        knots = np.where(constant[:, None], middle + shape, knots)
+        knots = middle + average_of_others(knots - middle, np.broadcast_to(flat[:, None], knots.shape))
     return knots.mean(axis=0)

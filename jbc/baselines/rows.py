@@ -23,8 +23,8 @@ def measured(cohort: Cohort, on: On) -> tuple[np.ndarray, np.ndarray]:
     --------
     >>> cohort = Cohort.from_arrays([[1.0], [2.0], [3.0]], list("aab"), control=[1, 1, 1])
     >>> rows, domain = measured(cohort.reweight([2, 0, 1]), "controls")
-    >>> rows[:, 0].tolist(), domain.tolist()
-    ([1.0, 1.0, 3.0], [0, 0, 1])
+    >>> rows[:, 0].tolist(), domain.tolist()  # of domain a, the cohort keeps the row 2 first
+    ([2.0, 2.0, 3.0], [0, 0, 1])
     """
     times = _times(cohort, on)
     rows = np.repeat(np.asarray(cohort.x), times, axis=0).astype(np.float64)

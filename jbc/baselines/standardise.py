@@ -63,7 +63,7 @@ class Standardise(ClosedForm):
             weight = weight * jnp.asarray(cohort.control)
         groups = len(cohort.domains.count)
         rows = jnp.asarray(cohort.x), jnp.asarray(cohort.domain), weight
-        mean, spread, _ = location_and_spread(*rows, groups)
+        mean, spread = location_and_spread(*rows, groups)
         tables = {"mean": mean, "spread": spread if self.scale else jnp.ones_like(spread)}
         return tables | {"to": {name: table.mean(axis=0) for name, table in tables.items()}}
 

@@ -10,13 +10,17 @@ import numpy as np
 from jax import Array
 
 from jbc.cohort import Cohort
-from jbc.linalg import location_and_spread
+from jbc.linalg import ROUNDING, average_of_others, constant, moments
 
 Scale = Literal["domain", "pooled", "none"]
 Level = Literal["auto", "remove", "keep"]
 Tables = dict[str, Any]
 
 MANY = 30
+# A value so near to a constant, in units of the spread elsewhere, is that constant.
+NEAR = 1e-3
+# Stands for no constant: no value is near.
+NEVER = 1e38
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +46,11 @@ class Inputs:
     Examples
     --------
     >>> inputs = Inputs(log=False, level="keep", scale="domain")
-    >>> x, domain = jnp.array([[1.0], [3.0], [9.0]]), jnp.array([0, 0, 1])
-    >>> tables = inputs.measure(x, domain, jnp.ones(3), groups=2)
+    >>> x, domain = jnp.array([[1.0], [3.0], [9.0], [15.0]]), jnp.array([0, 0, 1, 1])
+    >>> tables = inputs.measure(x, domain, jnp.ones(4), groups=2)
     >>> z = inputs.apply(tables, x, domain)
     >>> z[:, 0].tolist(), inputs.restore(tables, z, x, domain)[:, 0].tolist()
-    ([-1.0, 1.0, 0.0], [4.5, 6.5, 5.5])
+    ([-1.0, 1.0, -1.0, 1.0], [5.0, 9.0, 5.0, 9.0])
     """
 
     log: bool
@@ -58,23 +62,35 @@ class Inputs:
     ) -> Tables:
         """Return location (G, d), spread (G, d) and mean level (G,) of every domain, and their means under ``to``.
 
-        ``varies`` (d,) tells which features vary in a domain at all. Of one that does not, no scale is known: the
-        networks see 0, and a row keeps what it has beyond the location. ``offset`` is what was taken off the
-        features (:attr:`jbc.Cohort.offset`); logarithms need to know it.
+        A domain in which a feature is ``constant`` tells nothing about it: location and spread are the averages of
+        the domains where it varies, the networks see 0 where a value is that constant, and other values are read
+        as those of the average domain. Of a feature that ``varies`` in no domain, the networks see 0 everywhere, and
+        rows keep what they have beyond the location.
+
+        ``offset`` is what was taken off the features (:attr:`jbc.Cohort.offset`); logarithms need to know it.
         """
-        more = {} if offset is None or not self.log else {"offset": jnp.asarray(offset)}
-        x, level = self._split(x, more)
+        tables: Tables = {} if offset is None or not self.log else {"offset": jnp.asarray(offset)}
+        values, level = self._split(x, tables)
         if self.scale == "none":
             empty = jnp.zeros((groups, x.shape[1]))
-            tables = _with_means({"location": empty, "spread": empty + 1, "level": empty[:, 0]})
-            return tables | {"varies": jnp.ones(x.shape[1], bool)} | more
+            own = {"location": empty, "spread": empty + 1, "level": empty[:, 0]}
+            return tables | _with_means(own) | {"constant": empty + NEVER, "varies": jnp.ones(x.shape[1], bool)}
         where = domain if self.scale == "domain" else jnp.zeros_like(domain)
-        both = jnp.concatenate([x, level], axis=1)
-        mean, spread, varies = location_and_spread(both, where, weight, groups)
+        mean, variance = moments(jnp.concatenate([values - level, level], axis=1), where, weight, groups)
+        centre, square = mean[:, :-1], variance[:, :-1]
+        if self.level != "keep":
+            # What the level adds to a constant is no spread of it.
+            centre, square = moments(values, where, weight, groups)
+        flat = constant(jnp.sqrt(square), centre)
+        location, spread = (average_of_others(each[:, :-1], flat) for each in (mean, jnp.sqrt(variance)))
         if self.scale == "pooled":
-            mean, spread = (jnp.broadcast_to(table[:1], table.shape) for table in (mean, spread))
-        tables = {"location": mean[:, :-1], "spread": spread[:, :-1], "level": mean[:, -1]}
-        return _with_means(tables) | {"varies": varies[:-1]} | more
+            location, spread, centre, flat, mean = (
+                jnp.broadcast_to(each[:1], each.shape) for each in (location, spread, centre, flat, mean)
+            )
+        varies = ~flat.all(axis=0)
+        own = {"location": location, "spread": jnp.where(varies, spread, 1), "level": mean[:, -1]}
+        lacking = flat & varies
+        return tables | _with_means(own) | {"constant": jnp.where(lacking, centre, NEVER), "varies": varies}
 
     def of_cohort(self, cohort: Cohort, counts: Array | int = 1) -> Tables:
         """Measure a cohort; rows count by their weight, times ``counts``."""
@@ -83,37 +99,39 @@ class Inputs:
 
     def apply(self, tables: Tables, x: Array, domain: Array) -> Array:
         """Give rows of these domains to a network."""
-        x = self._split(x, tables)[0]
+        values, level = self._split(x, tables)
         if self.scale == "none":
-            return x
-        return jnp.where(tables["varies"], (x - tables["location"][domain]) / tables["spread"][domain], 0)
+            return values - level
+        spread, lacked = tables["spread"][domain], tables["constant"][domain]
+        near = jnp.abs(values - lacked) <= NEAR * spread + 10 * ROUNDING * jnp.abs(lacked)
+        z = (values - level - tables["location"][domain]) / spread
+        return jnp.where(near | ~tables["varies"], 0, z)
 
     def restore(self, tables: Tables, z: Array, x: Array, domain: Array) -> Array:
         """Return measurements of one average domain, from network outputs for the rows ``x``."""
-        own, level = self._split(x, tables)
+        values, level = self._split(x, tables)
+        beyond = values - level - tables["location"][domain]
         level = level - tables["level"][domain][:, None] + tables["to"]["level"]
-        kept = own - tables["location"][domain]
-        out = jnp.where(tables["varies"], z * tables["to"]["spread"], kept) + tables["to"]["location"] + level
+        out = jnp.where(tables["varies"], z * tables["to"]["spread"], beyond) + tables["to"]["location"] + level
         return signed_exponential(out, tables.get("offset")) if self.log else out
 
     def retrieve(self, tables: Tables, x: Array) -> Array:
         """Return what a network gave out for measurements of the average domain, of its mean level."""
-        x, _ = self._split(x, tables)
-        z = (x - tables["to"]["location"]) / tables["to"]["spread"]
+        values, level = self._split(x, tables)
+        z = (values - level - tables["to"]["location"]) / tables["to"]["spread"]
         return jnp.where(tables["varies"], z, 0)
 
     def extend(self, tables: Tables) -> Tables:
         """Return the tables with one more domain, which is read as an average one; on the host."""
-        more = {name: np.append(tables[name], mean[None], axis=0) for name, mean in tables["to"].items()}
-        return tables | more
+        new = tables["to"] | {"constant": np.full_like(tables["constant"][0], NEVER)}
+        return tables | {name: np.append(tables[name], row[None], axis=0) for name, row in new.items()}
 
     def _split(self, x: Array, tables: Tables) -> tuple[Array, Array]:
-        """Separate rows from their level."""
+        """Return values and the level of their row, which is 0 where it is left in."""
         x = signed_logarithm(x, tables.get("offset")) if self.log else x
         if self.level == "keep" or (self.level == "auto" and x.shape[-1] < MANY):
             return x, jnp.zeros_like(x[..., :1])
-        level = x.mean(axis=-1, keepdims=True)
-        return x - level, level
+        return x, x.mean(axis=-1, keepdims=True)
 
 
 def signed_logarithm(x: Array, offset: Array | None = None) -> Array:
@@ -123,10 +141,11 @@ def signed_logarithm(x: Array, offset: Array | None = None) -> Array:
 
     Examples
     --------
-    >>> signed_logarithm(jnp.array([-1.0, 3.0])).round(4).tolist()
-    [-0.6931, 1.3863]
-    >>> float(signed_logarithm(jnp.array([1.0]), jnp.array([1e8]))[0])  # log(100000002) - log(100000001)
-    9.99999993922529e-09
+    >>> [f"{value:.4f}" for value in signed_logarithm(jnp.array([-1.0, 3.0])).tolist()]
+    ['-0.6931', '1.3863']
+    >>> far = signed_logarithm(jnp.array([1.0]), jnp.array([1e8]))  # log(100000002) - log(100000001)
+    >>> [f"{value:.3g}" for value in far.tolist()]
+    ['1e-08']
     """
     if offset is None:
         return jnp.sign(x) * jnp.log1p(jnp.abs(x))

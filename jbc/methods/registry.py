@@ -71,7 +71,8 @@ def from_json(record: dict[str, Any]) -> Method:
     >>> from_json(to_json(JointCalibration(rows=64))).rows
     64
     """
-    name, fields = (record.get(part) for part in ("name", "fields")) if isinstance(record, dict) else (None, None)
+    parts = record if isinstance(record, dict) else {}
+    name, fields = parts.get("name"), parts.get("fields")
     if not isinstance(name, str) or not isinstance(fields, dict):
         raise InputError(
             "This describes no method",
