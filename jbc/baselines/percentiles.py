@@ -106,8 +106,10 @@ def _factors(x: np.ndarray, factors: int) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.decomposition import FactorAnalysis
 
     directions = np.linalg.matrix_rank(x - x.mean(axis=0), rtol=np.sqrt(RANK))
+    if not directions:
+        return x.mean(axis=0), np.zeros((x.shape[1], 1))
     # The approximate decomposition, which is the default, ends before the maximum.
-    model = FactorAnalysis(max(min(factors, directions), 1), svd_method="lapack").fit(x)
+    model = FactorAnalysis(min(factors, directions), svd_method="lapack").fit(x)
     weighted = model.components_ / model.noise_variance_
     inner = np.eye(len(weighted)) + weighted @ model.components_.T
     return model.mean_, np.linalg.solve(inner, weighted).T
