@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,7 +51,7 @@ def correct(
     method
         What to fit; :class:`~jbc.JointCalibration` when None.
     batch_key, labels_key, treatment_key, unit_key
-        Columns of ``obs`` with batch, class (empty where unknown), condition and subject.
+        Columns of ``obs`` with batch, class (unknown as :func:`jbc.names.unknown` tells), condition and subject.
     control
         Rows of the same material in every batch: a mask, or comparisons of columns of ``obs`` such as
         ``"Metadata_Compound == 'DMSO'"``, read as `jbc.expression.rows` tells and never run as code.
@@ -57,7 +59,8 @@ def correct(
         Take the measurements from a layer, or from ``obsm``, instead of ``X``. Sparse ones are made dense
         chunk by chunk, and refused when they do not fit into memory.
     key_added
-        Where in ``obsm`` the result goes. The other fields have this name without ``X_``.
+        Where in ``obsm`` the result goes. The other fields have this name without ``X_``. What an earlier call has
+        written under these names is replaced, and anything else that is there is refused.
     copy
         Return a changed copy.
     steps, random_state
@@ -85,37 +88,66 @@ def correct(
     >>> adata.obsm["X_jbc"].shape == adata.layers["jbc"].shape == adata.shape
     True
     """
+    import pandas as pd
+
     from jbc.estimator import Corrector
 
+    model, base = Corrector(method, steps=steps, random_state=random_state), key_added.removeprefix("X_")
+    classified = labels_key is not None and getattr(model.resolved, "classifies", False)
+    _not_taken(adata, key_added, base, use_rep, classified)
     if copy:
         adata = adata.copy()
-    x = densify(_measurements(adata, layer, use_rep))
+    found, names = _measurements(adata, layer, use_rep)
+    x = densify(found)
     if use_rep is None:
         _no_metadata(adata)
     columns = {"domain": batch_key, "label": labels_key, "treatment": treatment_key, "unit": unit_key}
     groups = {role: _column(adata, key) for role, key in columns.items() if key is not None}
     label = groups.pop("label", None)
+    if label is not None:
+        # Words that are taken for unknown are told here, and not again by the metrics.
+        label = checks.known_labels(label, len(label))
     if isinstance(control, str):
         control = expression.controls(control, {key: adata.obs[key] for key in adata.obs.columns})
-    model = Corrector(method, steps=steps, random_state=random_state)
-    model.fit(x, label, control=control, **groups)
-    corrected = model.transform(x, domain=groups["domain"])
-    base = key_added.removeprefix("X_")
+    # With names, by which errors, warnings and the model tell columns; nothing is copied.
+    table = pd.DataFrame(x, columns=pd.Index(names, dtype=object), copy=False)
+    model.fit(table, label, control=control, **groups)
+    corrected = model.transform(table, domain=groups["domain"])
     encodes = model.resolved.encodes
-    adata.obsm[key_added] = model.encode(x, domain=groups["domain"]) if encodes else corrected
+    adata.obsm[key_added] = model.encode(table, domain=groups["domain"]) if encodes else corrected
     if use_rep is None:
         adata.layers[base] = corrected
     else:
         adata.obsm[f"{key_added}_features"] = corrected
     if len(model.classes_) and hasattr(model, "predict_proba"):
-        probability = model.predict_proba(x, domain=groups["domain"])
+        probability = model.predict_proba(table, domain=groups["domain"])
         adata.obs[f"{base}_label"] = _categories(model.classes_, probability.argmax(axis=1))
         adata.obs[f"{base}_probability"] = probability.max(axis=1)
     adata.uns[base] = _receipt(model, x, corrected, groups, label, columns)
     return adata if copy else None
 
 
-def _measurements(adata: AnnData, layer: str | None, use_rep: str | None) -> Any:
+def _not_taken(adata: AnnData, key_added: str, base: str, use_rep: str | None, classified: bool) -> None:
+    """Refuse to replace what is there, unless an earlier call has written it."""
+    receipt = adata.uns.get(base)
+    if isinstance(receipt, Mapping) and receipt.keys() >= {"method", "seed", "steps", "columns"}:
+        return
+    written = [("obsm", key_added), ("uns", base)]
+    written += [("layers", base)] if use_rep is None else [("obsm", f"{key_added}_features")]
+    written += [("obs", f"{base}_label"), ("obs", f"{base}_probability")] if classified else []
+    taken = [f"{field}: {name}" for field, name in written if name in getattr(adata, field)]
+    if taken:
+        raise InputError(
+            "The data have fields by the names of the results, and no earlier call has written them",
+            which=taken,
+            why="What they hold would be lost.",
+            fix="Rename or remove them, or choose other names by key_added.",
+            code="taken-fields",
+        )
+
+
+def _measurements(adata: AnnData, layer: str | None, use_rep: str | None) -> tuple[Any, list[str]]:
+    """Return the measurements, and the names of their columns."""
     if layer is not None and use_rep is not None:
         raise InputError(
             "Both layer and use_rep are given",
@@ -136,7 +168,8 @@ def _measurements(adata: AnnData, layer: str | None, use_rep: str | None) -> Any
                     code="missing-field",
                 )
             found: Any = fields[key]
-            return found.to_numpy() if hasattr(found, "to_numpy") else found
+            names = adata.var_names if name == "layer" else _names_in(found, key)
+            return found.to_numpy() if hasattr(found, "to_numpy") else found, _different(names)
     if adata.X is None:
         raise InputError(
             "The data have no .X",
@@ -144,7 +177,21 @@ def _measurements(adata: AnnData, layer: str | None, use_rep: str | None) -> Any
             fix="Name a layer (layer=) or an embedding (use_rep=).",
             code="no-measurements",
         )
-    return adata.X[:] if adata.isbacked else adata.X
+    return adata.X[:] if adata.isbacked else adata.X, _different(adata.var_names)
+
+
+def _names_in(embedding: Any, key: str) -> Iterable[Any]:
+    """Return the names of the columns of an embedding, numbered where it has none."""
+    if hasattr(embedding, "columns"):
+        return embedding.columns
+    return (f"{key}{i}" for i in range(embedding.shape[1]))
+
+
+def _different(names: Iterable[Any]) -> list[str]:
+    """Return names as texts; those that occur more than once, as symbols of genes do, with their positions."""
+    names = list(map(str, names))
+    count = Counter(names)
+    return [name if count[name] == 1 else f"{name} (column {i})" for i, name in enumerate(names)]
 
 
 def _no_metadata(adata: AnnData) -> None:
@@ -162,7 +209,7 @@ def _no_metadata(adata: AnnData) -> None:
 
 def _column(adata: AnnData, key: str) -> np.ndarray:
     if key not in adata.obs:
-        raise checks.missing_column(key, [str(name) for name in adata.obs.columns])
+        raise checks.missing_column(key, list(adata.obs.columns))
     return adata.obs[key].to_numpy(dtype=object)
 
 
@@ -192,6 +239,9 @@ def _receipt(
         "domains": list(model.domains_),
     }
     try:
+        _, observed = checks.values(x[some], model.features_, new=True)
+        if observed is not None:
+            raise checks.incomplete(observed, model.features_, "The evaluation")
         receipt["metrics"] = _metrics(x[some], corrected[some], domain, label, unit)
     except InputError as error:  # too few rows or units to judge are no reason to lose the correction
         receipt["unjudged"] = str(error)

@@ -12,8 +12,8 @@ from jbc.errors import InputError
 
 # From this ratio of mean and deviation on, float32 would lose more than about a hundred-thousandth of a deviation.
 FAR = 100.0
-# Squares of smaller numbers leave the range of float32.
-LEAST = 1e-15
+# A thousandth of a millionth of smaller numbers leaves the range of float32.
+LEAST = 1e-28
 BLOCK = 4096
 
 
@@ -94,7 +94,7 @@ def _refuse_tiny(squares: np.ndarray, names: tuple[str, ...]) -> None:
         raise InputError(
             f"Features whose values are smaller than {LEAST:g} throughout",
             which=[names[i] for i in tiny],
-            why="Their squares leave the range of float32, and they would count as constant.",
+            why="What they vary by would leave the range of float32, and count as nothing.",
             fix="Rescale these columns, to another unit.",
             code="too-small",
         )

@@ -12,8 +12,8 @@ import numpy as np
 from jbc.errors import InputError, InputWarning, closest, enumeration, listing
 from jbc.names import name, read, unknown
 
-# Squares of larger values, summed over rows, leave the range of float32.
-LARGEST = 1e15
+# Squares of larger values leave the range of float32.
+LARGEST = 1e18
 # How a label is left out on purpose: of these, nothing is said.
 SILENT = ("", "-1")
 
@@ -129,7 +129,8 @@ def lengths(values: Any, n: int, what: str) -> np.ndarray:
     """Return one value per row as an object array, or refuse; None stands for what a masked array hides."""
     array = np.asarray(values, dtype=object)
     if isinstance(values, np.ma.MaskedArray):
-        array = np.where(np.ma.getmaskarray(values), None, array)
+        array = array.copy()
+        array[np.ma.getmaskarray(values)] = None
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape != (n,):
@@ -172,7 +173,8 @@ def _no_row_without(what: str, rows: list[int], given: list[Any]) -> None:
     raise InputError(
         f"Rows without a {what} (positions counted from 0)",
         which=rows,
-        why=f"Every row belongs to one {what}" + (f", and {listing(words)} stands for none." if words else "."),
+        why=f"Every row belongs to one {what}"
+        + (f", and {listing(words)} stands for none." if words else "."),
         fix=f"Fill in the {what} of these rows or leave the rows out"
         + (f"; where it is the name of a {what}, give it another one." if words else "."),
         code=f"missing-{what}",
@@ -183,8 +185,8 @@ def _refuse_twins(twins: list[str], what: str) -> None:
     """Refuse names that :func:`jbc.names.essence` cannot tell apart."""
     if twins:
         raise InputError(
-            f"{what.capitalize()} names that differ only in blanks, in invisible characters, in the form of Unicode or "
-            "in the way a number is written",
+            f"{what.capitalize()} names that differ only in blanks, in invisible characters, in the form of Unicode "
+            "or in the way a number is written",
             which=twins,
             why=f"They are most likely one {what}, and would be taken for several.",
             fix=f"Write each {what} in one way.",
@@ -288,19 +290,23 @@ def labels(given: Any, n: int) -> tuple[tuple[Any, ...], np.ndarray]:
 def known_labels(given: Any, n: int) -> np.ndarray:
     """Return labels with None for every unknown one, and tell which words were taken for unknown, and how often."""
     given = lengths(given, n, "y")
-    texts = read({value for value in given if isinstance(value, str)})[0]
-    lost = np.array([value in texts if isinstance(value, str) else unknown(value) for value in given], bool)
-    words = Counter(str(value) for value in given[lost] if isinstance(value, str) and value.strip() not in SILENT)
-    if words:
-        told = [f"{word!r} ({count})" for word, count in sorted(words.items())]
+    found = given.tolist()
+    empty = read({value for value in found if isinstance(value, str)})[0]
+    lost = np.array([value in empty if isinstance(value, str) else unknown(value) for value in found], bool)
+    told = {word for word in empty if word.strip() not in SILENT}
+    if told:
+        words = Counter(str(value) for value in found if isinstance(value, str) and value in told)
+        number, counts = words.total(), [f"{word!r} ({count})" for word, count in sorted(words.items())]
         warnings.warn(
-            f"{words.total()} label{'s are' if words.total() > 1 else ' is'} taken for unknown: {enumeration(told)}. "
+            f"{number} label{'s are' if number > 1 else ' is'} taken for unknown: {enumeration(counts)}. "
             "Tables write missing values like this, and no class is made of them. "
             "Leave such cells empty if that is right, and give the class another name if it is not.",
             InputWarning,
             stacklevel=4,
         )
-    return np.where(lost, None, given)
+    given = given.copy()
+    given[lost] = None
+    return given
 
 
 def mask(given: Any, n: int, what: str) -> np.ndarray:

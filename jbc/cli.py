@@ -34,7 +34,7 @@ HELP = "\n".join(
         *(f"  {name:<10} {told}" for name, told in COMMANDS.items()),
         "",
         "jbc COMMAND --help tells the options of a command; jbc --version the version.",
-        "Exit status: 0 done, 2 bad input, 130 or 143 interrupted after saving.",
+        "Exit status: 0 done, 2 bad input, 129, 130 or 143 interrupted after saving.",
     ]
 )
 

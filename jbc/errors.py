@@ -11,7 +11,7 @@ SHOWN = 5
 
 
 def listing(items: Iterable[object]) -> str:
-    """List at most five items and count the rest; those that look the same are written with escapes.
+    r"""List at most five items and count the rest; those that look the same are written with escapes.
 
     Examples
     --------
@@ -24,7 +24,9 @@ def listing(items: Iterable[object]) -> str:
     """
     items = [_plain(item) for item in items]
     looks = Counter(map(_look, items[:SHOWN]))
-    return enumeration([ascii(item) if looks[_look(item)] > 1 else repr(item) for item in items[:SHOWN]], len(items))
+    return enumeration(
+        [ascii(item) if looks[_look(item)] > 1 else repr(item) for item in items[:SHOWN]], len(items)
+    )
 
 
 def enumeration(texts: Sequence[str], number: int | None = None) -> str:
@@ -50,10 +52,10 @@ def _message(what: str, which: Iterable[object] | None, why: str, fix: str) -> s
 
 
 def closest(name: str, names: Iterable[str]) -> str | None:
-    """Find the name that a typing error most likely meant.
+    r"""Find the name that a typing error most likely meant.
 
-    A name that looks like the given one, and is another one to a computer, prints with escapes. The given one itself is
-    never found: a column 3 is asked for in vain by "3".
+    A name that looks like the given one, and is another one to a computer, prints with escapes. The given one is
+    never found.
 
     Examples
     --------

@@ -388,16 +388,13 @@ def load(folder: str | Path) -> Corrector:
 
     tree, meta = read(Path(folder))
     corrector = Corrector(understood(Path(folder), tree, meta), output=meta["output"])
-    corrector.fitted_ = tree["fitted"]
+    corrector.fitted_, corrector.n_features_in_ = tree["fitted"], len(meta["features"])
     corrector.controls_, corrector.support_ = Controls(**tree["controls"]), Support(**tree["support"])
     corrector.offset_ = tree["offset"] if np.any(tree["offset"]) else None
     corrector.adapted_ = {name: Adaptation.from_json(told) for name, told in meta["adapted"].items()}
-    corrector.features_ = tuple(meta["features"])
-    corrector.n_features_in_ = len(meta["features"])
+    corrector.features_, corrector.domains_ = tuple(meta["features"]), tuple(meta["domains"])
     if meta["named"]:
         corrector.feature_names_in_ = np.array(meta["features"], dtype=object)  # pyright: ignore[reportAttributeAccessIssue]
-    corrector.domains_ = tuple(meta["domains"])
-    corrector.classes_ = np.array(meta["classes"])
-    corrector.n_steps_, corrector.seed_ = meta["steps"], meta["seed"]
-    corrector.history_, corrector.notes_ = meta["history"], meta["notes"]
+    corrector.classes_, corrector.history_ = np.array(meta["classes"]), meta["history"]
+    corrector.n_steps_, corrector.seed_, corrector.notes_ = meta["steps"], meta["seed"], meta["notes"]
     return corrector

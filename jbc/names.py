@@ -16,10 +16,14 @@ NANS = frozenset(sign + "".join(case) for sign in ("", "+", "-") for case in pro
 UNKNOWN = WORDS | NANS | {"", "-1"}
 
 NUMBER = re.compile(r"([+-]?)(?=\.?\d)(\d*)\.?(\d*)(?:[eE]([+-]?\d{1,9}))?", re.ASCII)
-# Names that are written in the one way that `essence` returns: a whole number, or printable ASCII, with single blanks,
-# that can be no number. Nearly all names are, and in a million of them only the others are looked at one by one.
+# Letters of other scripts that Unicode writes in a single way.
+LETTERS = "À-ÖØ-öø-ÿА-яぁ-ゖァ-ヺ一-鿿가-힣"
+# Names that are written in the one way that `essence` returns: a whole number, or a text that can be no number, with
+# single blanks. Nearly all names are, and in a million of them only the others are looked at one by one.
 PLAIN = re.compile(
-    r"[1-9]\d{0,17}|(?:[!-*,/:-~]|\d+-|[\d.+-][\d.eE+-]*[!-*,/:-DF-df-~])[!-~]*(?: [!-~]+)*", re.ASCII
+    rf"[1-9]\d{{0,17}}|(?:[!-*,/:-~{LETTERS}]|\d+-|[\d.+-][\d.eE+-]*[!-*,/:-DF-df-~{LETTERS}])"
+    rf"[!-~{LETTERS}]*(?: [!-~{LETTERS}]+)*",
+    re.ASCII,
 )
 # What Unicode has no ink for, beside the categories of control and format characters: joiners, fillers, selectors.
 INKLESS = re.compile(
@@ -28,12 +32,12 @@ INKLESS = re.compile(
 
 
 def unknown(value: Any) -> bool:
-    """Tell whether a value says nothing: the one rule for labels, domains, treatments and units, wherever they come from.
+    """Tell whether a value says nothing: the one rule for labels, domains, treatments and units, in arrays and files.
 
     Unknown are None, NaN, NaT, what pandas takes for missing or a masked array hides, the number -1 (of any type,
-    but a bool is none), and text that, without outer blanks, is empty, or one of NA, N/A, n/a, #N/A, <NA>, None, NULL,
-    null and NaT, or reads as the number -1 or as NaN, such as -1.0 and nan. Otherwise case matters: ``"Na"`` and
-    ``"none"`` are names.
+    but a bool is none), and text that, without outer blanks, is empty, or one of NA, N/A, n/a, #N/A, <NA>, None,
+    NULL, null and NaT, or reads as the number -1 or as NaN, such as -1.0 and nan. Otherwise case matters: ``"Na"``
+    and ``"none"`` are names.
 
     Examples
     --------
@@ -61,14 +65,17 @@ def name(value: Any) -> str:
 def essence(text: str) -> str:
     """Reduce a name to what a person reads: a number to its value, and text to its letters.
 
-    Outer and repeated blanks, invisible characters and the form of Unicode (NFC, NFD, and the compatible NFKC) make no
-    difference. Case does, and so does every digit of a number.
+    Outer and repeated blanks, invisible characters and the form of Unicode (NFC, NFD, and the compatible NFKC) make
+    no difference. Case does, and so does every digit of a number.
 
     Examples
     --------
     >>> essence(" a  b"), essence("01.50"), essence("1e3"), essence("9007199254740993"), essence("1_0")
     ('a b', '1.5', '1000', '9007199254740993', '1_0')
     """
+    whole = text.removesuffix(".0")
+    if whole.isascii() and whole.isdigit():  # such as 007 or 1.0, of which there can be many
+        return whole.lstrip("0") or "0"
     if not text.isprintable() or INKLESS.search(text):
         text = "".join(filter(_seen, text))
     if not text.isascii():
@@ -88,9 +95,6 @@ def _number(text: str) -> str | None:
     """Write a number in one way, by its digits: as a float, 2^53 and 2^53 + 1 would be the same."""
     if not text.isascii():
         text = "".join(str(unicodedata.decimal(each, each)) for each in text.replace("\N{MINUS SIGN}", "-"))
-    whole = text.removesuffix(".0")
-    if whole.isdigit():  # such as 007 or 1.0, of which there can be many
-        return whole.lstrip("0") or "0"
     found = NUMBER.fullmatch(text)
     if found is None:
         return None
@@ -117,14 +121,17 @@ def read(names: Collection[str]) -> tuple[set[str], list[str]]:
     >>> read(["a", "b", "NA", "a ", "1", "1.0"])
     ({'NA'}, ['1', '1.0', 'a', 'a '])
     """
-    essences = {each: essence(each) for each in filterfalse(PLAIN.fullmatch, names)}
-    plain = set(names).difference(essences)
-    lost = plain & UNKNOWN | {each for each, seen in essences.items() if seen in UNKNOWN}
-    found = set(essences.values())
-    if len(found) == len(essences) and plain.isdisjoint(found):
+    if len(set(map(len, names))) == 1 and (digits := "".join(names)).isdigit() and digits.isascii():
+        return set(), []  # numbers of one width, such as 0001
+    odd = list(filterfalse(PLAIN.fullmatch, names))
+    lost, essences = set(UNKNOWN.intersection(names)), list(map(essence, odd))
+    found, plain = set(essences), set(names).difference(odd) if odd else set()
+    if not found.isdisjoint(UNKNOWN):
+        lost |= {each for each, seen in zip(odd, essences, strict=True) if seen in UNKNOWN}
+    if len(found) == len(odd) and found.isdisjoint(plain):
         return lost, []
     groups: dict[str, list[str]] = {}
-    for each, seen in essences.items():
+    for each, seen in zip(odd, essences, strict=True):
         groups.setdefault(seen, [seen] if seen in plain else []).append(each)
     twins = (sorted(group) for _, group in sorted(groups.items()) if len(group) > 1)
     return lost, [each for group in twins for each in group if each not in lost]

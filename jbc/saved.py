@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jbc.adaptation import Adaptation, Controls, Expected
+from jbc.adaptation import Adaptation, Expected
 from jbc.errors import InputError
 from jbc.methods.base import Method
 from jbc.methods.registry import from_json
-from jbc.metrics.support import Support
 
 LONGEST = 200  # characters of a foreign error message, or of a value
+ROWS = 13  # that are traced: as many as hardly any array has of anything
 
 
 class Rule(NamedTuple):
@@ -170,7 +170,8 @@ def _misfits(tree: Any, sizes: dict[str, int]) -> Iterator[str]:
         known = dict(zip(axes, array.shape, strict=False)) | known
         expected = tuple(known[axis] for axis in axes if axis in known)
         if array.shape != expected:
-            yield f"{path} has shape {array.shape}, where {expected} is needed"
+            count = f"{sizes['domains']} domains and {sizes['features']} features"
+            yield f"{path} has shape {array.shape}, where {count} need {expected}"
         elif path == "controls/domain" and not np.isin(array, np.arange(sizes["domains"])).all():
             yield f"{path} counts more than {sizes['domains']} domains"
 
@@ -180,24 +181,30 @@ def _outputs(method: Method, fitted: Any, sizes: dict[str, int]) -> Iterator[str
 
     Nothing is run: to trace a function is enough to meet every array that is missing or has another shape.
     """
-    row = jax.ShapeDtypeStruct((1, sizes["features"]), np.float32), jax.ShapeDtypeStruct((1,), np.int32)
-    wanted: dict[str, tuple[int, int] | None] = {"transform": (1, sizes["features"])}
+    rows = (
+        jax.ShapeDtypeStruct((ROWS, sizes["features"]), np.float32),
+        jax.ShapeDtypeStruct((ROWS,), np.int32),
+    )
+    for path, leaf in jax.tree_util.tree_leaves_with_path(fitted, is_leaf=lambda node: node is None):
+        if leaf is None:  # which JAX takes for no array at all, and some layers for one that they do without
+            yield f"fitted{jax.tree_util.keystr(path)} is not there"
+    wanted = {"transform": "features"}
     if method.classifies and sizes["classes"]:
-        wanted["predict"] = (1, sizes["classes"])
+        wanted["predict"] = "classes"
     if method.encodes:
-        wanted["encode"] = None
-    for name, shape in wanted.items():
-        found = _shape(getattr(method, name), fitted, row)
+        wanted["encode"] = "codes"
+    for name, axis in wanted.items():
+        found = _shape(getattr(method, name), fitted, rows)
         if isinstance(found, str):
             yield f"fitted does not fit {type(method).__name__}, whose function {name} fails with {found}"
-        elif shape is not None and found != shape:
-            yield f"fitted gives {found[1:]} numbers a row by {name}, where {shape[1:]} are needed"
+        elif found != (ROWS, sizes.get(axis, found[-1] if found else 0)):
+            yield f"fitted gives shape {found} for {ROWS} rows by {name}, with {sizes.get(axis, 'some')} {axis}"
 
 
-def _shape(function: Callable[..., Any], fitted: Any, row: Any) -> tuple[int, ...] | str:
+def _shape(function: Callable[..., Any], fitted: Any, rows: Any) -> tuple[int, ...] | str:
     """Return the shape of what a function gives, or why it gives nothing."""
     try:
-        return jax.eval_shape(function, fitted, *row).shape
+        return jax.eval_shape(function, fitted, *rows).shape
     except Exception as error:  # noqa: BLE001  # whatever a method's own code meets in arrays of another shape
         return f"{type(error).__name__}: {_shown(error)}"
 

@@ -138,6 +138,24 @@ def text_in_x(file: h5py.File) -> None:
     file["X"] = np.full((ROWS, 3), b"a")
 
 
+def short_x(file: h5py.File) -> None:
+    del file["X"]
+    file["X"] = GOOD.x[:-1]
+
+
+def wide_x(file: h5py.File) -> None:
+    del file["X"]
+    file["X"] = np.ones((ROWS, 4))
+
+
+def stray_x(file: h5py.File) -> None:
+    from anndata.io import write_elem
+
+    del file["X"]
+    write_elem(file, "X", sp.csr_matrix(GOOD.x))
+    file["X/indices"][0] = 10**6
+
+
 def no_obs(file: h5py.File) -> None:
     del file["obs"]
 
@@ -188,7 +206,7 @@ FILES: dict[str, tuple[str, str | bytes, tuple[str, ...]]] = {
     "one row in a batch": ("bad.csv", CSV.replace(",P1,", ",P9,", 1), ("single row", "'P9'")),
     "infinity": ("bad.csv", csv(m2=["inf"] + ["1"] * 23), ("infinity", "'m2'")),
     "minus infinity": ("bad.csv", csv(m2=["-Infinity"] + ["1"] * 23), ("infinity", "'m2'")),
-    "1e38": ("bad.csv", csv(m3=["1e38"] + ["1"] * 23), ("larger than 1e+15", "'m3'")),
+    "1e38": ("bad.csv", csv(m3=["1e38"] + ["1"] * 23), ("larger than 1e+18", "'m3'")),
     "1e999": ("bad.csv", csv(m3=["1e999"] + ["1"] * 23), ("infinity", "'m3'")),
     "missing values": ("bad.csv", csv(m1=["NA"] + ["1"] * 23, m3=["", "nan"] + ["1"] * 22), ("'m1', 'm3'",)),
     "a column without values": ("bad.csv", csv(m1=["NA"] * 24), ("without a single value", "'m1'")),
@@ -208,6 +226,13 @@ FILES: dict[str, tuple[str, str | bytes, tuple[str, ...]]] = {
     "HDF5 that is no AnnData": ("bad.h5ad", h5(lambda f: f.create_group("a")), ("bad.h5ad", "no 'X'")),
     "h5ad without obs": ("bad.h5ad", h5ad(no_obs), ("bad.h5ad", "no 'obs'")),
     "h5ad with text in X": ("bad.h5ad", h5ad(text_in_x), ("bad.h5ad", "not a table of numbers")),
+    "h5ad with a row of obs too many": (
+        "bad.h5ad",
+        h5ad(short_x),
+        ("bad.h5ad", "X has 23 rows", "obs has 24"),
+    ),
+    "h5ad with a column of X too many": ("bad.h5ad", h5ad(wide_x), ("bad.h5ad", "4 columns", "var 3")),
+    "h5ad with values in columns that are not there": ("bad.h5ad", h5ad(stray_x), ("bad.h5ad", "damaged")),
     "external link": ("bad.h5ad", h5ad(external), ("bad.h5ad", "/X -> secret.h5", "from other files")),
     "virtual data set": ("bad.h5ad", h5ad(virtual), ("bad.h5ad", "'/X'", "from other files")),
     "external raw data": ("bad.h5ad", h5ad(raw_external), ("bad.h5ad", "'/X'", "from other files")),
@@ -360,6 +385,12 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "an unknown extension of the output": ("transform run --data good.csv --out new.xls", ("new.xls",)),
     "a pickle for the output": ("transform run --data good.csv --out new.pkl", ("new.pkl", "unpickles")),
+    "a file in a model for the output": (
+        "transform run --data good.csv --out run/model/new.csv",
+        ("'run/model/new.csv in ", "damage it"),
+    ),
+    "a run inside of a run": (FIT.replace("new", "run/new") + " standardise", ("run/new", "folder of a run")),
+    "an output without a name": ('transform run --data good.csv --out ""', ("--out names nothing", "set")),
     "an input for the output": (
         "transform run --data good.csv --out mine/../good.csv",
         ("replace an input",),
@@ -445,7 +476,11 @@ ARRAYS: dict[str, tuple[Callable[[], Any], str, tuple[str, ...]]] = {
     "1e38": (lambda: cohort(x=cell(1e38)), "not-finite", ("'x1'",)),
     "1e300": (lambda: cohort(x=cell(1e300)), "not-finite", ("'x1'",)),
     "NaN": (lambda: joint().prepare(cohort(x=cell(np.nan))), "missing-values", ("'x1'", "JointCalibration")),
-    "None among numbers": (lambda: joint().prepare(cohort(x=cell(None, object))), "missing-values", ("'x1'",)),
+    "None among numbers": (
+        lambda: joint().prepare(cohort(x=cell(None, object))),
+        "missing-values",
+        ("'x1'",),
+    ),
     "NaN only": (lambda: cohort(x=GOOD.x * [1, np.nan, np.nan]), "empty-feature", ("'x1', 'x2'",)),
     "too few names": (lambda: cohort(features=["a", "b"]), "bad-feature-names", ("2 feature names",)),
     "repeated names": (lambda: cohort(features=["a", "b", "a"]), "bad-feature-names", ("'a'",)),
@@ -668,6 +703,21 @@ MODELS: dict[str, tuple[Callable[[Path], Any], str, tuple[str, ...]]] = {
         resealed(lambda content: content["meta"].pop("domains")),
         "not-a-model",
         ("domains",),
+    ),
+    "features that are none": (
+        resealed(lambda content: content["meta"].update(features=None)),
+        "damaged-model",
+        ("MANIFEST.json", "features is None"),
+    ),
+    "fewer domains than arrays": (
+        resealed(lambda content: content["meta"]["domains"].pop()),
+        "damaged-model",
+        ("leaves.json", "support/centres", "2 domains"),
+    ),
+    "a lost setting": (
+        resealed(lambda content: content["meta"]["method"]["fields"].pop("on")),
+        "missing-setting",
+        ("MANIFEST.json", "'on'"),
     ),
     "a checkpoint for a model": (checkpoint, "not-a-model", ("'checkpoint'",)),
 }

@@ -347,6 +347,10 @@ def test_pickles_are_never_run(sealed, tmp_path):
         b'{"schema": 1, "meta": {}, "files": []}',
         b'{"schema": 1, "meta": 3, "files": {}}',
         b'{"schema": 1, "meta": {}, "files": {"a": {"size": null, "sha256": ""}}}',
+        b'{"schema": 1, "meta": {}, "files": {"a": {"size": 1e999, "sha256": ""}}}',
+        b'{"schema": 1, "meta": [], "files": {}}',
+        b'{"schema": 1, "meta": [["kind", "model"]], "files": {}}',
+        b'{"schema": NaN, "meta": {}, "files": {}}',
         b'{"schema": 1, "meta": {}, "files": {"../../etc/passwd": {"size": 1, "sha256": ""}}}',
         b"[" * 100_000,
     ],
@@ -357,6 +361,51 @@ def test_malformed_manifests_are_refused(tmp_path, content):
     with pytest.raises(InputError) as caught:
         read(tmp_path)
     assert caught.value.code == "corrupt-checkpoint"
+
+
+def record(**changes: Any) -> dict:
+    return {"path": ["w"], "dtype": "float32", "shape": [2, 3]} | changes
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [],
+        {},
+        3,
+        ["w"],
+        [{}],
+        [record(), record()],
+        [record(path="w"), record(path=["w", "x"], dtype="none")],
+        [record(path=[]), record(path=["w"], dtype="none")],
+        [record(path=[1])],
+        [record(path=[["w"]])],
+        [record(path=None)],
+        [record(shape=[2, 4])],
+        [record(shape=[2, 2])],
+        [record(shape=[-2, -3])],
+        [record(shape=[-1])],
+        [record(shape=[6.0])],
+        [record(shape=6)],
+        [record(shape=None)],
+        [record(dtype="float64")],
+        [record(dtype="object")],
+        [record(dtype="gone")],
+        [record(dtype=None)],
+        [record(dtype="none")],
+        [record(dtype="uint32", key="gone")],
+        [record(dtype=["none"])],
+    ],
+    ids=str,
+)
+def test_forged_descriptions_of_the_arrays_are_refused(tmp_path, records):
+    write(tmp_path / "model", {"w": np.ones((2, 3), np.float32)}, {})
+    (tmp_path / "model" / "leaves.json").write_text(json.dumps(records))
+    seal(tmp_path / "model", {})
+    for like in (None, {"w": np.ones((2, 3), np.float32)}):
+        with pytest.raises(InputError, match="model") as caught:
+            read(tmp_path / "model", like)
+        assert caught.value.code == "unreadable-checkpoint"
 
 
 # Folders are whole at every moment.
@@ -526,13 +575,14 @@ def test_a_run_keeps_the_newest_steps(tmp_path):
 
 
 def test_leftovers_of_killed_saves_are_ignored_and_cleared(tmp_path):
-    save_step(tmp_path, 10, state(10), {})
+    for step in (5, 10):
+        save_step(tmp_path, step, state(step), {})
     shutil.copytree(tmp_path / "step_00000010", tmp_path / "step_00000020.tmp-0123abcd")
     (tmp_path / "step_00000030.tmp-00000000").mkdir()
     (tmp_path / "step_00000040.tmp-notes").mkdir()
-    shutil.copytree(tmp_path / "step_00000010", tmp_path / "step_00000005.tmp-replaced")
+    (tmp_path / "step_00000005").rename(tmp_path / "step_00000005.tmp-replaced")
     assert latest(tmp_path) == 10
-    assert_same(read_step(tmp_path, 5, state(0))[0], state(10))
+    assert_same(read_step(tmp_path, 5, state(0))[0], state(5))
     save_step(tmp_path, 50, state(50), {}, keep=3)
     left = ["step_00000005", "step_00000010", "step_00000040.tmp-notes", "step_00000050"]
     assert sorted(os.listdir(tmp_path)) == left
@@ -551,6 +601,26 @@ def test_a_damaged_newest_step_is_never_passed_over(tmp_path, victim):
     shutil.rmtree(tmp_path / "step_00000020")
     assert latest(tmp_path) == 10
     assert_same(read_step(tmp_path, 10, state(0))[0], state(10))
+
+
+def test_a_renamed_step_is_not_believed(tmp_path):
+    for step in (200, 400):
+        save_step(tmp_path, step, state(step), {})
+    (tmp_path / "step_00000400").rename(tmp_path / "step_00000800")
+    assert latest(tmp_path) == 800
+    with pytest.raises(InputError, match="step 800 holds step 400") as caught:
+        read_step(tmp_path, 800, state(0))
+    assert caught.value.code == "wrong-step"
+    assert "step_00000800" in str(caught.value)
+    assert_same(read_step(tmp_path, 200, state(0))[0], state(200))
+
+
+@pytest.mark.parametrize("meta", [{}, {"step": "200"}, {"step": None}, {"step": [200]}, {"step": 201}])
+def test_a_step_that_is_not_sealed_as_one_is_not_believed(tmp_path, meta):
+    write(tmp_path / "step_00000200", state(200), meta)
+    with pytest.raises(InputError) as caught:
+        read_step(tmp_path, 200)
+    assert caught.value.code == "wrong-step"
 
 
 def test_old_steps_go_only_when_the_new_one_is_whole(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from jbc.methods.pairwise import PairwiseCalibration
 from jbc.train import fit, fit_lanes
 from jbc.train.lanes import predict_lanes
 
+pytestmark = pytest.mark.usefixtures("quick_file")
 KEY, KEYS = jax.random.key(0), jax.random.split(jax.random.key(0), 2)
 DRAWN = world()
 LONELY = np.where(np.arange(len(DRAWN.x)) == 0, "alone", DRAWN.domain)
@@ -67,7 +68,6 @@ def test_an_option_that_nothing_knows_is_an_error():
 
 
 @pytest.mark.parametrize("method", [JOINT, PairwiseCalibration(JOINT)], ids=["joint", "pairwise"])
-@pytest.mark.usefixtures("quick")
 def test_lanes_predict_for_known_domains_only(method):
     table = cohort()
     found = fit_lanes(method, table, KEYS, steps=CHUNK, chunk=CHUNK).fitted

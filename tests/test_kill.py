@@ -38,7 +38,7 @@ LIMIT = 60.0  # seconds that nothing here should take
 # Every command is a process of its own, forked off before JAX has done anything. Of the 3 s that a new
 # interpreter takes to its first step, 2 s are imports, which would be repeated for each of some 30 commands.
 NURSERY = """
-import json, os, sys
+import json, os, signal, sys
 import jbc.estimator, jbc.train.checkpoint, pandas, pyarrow.csv, rich.table
 from jbc.cli import main
 from jbc.commands import fit
@@ -48,6 +48,7 @@ for line in sys.stdin:
     arguments, output = json.loads(line)
     pid = os.fork()
     if not pid:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests may run under nohup
         file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, 1)
         os.dup2(file, 2)
@@ -236,7 +237,9 @@ def test_killed_and_resumed_runs_end_in_the_same_bits(folder, data, nursery, und
     assert sum(start > 0 for start in starts) >= FROM_A_STEP
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
 def test_an_interrupt_saves_and_the_resumed_run_ends_in_the_same_bits(
     folder, data, nursery, undisturbed, number, status
 ):

@@ -275,8 +275,24 @@ def test_progress_tells_loss_and_speed_on_a_terminal(table, monkeypatch):
     assert all(part in told for part in ("three plates", "12/12", "loss", "rows/s"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupt_saves_and_stops_after_the_running_chunk(table, tmp_path, straight, number):
+INTERRUPTS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
+
+
+@pytest.fixture
+def handlers():
+    """The usual handlers: whoever starts the tests may have had some signals ignored."""
+    usual = {
+        number: signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        for number in INTERRUPTS
+    }
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield usual
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", INTERRUPTS)
+def test_an_interrupt_saves_and_stops_after_the_running_chunk(table, tmp_path, straight, handlers, number):
     def save(event):
         save_step(tmp_path, event.step, event.tree, {})
 
@@ -284,13 +300,26 @@ def test_an_interrupt_saves_and_stops_after_the_running_chunk(table, tmp_path, s
         if event.step == 4:
             os.kill(os.getpid(), number)
 
-    handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with interruptible(save) as (hook, caught):
         run = fit(WALK, table, KEY, steps=STEPS, chunk=4, hooks=[interrupt, hook])
-    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
+    assert {each: signal.getsignal(each) for each in INTERRUPTS} == handlers
     assert (run.step, run.stopped, caught) == (4, True, [number])
     assert latest(tmp_path) == 4
     run = fit(
         WALK, table, KEY, steps=STEPS, chunk=4, resume=lambda like: (4, read_step(tmp_path, 4, like)[0])
     )
     assert_same_bytes(run.state, straight.state)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="terminals of POSIX")
+def test_the_end_of_a_terminal_may_be_told_twice_or_be_ignored(handlers):
+    del handlers
+    with interruptible(lambda event: None) as (_, caught):
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert caught == [signal.SIGHUP] * 3
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with interruptible(lambda event: None) as (_, caught):
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert caught == []
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN

@@ -20,7 +20,9 @@ from jbc.data import read_table
 from jbc.data.room import shape
 from jbc.errors import InputError
 
-MEMINFO = "MemTotal:       8000 kB\nMemFree:         100 kB\nMemAvailable:    4000 kB\nHugePages_Total:       0\n"
+MEMINFO = (
+    "MemTotal:       8000 kB\nMemFree:         100 kB\nMemAvailable:    4000 kB\nHugePages_Total:       0\n"
+)
 
 
 @pytest.fixture
@@ -132,7 +134,7 @@ def test_tables_that_do_not_fit_are_refused_with_numbers(tmp_path, monkeypatch, 
         read_table(path, keys=["plate"])
     told = str(caught.value)
     assert caught.value.code == "too-large"
-    assert re.search(r"30[01] rows × 4[01] columns", told)  # of a text, the header and the batch count as well
+    assert re.search(r"30[01] rows × 4[01] columns", told)  # the header and the batch may count as well
     assert "29.3 KiB" in told
     assert str(path) in told
     assert ("of text" in told) == (".csv" in name or ".tsv" in name)
@@ -250,7 +252,11 @@ def test_what_is_expected_is_what_reading_takes(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", PEAK, *map(str, paths)], capture_output=True, text=True, check=True
     )
-    found = {name: (float(needed), int(peak)) for name, needed, peak in map(str.split, done.stdout.splitlines())}
+    found = {
+        name: (float(needed), int(peak)) for name, needed, peak in map(str.split, done.stdout.splitlines())
+    }
     assert len(found) == len(paths), done.stderr
     for name, (needed, peak) in found.items():
-        assert 0.5 < needed / peak < 1.25, f"{name}: {needed / 1e6:.0f} MB expected, {peak / 1e6:.0f} MB taken"
+        assert 0.5 < needed / peak < 1.25, (
+            f"{name}: {needed / 1e6:.0f} MB expected, {peak / 1e6:.0f} MB taken"
+        )

@@ -12,6 +12,7 @@ import tyro
 
 from jbc import expression
 from jbc.commands.common import Cofactor, Column, Files, Run, open_run, parse, rows_for, show
+from jbc.commands.folders import refuse_inside
 from jbc.errors import InputError
 
 
@@ -40,6 +41,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Options, "adapt", arguments)
+    refuse_inside(options.out)
     model = open_run(options.run)
     control = options.control or model.notes_.get("control")
     if control is None:

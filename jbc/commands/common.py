@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import tyro
 
 from jbc import cache, expression
+from jbc.commands.folders import refuse_inside
 from jbc.data.tables import Table, read_table
 from jbc.errors import InputError
 
@@ -27,8 +29,20 @@ Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 def parse(options: Callable[..., T] | type[T], name: str, arguments: Sequence[str]) -> T:
     """Read the options of a command from the command line."""
+    _refuse_nothing(arguments)
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
     return tyro.cli(options, prog=f"jbc {name}", args=list(arguments), config=config)
+
+
+def _refuse_nothing(arguments: Sequence[str]) -> None:
+    """Refuse an output without a name, which would stand for the folder that the command runs in."""
+    if "--out=" in arguments or ("--out", "") in itertools.pairwise(arguments):
+        raise InputError(
+            "--out names nothing",
+            why="It says what to write; an empty one may come from a variable that is not set.",
+            fix="Pass the path of a file or folder.",
+            code="bad-option",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +78,8 @@ def roles(table: Table, columns: Columns, control: str | None = None) -> dict[st
 
 
 def spare(data: Sequence[Path], out: Path | None) -> None:
-    """Refuse to replace an input by the output."""
+    """Refuse to replace an input by the output, or to damage a model by it."""
+    refuse_inside(out)
     if out is not None and os.path.realpath(out) in map(os.path.realpath, data):
         raise InputError(
             "The output would replace an input",
@@ -106,7 +121,29 @@ def open_run(run: Path) -> Corrector:
             fix="Finish it: the same jbc fit command with --resume.",
             code="unfinished-run",
         )
-    return load(inside if inside.exists() else run)
+    model = load(inside if inside.exists() else run)
+    _check_notes(run, model.notes_)
+    return model
+
+
+def _check_notes(run: Path, notes: dict[str, Any]) -> None:
+    """Refuse notes under our names that are not ours: in Python, a model can be saved with any."""
+    columns, control, cofactor = notes.get("columns", {}), notes.get("control"), notes.get("arcsinh")
+    named = isinstance(columns, dict) and all(isinstance(each, str | None) for each in columns.values())
+    number = isinstance(cofactor, int | float) and not isinstance(cofactor, bool) and 0 < cofactor < np.inf
+    faults = {
+        "columns": not named,
+        "control": not isinstance(control, str | None),
+        "arcsinh": cofactor is not None and not number,
+    }
+    if any(faults.values()):
+        raise InputError(
+            f"Notes of the model in '{run}' are not what jbc fit writes",
+            which=[f"{name}: {notes[name]!r}" for name, wrong in faults.items() if wrong],
+            why="They tell which columns and what scale the model was fitted to.",
+            fix="Restore the model from a copy, or save it again with notes of other names.",
+            code="damaged-model",
+        )
 
 
 def rows_for(

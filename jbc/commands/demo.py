@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jbc import cache
 from jbc.commands.common import parse, show
+from jbc.commands.folders import refuse_inside
 from jbc.errors import InputError
 
 
@@ -29,6 +30,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Options, "demo", arguments)
+    refuse_inside(options.out, run=True)
     if options.out.exists():
         raise InputError(
             "The output folder exists already",

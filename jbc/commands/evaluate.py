@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class Options:
     batch_key: str
     """Column that names the batch."""
     labels_key: Column = None
-    """Column that names the class; used to judge only."""
+    """Column that names the class; empty, NA, NaN, None or -1 where it is unknown. Used to judge only."""
     unit_key: Column = None
     """Column that names the subject: replicates are never split over folds."""
     predicted_key: Column = None
@@ -63,10 +64,12 @@ def main(arguments: Sequence[str]) -> int:
                 code="different-rows",
             )
     ladder = bandwidth_ladder(next(iter(tables.values())).x, seed=options.seed)
+    # What is told of labels is told once, also where there are two tables.
+    known = functools.cache(lambda given: checks.known_labels(given, len(given)))
     rows = [
         ({"table": when} if when else {}) | row
         for when, table in tables.items()
-        for row in _judge(options, table, ladder)
+        for row in _judge(options, table, ladder, known)
     ]
     if options.out is not None:
         with atomic_path(options.out) as temporary:
@@ -85,7 +88,9 @@ def _read(options: Options, files: Sequence[Path], arcsinh: float | None) -> Tab
     return table
 
 
-def _judge(options: Options, table: Table, ladder: Any) -> list[dict[str, Any]]:
+def _judge(
+    options: Options, table: Table, ladder: Any, known: Callable[[tuple[str, ...]], Any]
+) -> list[dict[str, Any]]:
     from jbc.metrics import evaluate
 
     groups = roles(table, Columns(options.batch_key, options.labels_key, unit=options.unit_key))
@@ -93,7 +98,7 @@ def _judge(options: Options, table: Table, ladder: Any) -> list[dict[str, Any]]:
     return evaluate(
         table.x,
         groups["domain"],
-        groups["label"],
+        None if groups["label"] is None else known(tuple(groups["label"])),
         groups["unit"],
         predicted=predicted,
         bandwidths=ladder,

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,10 +15,10 @@ import tyro
 
 from jbc import __version__, expression, presets
 from jbc.commands.common import Cofactor, Column, Columns, Files, parse, roles, show
+from jbc.commands.folders import refuse_inside, run_folder, same_run
 from jbc.commands.together import Scheduler, end_with_launcher, joined
-from jbc.data.atomic import atomic_path
 from jbc.data.tables import read_table
-from jbc.errors import InputError
+from jbc.errors import InputError, listing
 from jbc.methods.registry import METHODS, to_json
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class Options:
     method: Choice  # pyright: ignore[reportInvalidTypeForm]
     """What to fit; jbc fit METHOD --help tells its settings. Those whose names go on (-paper) are published."""
     labels_key: Column = None
-    """Column that names the class; empty, NaN or -1 where it is unknown."""
+    """Column that names the class; empty, NA, NaN, None or -1 where it is unknown."""
     treatment_key: Column = None
     """Column that names the condition that is repeated over batches."""
     unit_key: Column = None
@@ -89,6 +88,7 @@ def main(arguments: Sequence[str]) -> int:
     end_with_launcher()
     options = parse(Options, "fit", arguments)
     _positive(options)
+    refuse_inside(options.out, run=True)
     columns = options.columns()
     marking = [] if options.control is None else expression.names(options.control)
     keys = [*columns.given(), *marking]
@@ -111,7 +111,8 @@ def main(arguments: Sequence[str]) -> int:
             stopping=natural(options.method, cohort) if options.stop_early else None,
         )
         cohort = corrector.prepare(cohort)
-        with _folder(options, run) if processes.leads() else contextlib.nullcontext(False) as finished:
+        alone = run_folder(options.out, run, resume=options.resume)
+        with alone if processes.leads() else contextlib.nullcontext(False) as finished:
             if not processes.largest(finished):
                 return _train(corrector, cohort, options, run, mesh)
         if finished:
@@ -133,7 +134,7 @@ def _train(
         if not start:
             return None
         saved, meta = checkpoint.read_step(steps, start, like=tree)
-        _same_run(meta["run"], run)
+        same_run(meta.get("run"), run)
         return start, saved
 
     save = hooks.saving(steps, {"kind": "checkpoint", "run": run}, every=options.save_every)
@@ -164,17 +165,22 @@ def _train(
 def _report(corrector: Corrector, cohort: Cohort, options: Options) -> None:
     """Tell what was fitted, to what."""
     label = np.asarray(cohort.label)
+    lost = None if options.labels_key is None else label < 0
     rows = [
         {
             "batch": name,
             "rows": int(count),
             "labelled": int((label[np.asarray(cohort.domain) == code] >= 0).sum()),
+            "unknown": None if lost is None else int(lost[np.asarray(cohort.domain) == code].sum()),
         }
         for code, (name, count) in enumerate(
             zip(cohort.names.domains, np.asarray(cohort.domains.count), strict=True)
         )
     ]
     show(rows, f"{corrector.n_steps_} steps, {cohort.x.shape[1]} features")
+    if lost is not None:
+        classes = listing(cohort.names.labels) or "none"
+        print(f"labels: {int((~lost).sum())} rows labelled, {int(lost.sum())} unknown; classes: {classes}")
     print(f"model: {options.out / 'model'}")
 
 
@@ -213,68 +219,3 @@ def _digest(cohort: Cohort) -> str:
     for leaf in jax.tree.leaves(cohort):
         digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _folder(options: Options, run: dict[str, Any]):
-    """Make or reopen the run folder; yield whether the run is finished.
-
-    A new run that fails before its first checkpoint leaves no folder.
-    """
-    out, config = options.out, options.out / "run.json"
-    if options.resume and config.exists():
-        _same_run(_read(config), run)
-        yield (out / "model").exists()
-        return
-    if _taken(out):
-        raise InputError(
-            "The output folder exists already",
-            which=[str(out)],
-            why="A run never mixes with anything else.",
-            fix="Choose another --out" + (", or go on with --resume." if config.exists() else "."),
-            code="output-exists",
-        )
-    new = not out.exists()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with atomic_path(config) as temporary:
-            temporary.write_text(json.dumps(run, indent=1) + "\n")
-        yield False
-    except (InputError, OSError):
-        if new and not any((out / "checkpoints").glob("step_*")):
-            shutil.rmtree(out, ignore_errors=True)
-        raise
-
-
-def _taken(out: Path) -> bool:
-    """Tell whether a new run would mix with something; what a kill left of its very first moment is nothing."""
-    return out.exists() and not (
-        out.is_dir() and all(path.name.startswith(".jbc-") for path in out.iterdir())
-    )
-
-
-def _read(config: Path) -> dict[str, Any]:
-    """Read the configuration that a run was begun with."""
-    try:
-        return dict(json.loads(config.read_bytes()))
-    except (ValueError, TypeError) as error:
-        raise InputError(
-            "The configuration of the run cannot be read",
-            which=[str(config)],
-            why=f"A run goes on only under the options that it was begun with ({error}).",
-            fix="Restore the file from a copy, or begin a new run with another --out.",
-            code="damaged-run",
-        ) from error
-
-
-def _same_run(before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Refuse to go on with a run under another configuration or with other data."""
-    differing = [name for name in now if before.get(name) != now[name]]
-    if differing:
-        raise InputError(
-            "The run was begun with another configuration, which differs in",
-            which=differing,
-            why="Going on would mix two models.",
-            fix="Repeat the command of its beginning, or choose another --out.",
-            code="other-run",
-        )

@@ -22,7 +22,9 @@ from jbc.commands.common import parse
 from jbc.commands.together import LOST, VARIABLE, Place
 from jbc.errors import InputError
 
-INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+HANG_UP = getattr(signal, "SIGHUP", None)  # which Windows does not have
+SIGNALS = [number for number in (signal.SIGINT, signal.SIGTERM, HANG_UP) if number is not None]
+INTERRUPTED = tuple(128 + number for number in SIGNALS)
 # A process that another one's end has pulled along: it says so, or its coordination service has aborted it.
 PULLED = (LOST, -signal.SIGABRT)
 POLL, SETTLE, GRACE = 0.05, 0.5, 2.0  # seconds
@@ -176,9 +178,10 @@ def _stop(children: list[subprocess.Popen]) -> None:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Note interrupts instead of being ended by them."""
+    """Note interrupts instead of being ended by them; ``nohup`` still lets the end of a terminal pass."""
     caught: list[int] = []
-    before = {n: signal.signal(n, lambda n, _: caught.append(n)) for n in (signal.SIGTERM, signal.SIGINT)}
+    heard = [n for n in SIGNALS if n != HANG_UP or signal.getsignal(n) != signal.SIG_IGN]
+    before = {n: signal.signal(n, lambda n, _: caught.append(n)) for n in heard}
     try:
         yield caught
     finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 from jbc import checks
 from jbc.commands.common import Cofactor, Column, Files, Run, open_run, parse, rows_for, spare
 from jbc.data.tables import Table
-from jbc.data.write import write_table
+from jbc.data.write import refuse_taken, write_table
 from jbc.errors import InputError
 
 
@@ -17,7 +17,8 @@ from jbc.errors import InputError
 class Options:
     """Classify the rows of tables with a fitted model.
 
-    The output has the columns of the input that are no features, "predicted", and a probability per class.
+    The output has the columns of the input that are no features, "predicted", and "probability_…" for every class;
+    the input may have no columns of these names.
     """
 
     run: Run
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str]) -> int:
             code="no-classifier",
         )
     table, domain = rows_for(model, options.data, options.batch_key, options.arcsinh)
+    names = tuple(f"probability_{each}" for each in model.classes_)
+    refuse_taken(table, ["predicted", *names])
     unit = None
     if options.unit_key is not None:
         if options.unit_key not in table.obs:
@@ -55,7 +58,6 @@ def main(arguments: Sequence[str]) -> int:
     probability = model.predict_proba(table.x, domain=domain, unit=unit)
     best = model.classes_[probability.argmax(axis=1)]
     obs = table.obs.assign(predicted=[str(each) for each in best])
-    names = tuple(f"probability_{each}" for each in model.classes_)
     write_table(Table(probability, names, obs, table.source), options.out)
     print(f"{len(probability)} rows classified: {options.out}")
     return 0

@@ -11,7 +11,7 @@ import tyro
 
 from jbc.commands.common import Cofactor, Column, Files, Run, open_run, parse, rows_for, spare
 from jbc.data.tables import Table
-from jbc.data.write import write_table
+from jbc.data.write import refuse_taken, write_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Options:
     output: Literal["features", "codes"] = "features"
     """Corrected features, or latent codes."""
     outside: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Add a column "jbc_outside": how far a row is from the centre of its batch; 1 holds 99 % of the fit's rows."""
+    """Add a column "jbc_outside", which the tables may not have yet: how far a row is from the centre of its batch; 1
+    holds 99 % of the fit's rows."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -40,8 +41,13 @@ def main(arguments: Sequence[str]) -> int:
     spare(options.data, options.out)
     model = open_run(options.run).set_params(output=options.output)
     table, domain = rows_for(model, options.data, options.batch_key, options.arcsinh)
+    encoded = (
+        options.output == "codes" and model.resolved.encodes
+    )  # asked for codes that it lacks, transform refuses
+    names = tuple(str(name) for name in (model.get_feature_names_out() if encoded else model.features_))
+    kept, added = ((), names) if encoded else (names, ())
+    refuse_taken(table, [*added, "jbc_outside"] if options.outside else added, features=kept)
     corrected = model.transform(table.x, domain=domain)
-    names = tuple(str(name) for name in model.get_feature_names_out())
     obs = table.obs
     if options.outside:
         obs = obs.assign(jbc_outside=model.outside(table.x, domain=domain))

@@ -75,11 +75,14 @@ def shape(sample: bytes, delimiter: str, features: Sequence[str] | None = None) 
     except csv.Error:  # who reads the whole file will tell
         return Shape(1, cells, 0.0)
     if features is None:
-        columns = ([cell for cell in column if cell.strip() not in MISSING] for column in zip(*first, strict=True))
-        texts = sum(not all(map(is_number, column)) for column in columns)
+        texts = sum(not all(map(_may_be_number, column)) for column in zip(*first, strict=True))
     else:
         texts = len(set(header) - set(features))
     return Shape(len(header), cells, texts / max(len(header), 1))
+
+
+def _may_be_number(cell: str) -> bool:
+    return cell.strip() in MISSING or is_number(cell)
 
 
 def need_room(

@@ -134,7 +134,7 @@ def read_table(
         if arcsinh is None:
             return table
         return replace(table, x=np.arcsinh(table.x / table.x.dtype.type(arcsinh)))
-    except MemoryError as error:  # what is told of sizes before files are read is a guess, and of one file at a time
+    except MemoryError as error:  # what is told of a file before it is read is a guess
         raise too_large(list(map(str, files)), "it was used up while reading") from error
 
 

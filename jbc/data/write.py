@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,46 @@ def write_table(table: Table, path: str | os.PathLike[str]) -> None:
         handle: Any = gzip.GzipFile("", "wb", 6, raw, mtime=0) if extension.endswith(".gz") else raw
         with handle:
             handle.writelines(content)
+
+
+def refuse_taken(table: Table, added: Sequence[str], features: Sequence[str] = ()) -> None:
+    """Refuse a table that has columns by the names of those that a command adds to it.
+
+    Parameters
+    ----------
+    table
+        What was read: its metadata and the name of its row ids are looked at.
+    added
+        The names of the columns that are to come.
+    features
+        The names of other columns that are written with them.
+
+    Raises
+    ------
+    InputError
+        With code ``taken-columns``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from jbc.data.tables import Table
+    >>> table = Table(np.ones((1, 1)), ("x",), pd.DataFrame({"predicted": ["A"]}))
+    >>> refuse_taken(table, ["predicted"])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    jbc.errors.InputError: The table has columns by the names of those that are added: 'predicted'. ...
+    """
+    present = {*table.obs.columns, table.obs.index.name, *features}
+    taken = [name for name in added if name in present]
+    if taken:
+        raise InputError(
+            "The table has columns by the names of those that are added",
+            which=taken,
+            why="What they hold would be lost, or taken for a result.",
+            fix="Rename or drop these columns of the input.",
+            code="taken-columns",
+        )
 
 
 def _text(table: Table) -> list[tuple[str, list[str]]]:

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc.linalg import squared_distances
+from jbc.linalg import ROUNDING, squared_distances
 
 
 def kernel(distance2: Array, bandwidths: Sequence[float], scale: Array | float = 1.0) -> Array:
@@ -66,6 +66,9 @@ def _kernel_and_slope(
 def median_bandwidth(z: Array, rows: int = 64) -> Array:
     """Return the median distance between rows of all domains: a scale for the bandwidths.
 
+    Where half of the pairs coincide (zeros, replicates), it is the root of the mean squared distance of the others,
+    and 1 where all rows are equal. So it has the unit of the rows.
+
     Parameters
     ----------
     z
@@ -77,13 +80,20 @@ def median_bandwidth(z: Array, rows: int = 64) -> Array:
     --------
     >>> float(median_bandwidth(jnp.array([[[0.0], [3.0]], [[0.0], [3.0]]])))
     3.0
+    >>> float(median_bandwidth(jnp.array([[[0.0], [0.0]], [[0.0], [2.0**-30]]]))) == 2.0**-30
+    True
     """
     each = max(rows // len(z), 2)
     some = jax.lax.stop_gradient(z[:, :each]).reshape(-1, z.shape[-1])
     upper = jnp.triu_indices(len(some), k=1)
     between = squared_distances(some, some)[upper]
-    # Half of the pairs can coincide (zeros, replicates); a scale of 0 would divide by 0.
-    return jnp.sqrt(jnp.maximum(jnp.median(between), 1e-12))
+    norm = jnp.square(some - some.mean(axis=0)).sum(axis=1)
+    # Where rows coincide, a matrix product leaves a trace of rounding: a part of the norms of these.
+    apart = between > ROUNDING * (norm[:, None] + norm)[upper]
+    count = apart.sum()
+    mean = jnp.where(apart, between, 0).sum() / jnp.maximum(count, 1)
+    typical = jnp.where(2 * count > len(between), jnp.median(between), mean)
+    return jnp.sqrt(jnp.where(count > 0, typical, 1))
 
 
 def mmd2_matrix(

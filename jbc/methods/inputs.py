@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from jbc.cohort import Cohort
-from jbc.linalg import ROUNDING, average_of_others, constant, moments
+from jbc.linalg import ROUNDING, average_of_others, constant, mean_and_deviation
 
 Scale = Literal["domain", "pooled", "none"]
 Level = Literal["auto", "remove", "keep"]
@@ -76,13 +76,14 @@ class Inputs:
             own = {"location": empty, "spread": empty + 1, "level": empty[:, 0]}
             return tables | _with_means(own) | {"constant": empty + NEVER, "varies": jnp.ones(x.shape[1], bool)}
         where = domain if self.scale == "domain" else jnp.zeros_like(domain)
-        mean, variance = moments(jnp.concatenate([values - level, level], axis=1), where, weight, groups)
-        centre, square = mean[:, :-1], variance[:, :-1]
+        rows = where, weight, groups
+        mean, deviation = mean_and_deviation(jnp.concatenate([values - level, level], axis=1), *rows)
+        centre, around = mean[:, :-1], deviation[:, :-1]
         if self.level != "keep":
             # What the level adds to a constant is no spread of it.
-            centre, square = moments(values, where, weight, groups)
-        flat = constant(jnp.sqrt(square), centre)
-        location, spread = (average_of_others(each[:, :-1], flat) for each in (mean, jnp.sqrt(variance)))
+            centre, around = mean_and_deviation(values, *rows)
+        flat = constant(around, centre)
+        location, spread = (average_of_others(each[:, :-1], flat) for each in (mean, deviation))
         if self.scale == "pooled":
             location, spread, centre, flat, mean = (
                 jnp.broadcast_to(each[:1], each.shape) for each in (location, spread, centre, flat, mean)

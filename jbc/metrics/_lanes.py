@@ -24,6 +24,7 @@ def knn(
     compound: Array,
     mechanism: Array,
     domain: Array,
+    origin: Array | None,
     *,
     k: tuple[int, ...],
     across_domains: bool,
@@ -49,7 +50,7 @@ def knn(
         share = ((nearer & same).sum(axis=1) + last) / found[:, 0]
         return jnp.where(present[i] & (eligible & same).any(), share, jnp.nan)
 
-    return _lanes(judge, x, point, weight, kept, members)
+    return _lanes(judge, x, point, weight, kept, origin, members)
 
 
 @partial(jax.jit, static_argnames=("mechanisms",))
@@ -59,6 +60,7 @@ def silhouette(
     weight: Array,
     kept: Array,
     mechanism: Array,
+    origin: Array | None,
     *,
     mechanisms: int,
     members: Array | None = None,
@@ -77,7 +79,7 @@ def silhouette(
         score = jnp.where(alone | (largest == 0), 0, (between - within) / jnp.where(largest == 0, 1, largest))
         return jnp.where(present[i] & jnp.isfinite(between), score, jnp.nan)
 
-    return _lanes(judge, x, point, weight, kept, members)
+    return _lanes(judge, x, point, weight, kept, origin, members)
 
 
 def _lanes(
@@ -86,6 +88,7 @@ def _lanes(
     point: Array,
     weight: Array,
     kept: Array,
+    origin: Array | None,
     members: Array | None,
 ) -> Array:
     """Judge every point in every draw, once for every row of ``kept``; medians where members are given."""
@@ -95,20 +98,44 @@ def _lanes(
 
     def draw(weight: Array) -> Array:
         present = jax.ops.segment_max(weight, point, points) > 0
-        centre = middle(weight)
-        norm = jnp.linalg.norm(centre, axis=1)
-        direction = centre / jnp.where(norm == 0, 1, norm)[:, None]
+        direction, nowhere = _directions(middle(weight), origin)
 
         def ask(i: Array) -> Array:
             # 1 - cos, without the digits that a product close to 1 loses; 1 where a point has no direction.
             half = squared_distances(direction[i][None], direction)[0] / 2
-            distance = half + 0.5 * (norm == 0) + 0.5 * (norm[i] == 0)
+            distance = half + 0.5 * nowhere + 0.5 * nowhere[i]
             distance = jnp.where(jnp.arange(points) == i, 0, distance)
             return jax.vmap(lambda some: judge(i, distance, some & present))(kept)
 
         return jnp.moveaxis(jax.lax.map(ask, jnp.arange(points), batch_size=block), 0, 1)
 
     return jax.lax.map(draw, weight)
+
+
+def _directions(points: Array, origin: Array | None) -> tuple[Array, Array]:
+    """Return points divided by their length, up to a common shift, and which of them are 0 and have no direction.
+
+    Of points o + e that are given by e, far from the origin o, the shift is that of o itself, so that small angles
+    between them keep their digits.
+
+    Examples
+    --------
+    >>> _directions(jnp.array([[0.0, 4.0]]), None)[0].tolist()
+    [[0.0, 1.0]]
+    >>> e = jnp.array([[0.0, 1.0], [0.0, 3.0]])  # their directions are (1, 1e-8) and (1, 3e-8)
+    >>> bool(jnp.allclose(1e8 * _directions(e, jnp.array([1e8, 0.0]))[0][:, 1], jnp.array([1.0, 3.0])))
+    True
+    """
+    if origin is None:
+        norm = jnp.linalg.norm(points, axis=1)
+        return points / jnp.where(norm == 0, 1, norm)[:, None], norm == 0
+    far = jnp.linalg.norm(origin)
+    points, unit = points / far, origin / far
+    # The squared length of a point, in units of that of o, is 1 + more.
+    more = 2 * jnp.matmul(points, unit, precision="highest") + jnp.square(points).sum(axis=1)
+    nowhere = more <= -1
+    shorter = jnp.expm1(-0.5 * jnp.log1p(jnp.where(nowhere, 0, more)))[:, None]
+    return jnp.where(nowhere[:, None], -unit, points * (1 + shorter) + unit * shorter), nowhere
 
 
 def _median(x: Array, members: Array) -> Callable[[Array], Array]:

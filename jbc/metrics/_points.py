@@ -8,8 +8,11 @@ import numpy as np
 
 from jbc import checks
 from jbc.errors import InputError
-from jbc.metrics._inputs import measurements
+from jbc.metrics._inputs import measurements, moved
 from jbc.metrics.bootstrap import counts
+
+# From this distance of a table from the origin on, in units of its own size, angles would lose digits.
+FAR = 100.0
 
 
 class Points(NamedTuple):
@@ -22,7 +25,11 @@ class Points(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What is computed on: rows, the point of each, how often each counts, and codes of the points."""
+    """What is computed on: rows, the point of each, how often each counts, and codes of the points.
+
+    Rows are float32, in a unit of their own, which no angle depends on. Those of a table that lies far from the
+    origin are measured from ``origin``.
+    """
 
     x: np.ndarray
     point: np.ndarray
@@ -30,6 +37,7 @@ class Table(NamedTuple):
     compound: np.ndarray
     mechanism: np.ndarray
     domain: np.ndarray
+    origin: np.ndarray | None
 
 
 def gather(
@@ -60,7 +68,22 @@ def gather(
     _, first, point = np.unique(cells, axis=1, return_index=True, return_inverse=True)
     points = Points(**{what: values[first] for what, values in names.items()})
     codes = [np.unique(values, return_inverse=True)[1] for values in points[1:]]
-    return Table(x[kept], point.reshape(-1), times, *codes), points
+    rows, origin = _near_zero(x[kept])
+    return Table(rows, point.reshape(-1), times, codes[0], codes[1], codes[2], origin), points
+
+
+def _near_zero(x: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return rows in single precision, and the origin that they are measured from, if not from 0.
+
+    Both are divided by a power of 2, which changes no digit: squares then stay within the range of numbers.
+    """
+    largest = np.abs(x).max()
+    x = x / np.exp2(np.floor(np.log2(largest))) if largest > 0 else x
+    (around,) = moved(x)
+    origin = x[0] - around[0]
+    if np.square(origin).sum() > FAR**2 * np.square(around).sum(axis=1).mean():
+        return around.astype(np.float32), origin.astype(np.float32)
+    return x.astype(np.float32), None
 
 
 def left_out(points: Points, what: str | None) -> np.ndarray:

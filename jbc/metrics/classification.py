@@ -222,6 +222,8 @@ def classification_report(
 def unit_medians(probability: np.ndarray, unit: Any) -> np.ndarray:
     """Give every row the median probability of its unit, rescaled to sum to 1.
 
+    Where the medians of all classes are 0, because the rows of a unit are certain of different ones, it is the mean.
+
     Examples
     --------
     >>> unit_medians(np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]]), ["a", "a", "a"])[:, 0].tolist()
@@ -232,7 +234,9 @@ def unit_medians(probability: np.ndarray, unit: Any) -> np.ndarray:
     _, code = checks.codes(unit, len(probability), "unit")
     out = np.empty_like(probability)
     for each in np.unique(code):
-        out[code == each] = np.median(probability[code == each], axis=0)
+        rows = probability[code == each]
+        middle = np.median(rows, axis=0)
+        out[code == each] = middle if middle.any() else rows.mean(axis=0)
     return out / out.sum(axis=1, keepdims=True)
 
 

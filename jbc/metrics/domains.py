@@ -8,7 +8,7 @@ import numpy as np
 
 from jbc import checks
 from jbc.errors import InputError
-from jbc.metrics._inputs import measurements
+from jbc.metrics._inputs import measurements, moved
 from jbc.metrics.bootstrap import counts
 
 Model = Literal["logistic", "forest"]
@@ -222,6 +222,7 @@ def _score(
     """Return the accuracy on rows that are held out in turn; every row counts as often as ``times`` says."""
     from threadpoolctl import threadpool_limits
 
+    x = _without_units(x)
     guess = np.full_like(code, -1)
     for held_out in (fold == k for k in np.unique(fold)):
         learned = np.repeat(np.flatnonzero(~held_out), times[~held_out])
@@ -234,6 +235,27 @@ def _score(
             with threadpool_limits(1):
                 guess[held_out] = _classifier(model, seed).fit(x[learned], code[learned]).predict(x[held_out])
     return float(np.average(guess == code, weights=times))
+
+
+def _without_units(x: np.ndarray) -> np.ndarray:
+    """Move every feature, and divide it by a power of 2 near its typical difference from there.
+
+    The trees of a forest see nothing that differs by less than 1e-7, or by less than single precision does. A power
+    of 2 changes no digit.
+
+    Examples
+    --------
+    >>> _without_units(np.array([[1e8 - 3e-3, 7.0], [1e8, 7.0], [1e8 + 3e-3, 7.0]])).round(2).tolist()
+    [[-1.54, 0.0], [0.0, 0.0], [1.54, 0.0]]
+    """
+    (x,) = moved(x)
+    size = np.abs(x)
+    differs = size > 0
+    # The mean of logarithms: a few values far out do not count.
+    power = np.log2(size, out=np.zeros_like(size), where=differs).sum(axis=0) / np.maximum(
+        differs.sum(axis=0), 1
+    )
+    return x / np.exp2(np.floor(power))
 
 
 def _classifier(model: Model, seed: int) -> Any:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from jbc import checks
 from jbc.errors import InputError, InputWarning, listing
-from jbc.metrics._inputs import measurements
+from jbc.metrics._inputs import measurements, moved
 from jbc.metrics.classification import classification_report
 from jbc.metrics.domains import domain_accuracy, label_accuracy, several_units
 from jbc.metrics.mmd import bandwidth_ladder, mmd, mmd_within
@@ -88,7 +88,7 @@ def evaluate(
     >>> [(row["metric"], round(row["value"], 1), round(row["reference"], 1)) for row in table]
     [('domain_accuracy', 1.0, 0.5), ('mmd', 0.7, 0.2)]
     """
-    x = measurements(x, "The evaluation")
+    (x,) = moved(measurements(x, "The evaluation"))
     names, domain = checks.domains(domain, len(x))
     labels, code = checks.labels(label, len(x))
     unit = checks.codes(unit, len(x), "unit", single="row")[1]

@@ -193,6 +193,7 @@ def mechanism_silhouette(
         *table[:3],
         left_out(points, leave_out),
         table.mechanism,
+        table.origin,
         mechanisms=len(names),
         members=_members(table.point) if summary == "median" else None,
     )

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike
 
 from jbc import checks
 from jbc.errors import InputError
-from jbc.metrics._inputs import measurements
+from jbc.metrics._inputs import measurements, moved
 
 LADDER = (0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -162,8 +162,9 @@ def median_bandwidth(x: Any, *, rows: int = 1000, seed: int = 0) -> float:
     (x,) = _tables(x)
     some = _some(x, rows, np.random.default_rng(seed))
     between = _squared_distances(some, some)[np.triu_indices(len(some), k=1)]
-    # Distances from a matrix product leave a trace of rounding where rows coincide.
-    apart = between[between > 1e-12 * np.square(some).sum(axis=1).max()]
+    norm = np.square(some).sum(axis=1)
+    # Distances from a matrix product leave a trace of rounding where rows coincide: a part of the norms of these.
+    apart = between[between > 1e-12 * np.add.outer(norm, norm)[np.triu_indices(len(some), k=1)]]
     if not len(apart):
         return 1.0
     return float(np.sqrt(np.median(between if 2 * len(apart) > len(between) else apart)))
@@ -207,8 +208,8 @@ def _some(x: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _tables(*tables: Any) -> list[np.ndarray]:
-    """Check tables and move their common mean to 0, where distances lose no digits."""
-    checked = [measurements(table, "MMD").astype(np.float64) for table in tables]
+    """Check tables and move them together to where distances lose no digits."""
+    checked = [measurements(table, "MMD") for table in tables]
     widths = [x.shape[1] for x in checked]
     if len(set(widths)) > 1:
         raise InputError(
@@ -217,8 +218,7 @@ def _tables(*tables: Any) -> list[np.ndarray]:
             fix="Compare domains in one feature space.",
             code="bad-width",
         )
-    centre = np.concatenate(checked).mean(axis=0)
-    return [x - centre for x in checked]
+    return moved(*checked)
 
 
 def _squares(bandwidths: ArrayLike) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from jbc import checks
 from jbc.errors import InputError
-from jbc.metrics._inputs import measurements
+from jbc.metrics._inputs import measurements, moved
 
 
 def domain_share(x: Any, domain: Any, treatment: Any) -> float:
@@ -35,7 +35,7 @@ def domain_share(x: Any, domain: Any, treatment: Any) -> float:
     Returns
     -------
     float
-        0 when domains cannot be seen, on average; a little below it by chance.
+        0 when domains cannot be seen, on average; a little below it by chance. 0 as well where nothing varies.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def domain_share(x: Any, domain: Any, treatment: Any) -> float:
     >>> round(domain_share(moved, domain, treatment), 1), abs(round(domain_share(x, domain, treatment), 1))
     (0.5, 0.0)
     """
-    x = measurements(x, "The share of the variance").astype(np.float64)
+    (x,) = moved(measurements(x, "The share of the variance"))
     _, place = checks.domains(domain, len(x))
     _, kind = checks.labels(treatment, len(x))
     between = []
@@ -63,4 +63,5 @@ def domain_share(x: Any, domain: Any, treatment: Any) -> float:
             fix="Pass treatments that several domains have in common, such as the controls.",
             code="nothing-to-evaluate",
         )
-    return float(np.mean(between) / max(x.var(axis=0).sum(), np.finfo(np.float32).tiny))
+    total = x.var(axis=0).sum()
+    return float(np.mean(between) / total) if total > 0 else 0.0

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# A smaller part of what is drawn is rounding.
+FLAT = 1e-9
+
 
 def pca(x: Any, *, components: int = 2) -> np.ndarray:
     r"""Return the first principal components, :math:`(x - \bar x) V` from the singular value decomposition.
@@ -24,7 +27,7 @@ def pca(x: Any, *, components: int = 2) -> np.ndarray:
     x
         Measurements, (n, d). To put two tables on common axes, stack them: ``pca(np.vstack([before, after]))``.
     components
-        Number of columns; those that the table cannot fill are 0.
+        Number of columns; those that the table cannot fill, other than by the rounding of its numbers, are 0.
 
     Returns
     -------
@@ -37,10 +40,14 @@ def pca(x: Any, *, components: int = 2) -> np.ndarray:
     >>> pca([[0.0, 0.0], [3.0, 4.0]], components=1).round(3).tolist()
     [[-2.5], [2.5]]
     """
-    x = np.asarray(x, dtype=np.float64)
+    x = np.asarray(x)
+    digits = np.finfo(x.dtype if x.dtype.kind == "f" else np.float64).eps
+    x = x.astype(np.float64)
     centred = x - x.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    axes = axes[:components]
+    _, size, axes = np.linalg.svd(centred, full_matrices=False)
+    # What rounding makes of a feature, and of a table without structure.
+    rounding = digits * np.linalg.norm(x) * (len(axes.T) ** -0.5 + len(x) ** -0.5)
+    axes = axes[:components] * (size > rounding)[:components, None]
     axes = axes * np.where(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)] < 0, -1, 1)[:, None]
     return np.pad(centred @ axes.T, ((0, 0), (0, components - len(axes))))
 
@@ -71,11 +78,14 @@ def tsne(x: Any, *, perplexity: float = 30.0, seed: int = 0) -> np.ndarray:
     """
     from sklearn.manifold import TSNE
 
-    x = np.asarray(x, dtype=np.float64)
-    reduced = pca(x, components=min(50, *x.shape))
+    x = np.asarray(x)
+    reduced = pca(x, components=max(min(50, *x.shape), 2))
     model = TSNE(perplexity=min(perplexity, (len(x) - 1) / 3), init="random", random_state=seed)
-    if np.ptp(reduced[:, 0]) > 0:
-        model.set_params(init=reduced[:, :2] / np.std(reduced[:, 0]) * 1e-4)
+    spread = np.std(reduced[:, 0])
+    if spread > 0:
+        # The map depends on ratios of distances only, but is searched for in steps that presuppose a unit spread.
+        reduced = reduced / spread
+        model.set_params(init=reduced[:, :2] * 1e-4)
     return model.fit_transform(reduced)
 
 
@@ -239,12 +249,22 @@ def _maps(before: np.ndarray, after: np.ndarray, kind: str, common: bool, seed: 
 
 
 def _frame(coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower left and the upper right corner: the range, or less where a few points are far out."""
+    """Return the lower left and the upper right corner: the range, or less where a few points are far out.
+
+    Examples
+    --------
+    >>> low, high = _frame(np.array([[0.0, 3e-9], [2e-9, 3e-9]]))  # no width but that of the other axis
+    >>> np.round(low * 1e9, 6).tolist(), np.round(high * 1e9, 6).tolist()
+    ([-0.1, 2.9], [2.1, 3.1])
+    """
     near, far = np.quantile(coords, [0.02, 0.98], axis=0)
     low, high = coords.min(axis=0), coords.max(axis=0)
-    margin = np.maximum(0.05 * (high - low), 1e-6)
+    width = high - low
+    # An axis on which all points coincide up to rounding is as wide as the other one, or as far from 0.
+    size = max(width.max(), FLAT * np.abs(coords).max())
+    margin = 0.05 * np.where(width > FLAT * size, width, size if size > 0 else 1.0)
     # Where nearly all points coincide, the quantiles say nothing, and the range has to do.
-    reach = np.where(far > near, 0.65 * (far - near), np.inf)
+    reach = np.where(far - near > FLAT * width, 0.65 * (far - near), np.inf)
     return np.maximum(low - margin, near - reach), np.minimum(high + margin, far + reach)
 
 

@@ -171,10 +171,10 @@ def controls_pca(
     >>> len(ax.collections[0].get_offsets())
     4
     """
-    x = np.asarray(x, dtype=np.float64)
+    x = np.asarray(x)
     names, code = checks.domains(domain, len(x))
     shown = np.ones(len(x), bool) if control is None else checks.mask(control, len(x), "control")
-    coords, spread = pca(x[shown]), x[shown].var(axis=0).sum()
+    coords, spread = pca(x[shown]), x[shown].var(axis=0, dtype=np.float64).sum()
     low, high = _frame(coords)
     inside = np.clip(coords, low, high)
     scatter(ax, inside, code[shown], names, legend="right" if legend else None)

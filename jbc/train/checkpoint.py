@@ -105,7 +105,7 @@ def save_step(folder: str | os.PathLike, step: int, tree: Any, meta: dict, keep:
     step
         Number of the step. A checkpoint of the same step is replaced.
     tree, meta
-        As for `write`.
+        As for `write`; ``step`` is added to the meta, since names of folders are easily changed.
     keep
         How many steps stay, this one included. Steps after this one are never touched.
     """
@@ -113,7 +113,7 @@ def save_step(folder: str | os.PathLike, step: int, tree: Any, meta: dict, keep:
     with unwritable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         tidy(folder, STEP)
-    write(_step_folder(folder, step), tree, meta, overwrite=True)
+    write(_step_folder(folder, step), tree, meta | {"step": step}, overwrite=True)
     with unwritable(folder):
         for old in sorted(number for number in _steps(folder) if number <= step)[:-keep]:
             discard(_step_folder(folder, old))
@@ -129,8 +129,24 @@ def latest(folder: str | os.PathLike) -> int | None:
 
 
 def read_step(folder: str | os.PathLike, step: int, like: Any = None) -> tuple[Any, dict]:
-    """Read one step of a training run; see `read`."""
-    return read(_step_folder(Path(folder), step), like)
+    """Read one step of a training run; see `read`.
+
+    Raises
+    ------
+    InputError
+        ``wrong-step``: the folder was renamed, and holds another step.
+    """
+    place = _step_folder(Path(folder), step)
+    tree, meta = read(place, like)
+    if meta.get("step") != step:
+        raise InputError(
+            f"A checkpoint whose folder is named after step {step} holds step {meta.get('step', 'unknown')}",
+            which=[str(place)],
+            why="A run that goes on from it would leave out steps, or repeat them.",
+            fix="Give the folder its old name again, or delete it to go on from the step before.",
+            code="wrong-step",
+        )
+    return tree, meta
 
 
 def _step_folder(folder: Path, step: int) -> Path:
@@ -175,17 +191,26 @@ def _pack(tree: Any) -> tuple[list[dict], np.ndarray]:
 
 
 def _unpack(records: list[dict], vector: np.ndarray) -> dict[tuple[str, ...], Any]:
+    """Part the bytes again; a `ValueError` tells of records that `_pack` would never have made."""
     leaves, start = {}, 0
     for record in records:
         leaf = None if record["dtype"] == NONE else {}
         if record["dtype"] not in (NONE, EMPTY):
             dtype, shape = np.dtype(record["dtype"]), record["shape"]
+            if not all(isinstance(length, int) and length >= 0 for length in shape):
+                raise ValueError(f"shape {shape} of {record['path']}")
             end = start + math.prod(shape) * dtype.itemsize
             leaf = vector[start:end].copy().view(dtype).reshape(shape)
             start = end
             if "key" in record:
                 leaf = jax.random.wrap_key_data(jnp.array(leaf), impl=record["key"])
         leaves[tuple(record["path"])] = leaf
+    if vector.dtype != np.uint8 or vector.shape != (start,):
+        raise ValueError(f"{start} bytes are described, and {vector.dtype}{list(vector.shape)} is there")
+    if len(leaves) != len(records) or not all(isinstance(key, str) for path in leaves for key in path):
+        raise ValueError("paths that occur twice, or are no lists of names")
+    if any(path[:length] in leaves for path in leaves for length in range(len(path))):
+        raise ValueError("paths that lead through an array")
     return leaves
 
 

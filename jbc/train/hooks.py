@@ -19,6 +19,8 @@ from jbc.errors import InputError
 from jbc.train import checkpoint, processes
 from jbc.train.loop import Event, Hook
 
+HANG_UP = getattr(signal, "SIGHUP", None)  # which Windows does not have
+
 
 @contextlib.contextmanager
 def progress(label: str = "training") -> Iterator[Hook]:
@@ -130,20 +132,30 @@ def saving(
     return hook
 
 
+def interrupts() -> list[int]:
+    """Return the signals that ask for an end: that of a closed terminal only where it was not ignored (``nohup``)."""
+    usual: list[int] = [signal.SIGTERM, signal.SIGINT]
+    return usual if HANG_UP is None or signal.getsignal(HANG_UP) == signal.SIG_IGN else [*usual, HANG_UP]
+
+
 @contextlib.contextmanager
 def interruptible(save: Callable[[Event], None]) -> Iterator[tuple[Hook, list[int]]]:
-    """Turn SIGTERM and SIGINT into a save and a stop after the running chunk.
+    """Turn SIGTERM, SIGINT and SIGHUP into a save and a stop after the running chunk.
 
-    Yields the hook, and a list that holds the signal's number once one has come. A second signal of the same
-    kind ends the process at once, as usual; checkpoints stay whole whenever it comes. Of several processes all stop
-    after the same chunk, whichever of them the signal has reached.
+    Yields the hook, and a list that holds the signal's number once one has come. A second SIGTERM or SIGINT ends the
+    process at once, as usual; checkpoints stay whole whenever it comes. SIGHUP may come twice when a terminal is
+    closed, once from its shell. Of several processes all stop after the same chunk, whichever of them the signal has
+    reached.
     """
     caught: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in interrupts()}
+    terminals = [number for number in (1, 2) if os.isatty(number)]
 
     def note(number: int, frame: Any) -> None:
         del frame
-        if caught:
+        if number == HANG_UP:
+            _leave(terminals)
+        elif caught:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         caught.append(number)
@@ -161,3 +173,12 @@ def interruptible(save: Callable[[Event], None]) -> Iterator[tuple[Hook, list[in
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _leave(terminals: list[int]) -> None:
+    """Let what would be written to terminals that are closed go nowhere: else it fails, and the save with it."""
+    for number in terminals:
+        if not os.isatty(number):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)

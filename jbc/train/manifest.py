@@ -26,7 +26,7 @@ from typing import Any
 
 from jbc.errors import InputError
 
-__all__ = ["discard", "fill", "seal", "steady", "tidy", "unwritable", "verify"]
+__all__ = ["discard", "fill", "is_sealed", "seal", "steady", "tidy", "unwritable", "verify"]
 
 SCHEMA = 1
 MANIFEST, COMPANION = "MANIFEST.json", "MANIFEST.sha256"
@@ -97,6 +97,11 @@ def verify(folder: str | os.PathLike) -> dict:
     return meta
 
 
+def is_sealed(folder: str | os.PathLike) -> bool:
+    """Tell whether a folder has the manifest of a sealed one."""
+    return all(os.path.isfile(os.path.join(folder, name)) for name in (MANIFEST, COMPANION))
+
+
 @contextlib.contextmanager
 def fill(folder: Path, meta: dict, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary folder to fill, then seal it and put it in the place of `folder`.
@@ -105,6 +110,14 @@ def fill(folder: Path, meta: dict, *, overwrite: bool = False) -> Iterator[Path]
     none; another one is replaced if `overwrite` says so and jbc made it, else refused (``exists``).
     """
     with unwritable(folder):
+        if around := [parent for parent in folder.parents if is_sealed(parent)]:
+            raise InputError(
+                "The folder would lie inside of a saved model or checkpoint",
+                which=[f"{folder} in {around[0]}"],
+                why="That would not be found whole any more.",
+                fix="Choose another place.",
+                code="output-in-model",
+            )
         folder.parent.mkdir(parents=True, exist_ok=True)
         tidy(folder.parent, re.escape(folder.name))
         if _taken(folder) and not (overwrite and (folder / MANIFEST).is_file()):
@@ -231,10 +244,14 @@ def _manifest(folder: Path) -> tuple[dict, dict[str, tuple[int, str]]]:
         raise _corrupt(folder, [f"{MANIFEST} (sum {first[0]} expected by {COMPANION}, {first[1]} found)"])
     try:
         content = json.loads(data)
+        if not isinstance(content["schema"], int):
+            raise TypeError("schema")
         if content["schema"] <= SCHEMA:
+            if not isinstance(content["meta"], dict):
+                raise TypeError("meta")
             files = {name: (int(at["size"]), str(at["sha256"])) for name, at in content["files"].items()}
-            return dict(content["meta"]), files
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            return content["meta"], files
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise _corrupt(folder, [f"{MANIFEST} (not a manifest)"]) from error
     raise InputError(
         f"Written by a newer jbc, in schema {content['schema']}; this one reads schemas up to {SCHEMA}",
