@@ -92,9 +92,10 @@ def unmasked(x: Any) -> Any:
     >>> unmasked(np.ma.array([[1.0, 2.0]], mask=[[False, True]])).tolist()
     [[1.0, nan]]
     """
-    if not isinstance(x, np.ma.MaskedArray) or not np.ma.is_masked(x):
-        return np.ma.getdata(x) if isinstance(x, np.ma.MaskedArray) else x
-    return x.astype(np.result_type(x.dtype, np.float32)).filled(np.nan)
+    if not isinstance(x, np.ma.MaskedArray):
+        return x
+    hidden = np.ma.getmaskarray(x)
+    return np.where(hidden, np.nan, x.data) if hidden.any() else x.data
 
 
 def incomplete(observed: np.ndarray, names: Sequence[str], method: str) -> InputError:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import ClassifierTags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
@@ -38,10 +39,6 @@ def _classifies(self: Corrector) -> bool:
     return self.resolved.classifies
 
 
-def _ranges(self: Corrector) -> bool:
-    return self.resolved.ranges
-
-
 class Corrector(TransformerMixin, BaseEstimator):
     """Fit a correction to tables, in the way of scikit-learn.
 
@@ -56,9 +53,8 @@ class Corrector(TransformerMixin, BaseEstimator):
     output
         What :meth:`transform` returns: corrected ``"features"``, or latent ``"codes"``.
     stopping
-        When to stop early: see :class:`jbc.train.Stopping`; or ``"replicates"``, when domains are least visible among
-        replicates that are kept from training (:func:`jbc.stopping.by_replicates`); or ``"rows"``, for methods with a
-        target, when rows that are kept from training look most like it (:func:`jbc.stopping.by_rows`).
+        When to stop early: see :class:`jbc.train.Stopping`; or ``"replicates"`` (:func:`jbc.stopping.by_replicates`) or,
+        for methods with a target, ``"rows"`` (:func:`jbc.stopping.by_rows`), which are kept from training.
     hooks
         Called after every chunk of steps; see :class:`jbc.train.Event`.
 
@@ -239,8 +235,8 @@ class Corrector(TransformerMixin, BaseEstimator):
         Returns
         -------
         (n, d) float32
-            Corrected features, or codes; the rows stay in their order. Features are float64 where some lie so far
-            from 0 that float32 could not hold what they vary by (:mod:`jbc.centring`).
+            Corrected features, or codes; the rows stay in their order. Where float32 could not hold what a feature
+            varies by, far from 0, features are float64 (:mod:`jbc.centring`).
         """
         self._settings()
         if self.output == "codes":
@@ -252,7 +248,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         """Return the latent codes of rows."""
         return self._run("encode", X, domain)
 
-    @available_if(_ranges)
+    @available_if(lambda self: self.resolved.ranges)
     def stray(self, X: Any, *, domain: Any = None) -> np.ndarray:
         """Count the values of every row that are mapped where the fit has measured nothing, (n,)."""
         return self._run("stray", X, domain)
@@ -334,6 +330,8 @@ class Corrector(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.resolved.honours_missing
         tags.input_tags.sparse = True
+        # scikit-learn asks for these of all that predict from sparse rows, classifiers or not.
+        tags.classifier_tags = ClassifierTags() if self.resolved.classifies else None
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
@@ -369,7 +367,9 @@ class Corrector(TransformerMixin, BaseEstimator):
 
     def _valid(self, X: Any, *, reset: bool) -> Any:
         """Return what scikit-learn accepts, dense; masked values are NaN."""
-        return validate_data(self, checks.unmasked(densify(X)), reset=reset, dtype="numeric", ensure_all_finite=False)
+        return validate_data(
+            self, checks.unmasked(densify(X)), reset=reset, dtype="numeric", ensure_all_finite=False
+        )
 
     def _run(self, name: str, X: Any, domain: Any) -> np.ndarray:
         """Send rows through one of the method's functions, block by block."""

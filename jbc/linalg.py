@@ -295,7 +295,9 @@ def typical_deviations(variance: np.ndarray, size: np.ndarray) -> np.ndarray:
     [2.0, 3.0, 4.0]
     """
     deviation = deviations(variance, size, np.nan)
-    return np.where(np.isnan(deviation), np.nanmedian(deviation) if np.isfinite(deviation).any() else 1, deviation)
+    return np.where(
+        np.isnan(deviation), np.nanmedian(deviation) if np.isfinite(deviation).any() else 1, deviation
+    )
 
 
 def optimal_map(a: np.ndarray, b: np.ndarray, ridge: float) -> np.ndarray:

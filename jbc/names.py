@@ -25,6 +25,8 @@ PLAIN = re.compile(
     rf"[!-~{LETTERS}]*(?: [!-~{LETTERS}]+)*",
     re.ASCII,
 )
+# All the others, one a line: a search through a million lines takes half as long as a million searches.
+ODD = re.compile(rf"^(?!(?:{PLAIN.pattern})$).*$", re.ASCII | re.MULTILINE)
 # What Unicode has no ink for, beside the categories of control and format characters: joiners, fillers, selectors.
 INKLESS = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
@@ -123,7 +125,8 @@ def read(names: Collection[str]) -> tuple[set[str], list[str]]:
     """
     if len(set(map(len, names))) == 1 and (digits := "".join(names)).isdigit() and digits.isascii():
         return set(), []  # numbers of one width, such as 0001
-    odd = list(filterfalse(PLAIN.fullmatch, names))
+    lines = "\n".join(names)
+    odd = ODD.findall(lines) if lines.count("\n") < len(names) else list(filterfalse(PLAIN.fullmatch, names))
     lost, essences = set(UNKNOWN.intersection(names)), list(map(essence, odd))
     found, plain = set(essences), set(names).difference(odd) if odd else set()
     if not found.isdisjoint(UNKNOWN):

@@ -56,7 +56,7 @@ def _sorted(groups: tuple[np.ndarray, ...], keys: Iterable[np.ndarray]) -> np.nd
 
 
 def _runs(keys: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Number the runs of equal keys: the run of each position, and where every run starts and how long it is."""
+    """Return the run of equal keys that each position is in, and where every run starts and how long it is."""
     change = np.ones(len(keys[0]), bool)
     change[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
     start = np.flatnonzero(change)

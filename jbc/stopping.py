@@ -149,7 +149,9 @@ def by_rows(method: Method, cohort: Cohort, *, patience: int = 5, seed: int = 0)
     goal = role[domain] == TARGET
     around = x[goal].var(axis=0, dtype=np.float64)
     spread = deviations(around, np.abs(x[goal]).max(axis=0), x.std(axis=0, dtype=np.float64))
-    spread = np.where(spread > 0, spread, np.inf)  # what is constant in all rows has no scale, and tells nothing
+    spread = np.where(
+        spread > 0, spread, np.inf
+    )  # what is constant in all rows has no scale, and tells nothing
     target = x[goal] / spread
     told = x[~goal], domain[~goal], spread, target, bandwidth_ladder(target)
     seen = cohort.reweight(np.where(hidden, 0, cohort.weight))

@@ -36,7 +36,7 @@ every_method = pytest.mark.parametrize("name", METHODS)
 
 @pytest.fixture(scope="module")
 def screen():
-    return simulate_screen(0, n_domains=4, n_treatments=8, n_controls=40, n_features=6, shared=1.0)
+    return simulate_screen(1, n_domains=4, n_treatments=8, n_controls=40, n_features=6, shared=1.0)
 
 
 def fitted(method: Method, screen, known) -> jbc.Corrector:

@@ -39,7 +39,7 @@ from sklearn.exceptions import NotFittedError
 import jbc
 from jbc import cache
 from jbc.cli import main
-from jbc.errors import InputError
+from jbc.errors import InputError, InputWarning
 
 pytestmark = pytest.mark.usefixtures("quick_file")
 
@@ -301,7 +301,8 @@ def test_constant_features_stay_as_they_are(constant):
 def test_a_feature_that_is_constant_in_one_domain_stays_finite():
     x = GOOD.x.copy()
     x[np.array(GOOD.domain) == "P1", 1] = 7.0
-    out = corrected(x, GOOD.domain)
+    with pytest.warns(InputWarning, match=r"'x1' in 'P1'"):
+        out = corrected(x, GOOD.domain)
     assert np.isfinite(out).all()
     assert len(set(out[np.array(GOOD.domain) == "P1", 1].tolist())) == 1
 
@@ -311,6 +312,7 @@ def test_a_single_domain_is_left_alone():
         np.testing.assert_allclose(corrected(GOOD.x, domain), GOOD.x, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:Features that are constant")  # of two rows, to float32, here and there
 def test_ten_thousand_domains_are_corrected_in_closed_form():
     rng = np.random.default_rng(0)
     domain = np.repeat(np.arange(10_000), 2)

@@ -342,7 +342,7 @@ def test_a_new_run_that_fails_leaves_its_checkpoints_or_nothing(model, tmp_path,
             save_step(tmp_path / "runs" / "new" / "checkpoints", 2, {"a": np.ones(2)}, {})
         raise jbc.InputError("Training diverged", why="It does.", fix="Do not.", code="diverged")
 
-    monkeypatch.setattr(jbc.Corrector, "fit_cohort", fail)
+    monkeypatch.setattr(jbc.Corrector, "fit_prepared", fail)
     assert fit(tmp_path / "runs" / "new", model.parent / "plates.csv") == 2
     assert "Training diverged" in capsys.readouterr().err
     assert (tmp_path / "runs" / "new").exists() == late
@@ -412,13 +412,13 @@ def test_profiles_in_the_style_of_pycytominer(tmp_path, monkeypatch, extension):
     else:
         frame = pd.concat([obs, x], axis="columns")
         frame.to_csv(path, index=False) if extension == "csv" else frame.to_parquet(path, index=False)
-    cohorts, fit_cohort = [], jbc.Corrector.fit_cohort
+    cohorts, fit_cohort = [], jbc.Corrector.fit_prepared
 
     def kept(self, cohort, **options):
         cohorts.append(cohort)
         return fit_cohort(self, cohort, **options)
 
-    monkeypatch.setattr(jbc.Corrector, "fit_cohort", kept)
+    monkeypatch.setattr(jbc.Corrector, "fit_prepared", kept)
     keys = ["--batch-key", "Metadata_Plate", "--treatment-key", "Metadata_Treatment"]
     marking = ["--control", "Metadata_Compound == 'DMSO' and Metadata_Concentration <= 0"]
     assert run("fit", "--data", path, *keys, *marking, "--out", tmp_path / "run", "standardise") == 0

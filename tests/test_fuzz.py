@@ -24,7 +24,18 @@ from jbc.errors import InputWarning
 from jbc.methods.base import Trainable
 
 pytestmark = pytest.mark.usefixtures("quick_file")
-KINDS = ("normal", "skewed", "far", "counts", "zeros", "absent", "constant", "shifted constant", "rare", "wide")
+KINDS = (
+    "normal",
+    "skewed",
+    "far",
+    "counts",
+    "zeros",
+    "absent",
+    "constant",
+    "shifted constant",
+    "rare",
+    "wide",
+)
 
 
 class Table(NamedTuple):
@@ -109,7 +120,9 @@ def far_or_near(table: Table) -> bool:
     for on in ("all", "controls"):
         rows = parts(table.x, table, on)
         spread = np.array([part.std(axis=0) for part in rows])
-        ratio = spread / np.maximum(np.maximum(np.abs([part.mean(axis=0) for part in rows]), spread.max(axis=0)), 1e-300)
+        ratio = spread / np.maximum(
+            np.maximum(np.abs([part.mean(axis=0) for part in rows]), spread.max(axis=0)), 1e-300
+        )
         if ((ratio > 1e-7) & (ratio < 1e-5)).any():
             return True
     return False
@@ -191,7 +204,10 @@ def test_whitening_and_coral_are_what_numpy_says(table):
     each = np.array([np.atleast_2d(np.cov(part, rowvar=False)) for part in rows])
     pooled, mean = each.mean(axis=0), np.array([part.mean(axis=0) for part in rows])
     unit = np.sqrt(np.diag(pooled))
-    maps = [root(c / np.outer(unit, unit) + eye, -0.5) @ root(pooled / np.outer(unit, unit) + eye, 0.5) for c in each]
+    maps = [
+        root(c / np.outer(unit, unit) + eye, -0.5) @ root(pooled / np.outer(unit, unit) + eye, 0.5)
+        for c in each
+    ]
     expected = np.array([(row - mean[g]) / unit @ maps[g] * unit for row, g in zip(x, code, strict=True)])
     found = model(Coral(on="all"), table).transform(x, domain=table.domain)
     close(found, expected + mean.mean(axis=0), table, rtol=1e-3)
@@ -209,7 +225,9 @@ def test_closed_forms_do_not_depend_on_how_a_table_is_written(method, table):
     assert np.isfinite(moved).all()
     order = np.random.default_rng(0).permutation(len(table.x))
     shuffled = Table(*(part[order] for part in table))
-    np.testing.assert_array_equal(model(method, shuffled).transform(shuffled.x, domain=shuffled.domain), moved[order])
+    np.testing.assert_array_equal(
+        model(method, shuffled).transform(shuffled.x, domain=shuffled.domain), moved[order]
+    )
     alone = model(method, table).transform(table.x[:1], domain=table.domain[:1])
     np.testing.assert_allclose(alone, moved[:1], rtol=1e-5, atol=1e-6 * np.abs(moved).max())
     fortran = table._replace(x=np.asfortranarray(table.x), domain=table.domain.astype(object))
@@ -227,7 +245,9 @@ def test_a_domain_in_two_halves_is_corrected_as_one(method, table):
         np.concatenate([table.control, table.control[again != ""]]),
     )
     fitted, rows = model(method, twice), table.x[again != ""]
-    one, two = (fitted.transform(rows, domain=np.full(len(rows), name)) for name in ("plate 0", "plate 0, too"))
+    one, two = (
+        fitted.transform(rows, domain=np.full(len(rows), name)) for name in ("plate 0", "plate 0, too")
+    )
     np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5 * np.abs(one).max())
 
 

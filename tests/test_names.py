@@ -246,6 +246,16 @@ def test_twins_are_those_of_one_essence(names):
     assert set(read(names)[1]) == expected
 
 
+@given(names=st.lists(st.text("a \n1.0\r\u2028é-", max_size=3), unique=True))
+def test_names_are_found_among_others_as_they_are_alone(names):
+    assert read(names)[0] == {each for each in names if unknown(each)}
+    assert set(read(names)[1]) == {
+        each
+        for each in names
+        if not unknown(each) and any(other != each and essence(other) == essence(each) for other in names)
+    }
+
+
 def test_plain_names_are_written_as_they_are_read():
     letters = [chr(code) for code in range(sys.maxunicode + 1) if PLAIN.fullmatch(chr(code))]
     assert len(letters) > 30_000
@@ -274,11 +284,11 @@ def _float(text: str) -> bool:
     return "_" not in text
 
 
-def test_a_million_units_are_read_in_seconds():
-    names = [f"subject {i}" for i in np.random.default_rng(0).permutation(1_000_000)]
+def test_many_units_are_read_in_a_moment():
+    names = [f"subject {i}" for i in np.random.default_rng(0).permutation(200_000)]
     begun = time.process_time()
     _, code = checks.codes(names, len(names), "unit")
-    assert time.process_time() - begun < 15
+    assert time.process_time() - begun < 5
     assert np.unique(code).size == len(names)
     with refusal("twin-units"):
         checks.codes([*names[1:], f"{names[5]} "], len(names), "unit")

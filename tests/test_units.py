@@ -148,7 +148,10 @@ def test_offsets_are_those_of_features_far_from_zero_and_survive_the_disk(tmp_pa
     again = jbc.load(model.save(tmp_path / "model"))
     expected = model.transform(x, domain=DRAWN.domain)
     np.testing.assert_array_equal(again.transform(x, domain=DRAWN.domain), expected)
-    assert jbc.load(jbc.Corrector(Standardise()).fit(X, domain=DRAWN.domain).save(tmp_path / "o")).offset_ is None
+    assert (
+        jbc.load(jbc.Corrector(Standardise()).fit(X, domain=DRAWN.domain).save(tmp_path / "o")).offset_
+        is None
+    )
 
 
 def test_offsets_do_not_depend_on_the_order_of_rows():
@@ -211,7 +214,7 @@ def test_no_number_depends_on_the_unit_where_logarithms_are_taken():
 
 def test_how_far_outside_rows_are_does_not_depend_on_the_unit():
     x = np.where(np.arange(4) == 1, 3.0, X)
-    far = np.vstack([x[:5], x[:1] + [0, 4, 0, 0], x[:1] + 20])
+    far = np.vstack([x[:5], x[:1] + np.array([0, 4, 0, 0]), x[:1] + 20])
     domain = DRAWN.domain[[0, 1, 2, 3, 4, 0, 0]]
     told = [
         jbc.Corrector(Standardise()).fit(a * x, domain=DRAWN.domain).outside(a * far, domain=domain)

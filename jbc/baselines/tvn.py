@@ -113,5 +113,7 @@ class TypicalVariation(ClosedForm):
         if self.scale:
             everywhere = spread_of_all(cohort)
             size = np.maximum(np.abs(mean), everywhere)
-            unit = deviations(np.diag(among), size, np.where(everywhere > ROUNDING * size, everywhere, np.inf))
+            unit = deviations(
+                np.diag(among), size, np.where(everywhere > ROUNDING * size, everywhere, np.inf)
+            )
         return mean, unit, among / np.outer(unit, unit)

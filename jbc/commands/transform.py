@@ -41,9 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     spare(options.data, options.out)
     model = open_run(options.run).set_params(output=options.output)
     table, domain = rows_for(model, options.data, options.batch_key, options.arcsinh)
-    encoded = (
-        options.output == "codes" and model.resolved.encodes
-    )  # asked for codes that it lacks, transform refuses
+    # Of codes that the method does not have, transform will tell.
+    encoded = options.output == "codes" and model.resolved.encodes
     names = tuple(str(name) for name in (model.get_feature_names_out() if encoded else model.features_))
     kept, added = ((), names) if encoded else (names, ())
     refuse_taken(table, [*added, "jbc_outside"] if options.outside else added, features=kept)

@@ -74,7 +74,9 @@ class Inputs:
         if self.scale == "none":
             empty = jnp.zeros((groups, x.shape[1]))
             own = {"location": empty, "spread": empty + 1, "level": empty[:, 0]}
-            return tables | _with_means(own) | {"constant": empty + NEVER, "varies": jnp.ones(x.shape[1], bool)}
+            return (
+                tables | _with_means(own) | {"constant": empty + NEVER, "varies": jnp.ones(x.shape[1], bool)}
+            )
         where = domain if self.scale == "domain" else jnp.zeros_like(domain)
         rows = where, weight, groups
         mean, deviation = mean_and_deviation(jnp.concatenate([values - level, level], axis=1), *rows)
@@ -113,7 +115,9 @@ class Inputs:
         values, level = self._split(x, tables)
         beyond = values - level - tables["location"][domain]
         level = level - tables["level"][domain][:, None] + tables["to"]["level"]
-        out = jnp.where(tables["varies"], z * tables["to"]["spread"], beyond) + tables["to"]["location"] + level
+        out = (
+            jnp.where(tables["varies"], z * tables["to"]["spread"], beyond) + tables["to"]["location"] + level
+        )
         return signed_exponential(out, tables.get("offset")) if self.log else out
 
     def retrieve(self, tables: Tables, x: Array) -> Array:

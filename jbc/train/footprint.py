@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from jbc.errors import InputError
 COPIES = 6
 
 
-def refuse_too_large(init: partial[Any], key: Array, cohort: Cohort, rows: int, *, best: bool) -> None:
+def refuse_too_large(init: Callable[..., Any], key: Array, cohort: Cohort, rows: int, *, best: bool) -> None:
     """Refuse a fit whose state and step need more memory than there is.
 
     A step holds the state, the new values of one lane of it, and some copies of a minibatch.
@@ -26,8 +27,7 @@ def refuse_too_large(init: partial[Any], key: Array, cohort: Cohort, rows: int, 
     Parameters
     ----------
     init
-        A compiled function that makes the state from the key and the cohort; here it is only traced, which is
-        kept for the call that follows.
+        Makes the state from the key and the cohort; here it is only traced.
     key, cohort
         Its arguments; of lanes, one key each.
     rows
@@ -36,7 +36,13 @@ def refuse_too_large(init: partial[Any], key: Array, cohort: Cohort, rows: int, 
         Whether a copy of the best state is kept.
     """
     lanes, side_by_side = max(np.size(key), 1), jax.default_backend() != "cpu"
-    state = _bytes(init.func.eval_shape(*init.args, key, cohort))
+    # A compiled function that is traced by itself keeps the trace for its call; inside another it would not go.
+    traced = (
+        partial(init.func.eval_shape, *init.args)
+        if isinstance(init, partial)
+        else partial(jax.eval_shape, init)
+    )
+    state = _bytes(traced(key, cohort))
     step = COPIES * 4 * rows * cohort.x.shape[-1] // (1 if side_by_side else lanes)
     needed = state + (state if side_by_side else state // lanes) + best * state + step
     left = _left()
@@ -67,5 +73,4 @@ def _left() -> int:
 
 def _bytes(tree: Any) -> int:
     """Add up the bytes of arrays, of which only the shapes are known."""
-    leaves = [leaf for leaf in jax.tree.leaves(tree) if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended)]
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

@@ -37,7 +37,7 @@ ONCE = {"xla_backend_optimization_level": 0}
 class Program(NamedTuple):
     """What the loop runs: three compiled functions of a method, for one fit or for many lanes."""
 
-    init: partial[State]
+    init: Callable[..., State]
     chunk: Callable[..., tuple[State, dict[str, Array]]]
     finish: Callable[..., Fitted]
 
