@@ -122,7 +122,7 @@ class Cohort:
         domain
             Technical group of each row; None puts all rows into one.
         label
-            Biological class of each row; -1, None, NaN or ``""`` where it is unknown.
+            Biological class of each row, -1, None, NaN, ``""`` ... (:func:`jbc.names.unknown`) where it is unknown.
         treatment
             Condition of each row that is repeated over domains.
         control

@@ -53,8 +53,8 @@ class Corrector(TransformerMixin, BaseEstimator):
     output
         What :meth:`transform` returns: corrected ``"features"``, or latent ``"codes"``.
     stopping
-        When to stop early: see :class:`jbc.train.Stopping`; or ``"replicates"`` (:func:`jbc.stopping.by_replicates`) or,
-        for methods with a target, ``"rows"`` (:func:`jbc.stopping.by_rows`), which are kept from training.
+        When to stop early: see :class:`jbc.train.Stopping`; or by ``"replicates"`` or, with a target, ``"rows"`` that are
+        kept from training (:mod:`jbc.stopping`).
     hooks
         Called after every chunk of steps; see :class:`jbc.train.Event`.
 
@@ -120,7 +120,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         X
             Measurements, (n, d).
         y
-            Class of each row; -1, None, NaN or ``""`` where it is unknown (targets).
+            Class of each row; -1, None, NaN, ``""`` ... (:func:`jbc.names.unknown`) where it is unknown (targets).
         domain, treatment, control, unit
             See :meth:`jbc.Cohort.from_arrays`.
 
@@ -356,7 +356,7 @@ class Corrector(TransformerMixin, BaseEstimator):
             for row in run.history
         ]
         for message in self.resolved.review(self.history_[-1]) if self.history_ else ():
-            warnings.warn(message, InputWarning, stacklevel=4)
+            warnings.warn(message, InputWarning, stacklevel=5)
 
     def _checked(self, X: Any) -> np.ndarray:
         """Check new rows."""
