@@ -53,8 +53,8 @@ class Corrector(TransformerMixin, BaseEstimator):
     output
         What :meth:`transform` returns: corrected ``"features"``, or latent ``"codes"``.
     stopping
-        When to stop early: see :class:`jbc.train.Stopping`; or by ``"replicates"`` or, with a target, ``"rows"`` that are
-        kept from training (:mod:`jbc.stopping`).
+        When to stop early: see :class:`jbc.train.Stopping`; or by ``"replicates"`` or, with a target,
+        ``"rows"`` that are kept from training (:mod:`jbc.stopping`).
     hooks
         Called after every chunk of steps; see :class:`jbc.train.Event`.
 
