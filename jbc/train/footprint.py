@@ -14,8 +14,8 @@ from jbc import memory
 from jbc.cohort import Cohort
 from jbc.errors import InputError
 
-# Peaks that were measured (all trained methods, 800 to 50,000 features) lie between 0.6 and 1.6 times the estimate
-# that has so many copies of a minibatch: rows, what the networks make of them, and their gradients.
+# Copies of a minibatch: rows, what the networks make of them, and their gradients. Peaks that were measured (trained
+# methods, 800 to 50,000 features), less 200 MB for the compiler, lie between 0.5 and 1.3 times the estimate.
 COPIES = 6
 
 
