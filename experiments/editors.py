@@ -15,6 +15,7 @@ import numpy as np
 
 import jbc
 from jbc import presets
+from jbc.centring import centre, put_back
 from jbc.cohort import Cohort
 from jbc.methods.base import Fitted, Method, State, Trainable, run_blocks
 from jbc.train import fit
@@ -74,7 +75,7 @@ def editing(pulls: tuple[float, ...] = (), **settings: Any) -> Version:
             found = fit(next(iter(family.values())), cohort, jax.random.key(seed))
             for name, method in family.items():
                 fitted = _finish(method, found.state, cohort.nameless())
-                yield name, _moved(method, fitted, task.new, cohort.names.domains.index(NEW))
+                yield name, _moved(method, fitted, cohort, task.new, NEW)
         components = dataclasses.replace(
             printed, pca_editing=True, edit_layers=(1,), image=None, widths=(COMPONENTS,)
         )
@@ -106,8 +107,8 @@ def simple(task: Task, seed: int) -> Iterator[tuple[str, np.ndarray]]:
     """What needs no training."""
     del seed
     yield "as measured", task.new
-    for name, centre in (("means", np.mean), ("medians", np.median)):
-        yield f"shift of {name}", task.new + centre(task.target, axis=0) - centre(task.source, axis=0)
+    for name, average in (("means", np.mean), ("medians", np.median)):
+        yield f"shift of {name}", task.new + average(task.target, axis=0) - average(task.source, axis=0)
 
 
 def corrected(method: Method, task: Task, seed: int) -> np.ndarray:
@@ -117,7 +118,7 @@ def corrected(method: Method, task: Task, seed: int) -> np.ndarray:
     seen = np.full(len(x), True) if knows else domain != NEW
     cohort = method.aim(Cohort.from_arrays(x[seen], domain[seen]))
     fitted = fit(method, cohort, jax.random.key(seed)).fitted
-    return _moved(method, fitted, task.new, cohort.names.domains.index(NEW if knows else SOURCE))
+    return _moved(method, fitted, cohort, task.new, NEW if knows else SOURCE)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -125,5 +126,7 @@ def _finish(method: Trainable, state: State, cohort: Cohort) -> Fitted:
     return method.finish(state, cohort)
 
 
-def _moved(method: Method, fitted: Fitted, x: np.ndarray, code: int) -> np.ndarray:
-    return run_blocks(method, "transform", fitted, x, np.full(len(x), code, np.int32), min(len(x), ROWS))
+def _moved(method: Method, fitted: Fitted, cohort: Cohort, x: np.ndarray, domain: str) -> np.ndarray:
+    code = np.full(len(x), cohort.names.domains.index(domain), np.int32)
+    x = centre(x, cohort.offset)
+    return put_back(run_blocks(method, "transform", fitted, x, code, min(len(x), ROWS)), cohort.offset)

@@ -13,6 +13,7 @@ import numpy as np
 
 import jbc
 from jbc import metrics
+from jbc.centring import centre, put_back
 from jbc.cohort import Cohort
 from jbc.data.simulate_screen import simulate_screen
 from jbc.methods.base import Method
@@ -130,9 +131,12 @@ def aligned(
     fit(method, cohort, jax.random.key(0), chunk=steps // points, hooks=[snapshots(keep, taken)])
     code = np.searchsorted(np.array(cohort.names.domains), screen.domain)
     transform = jax.jit(method.transform)
-    x = screen.x.astype(np.float32)
-    versions = [np.asarray(transform(fitted, x, code), np.float64) for fitted in taken.values()]
-    return Corrected(name, [x.astype(np.float64), *versions], (0, *taken))
+    # What is fitted is about the rows as the cohort holds them, less what features far from 0 have in common.
+    x = centre(screen.x, cohort.offset)
+    versions = [x, *(np.asarray(transform(fitted, x, code)) for fitted in taken.values())]
+    return Corrected(
+        name, [put_back(each, cohort.offset).astype(np.float64) for each in versions], (0, *taken)
+    )
 
 
 def last(found: Corrected) -> Corrected:
