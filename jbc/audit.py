@@ -8,8 +8,8 @@ import numpy as np
 
 from jbc.cohort import Cohort
 from jbc.direction import SOURCE, TARGET
-from jbc.errors import InputError, InputWarning, enumeration
-from jbc.linalg import constant
+from jbc.errors import SHOWN, InputError, InputWarning, enumeration
+from jbc.linalg import constant_range
 
 GRAM_BYTES = 2 << 30
 
@@ -52,7 +52,7 @@ def steps_in_order(least: int, most: int) -> None:
 
 
 def warn_constant(cohort: Cohort, *, controls: bool = False) -> None:
-    """Warn of features that are constant in one domain and vary in another; only controls count, if they are told to.
+    """Warn of features that are constant in one domain and vary in another: in all rows, or in the controls alone.
 
     Examples
     --------
@@ -72,15 +72,15 @@ def warn_constant(cohort: Cohort, *, controls: bool = False) -> None:
     here = np.flatnonzero(count)
     parts = np.split(x, np.cumsum(count[here])[:-1])  # several times as fast as reduceat
     low, high = (np.stack([end(part, axis=0) for part in parts]) for end in (np.min, np.max))
-    flat = constant(high - low, np.maximum(np.abs(low), np.abs(high)))
+    flat = constant_range(low, high)
     which = np.argwhere(flat & ~flat.all(axis=0))
     if not len(which):
         return
     names = cohort.names
-    where = [f"{names.features[j]!r} in {names.domains[here[g]]!r}" for g, j in which]
-    rows = "controls of a domain" if controls else "rows of a domain"
+    where = [f"{names.features[j]!r} in {names.domains[here[g]]!r}" for g, j in which[:SHOWN]]
+    rows, number = "controls of a domain" if controls else "rows of a domain", len(np.unique(which[:, 1]))
     warnings.warn(
-        f"Features that are constant in the {rows}, {len(set(which[:, 1].tolist()))}: {enumeration(where)}. "
+        f"Features that are constant in the {rows}, {number}: {enumeration(where, len(which))}. "
         "What they vary by is unknown there, and taken from the other domains. If such a feature was not measured "
         "there, leave it out.",
         InputWarning,

@@ -12,7 +12,7 @@ from jbc.errors import InputError
 
 # From this ratio of mean and deviation on, float32 would lose more than about a hundred-thousandth of a deviation.
 FAR = 100.0
-# A thousandth of a millionth of smaller numbers leaves the range of float32.
+# What smaller numbers vary by, such as a millionth of them, could leave the range of float32.
 LEAST = 1e-28
 BLOCK = 4096
 
@@ -29,7 +29,7 @@ def find_offset(x: np.ndarray, observed: np.ndarray | None, names: tuple[str, ..
     >>> find_offset(x, None, ("a", "b")).tolist(), find_offset(x[:, 1:], None, ("b",)) is None
     ([100000000.0, 0.0], True)
     """
-    total, squares = _sums(x, observed, np.zeros(x.shape[1]))
+    total, squares = sums(x, observed)
     count = np.maximum(len(x) if observed is None else observed.sum(axis=0), 1)
     mean, around = total / count, squares / count
     _refuse_tiny(around, names)
@@ -38,7 +38,7 @@ def find_offset(x: np.ndarray, observed: np.ndarray | None, names: tuple[str, ..
     offset = np.zeros(x.shape[1], np.float32)
     if len(far):
         of = None if observed is None else observed[:, far]
-        shift, squares = _sums(x[:, far], of, mean[far])
+        shift, squares = sums(x[:, far], of, mean[far])
         count = count if observed is None else count[far]
         mean, deviation = mean[far] + shift / count, np.sqrt(squares / count)
         # Of a constant feature nothing is lost.
@@ -75,20 +75,29 @@ def put_back(x: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
     return x if offset is None else x + offset.astype(np.float64)
 
 
-def _sums(x: np.ndarray, observed: np.ndarray | None, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sums of differences from a mean, and of their squares, (d,) each."""
+def sums(
+    x: np.ndarray, counts: np.ndarray | None = None, mean: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sums of differences from a mean, and of their squares, (d,) each, in double precision.
+
+    Never the whole table at once: in blocks of rows. Values count as often as ``counts`` says, (n, d) or (n, 1).
+
+    Examples
+    --------
+    >>> sums(np.array([[1.0], [4.0]]), np.array([[2], [1]]), mean=2.0)
+    (array([0.]), array([6.]))
+    """
     total, squares = np.zeros(x.shape[1]), np.zeros(x.shape[1])
     for start in range(0, len(x), BLOCK):
         part = x[start : start + BLOCK].astype(np.float64) - mean
-        if observed is not None:
-            part = np.where(observed[start : start + BLOCK], part, 0)
-        total += part.sum(axis=0)
-        squares += np.einsum("ij,ij->j", part, part)
+        counted = part if counts is None else part * counts[start : start + BLOCK]
+        total += counted.sum(axis=0)
+        squares += np.einsum("ij,ij->j", counted, part)
     return total, squares
 
 
 def _refuse_tiny(squares: np.ndarray, names: tuple[str, ...]) -> None:
-    """Refuse features of which float32 could not hold the squares."""
+    """Refuse features that vary by less than float32 can hold, by the means of their squares."""
     tiny = np.flatnonzero((squares > 0) & (squares < LEAST**2))
     if len(tiny):
         raise InputError(

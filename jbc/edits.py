@@ -39,7 +39,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc.linalg import ROUNDING, moments
+from jbc.linalg import constant_range, moments
 
 Beyond = Literal["shift", "clip", "linear"]
 ROWS = 4096
@@ -235,8 +235,8 @@ def _middle(knots: Array) -> Array:
 
 def _constant(knots: Array, others: Array) -> Array:
     """Tell which neurons vary by no more than rounding, of their values or of what they vary elsewhere."""
-    size = jnp.maximum(jnp.abs(knots[0]), jnp.abs(knots[-1]))
-    return knots[-1] - knots[0] <= ROUNDING * jnp.maximum(size, others[-1] - others[0])
+    low, high = (jnp.stack([knots[end], others[end]]) for end in (0, -1))
+    return constant_range(low, high)[0]
 
 
 def _slopes(source: Array, target: Array, beyond: Beyond) -> tuple[Array, Array]:

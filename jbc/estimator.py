@@ -148,9 +148,9 @@ class Corrector(TransformerMixin, BaseEstimator):
 
     def prepare(self, cohort: Cohort) -> Cohort:
         """Refuse a cohort that the method cannot use, before anything is computed or written."""
-        settings.check(self.resolved, self.steps)
+        cohort = prepare(self.resolved, cohort, self.steps)
         self._settings()
-        return prepare(self.resolved, cohort, self.steps)
+        return cohort
 
     def fit_prepared(self, cohort: Cohort, **options: Any) -> Corrector:
         """Fit to a cohort that :meth:`prepare` returned."""

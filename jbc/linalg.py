@@ -130,6 +130,18 @@ def constant(spread: Any, centre: Any) -> Any:
     return spread <= ROUNDING * xp.maximum(xp.abs(centre), spread.max(axis=0))
 
 
+def constant_range(low: Any, high: Any) -> Any:
+    """Tell where features are constant up to rounding, by their least and largest values, (groups, d) each.
+
+    Examples
+    --------
+    >>> constant_range(np.array([[5.0], [0.0]]), np.array([[5.0], [2.0]])).tolist()
+    [[True], [False]]
+    """
+    xp = np if isinstance(low, np.ndarray) else jnp
+    return constant(high - low, xp.maximum(xp.abs(low), xp.abs(high)))
+
+
 def average_of_others(table: Any, lacking: Any) -> Any:
     """Give groups that lack a feature the average of those that have it, if any do; (groups, d), NumPy or JAX.
 

@@ -143,7 +143,7 @@ def changed(whole: Any, path: tuple, value: Any) -> Any:
     return whole
 
 
-def told(path: tuple) -> str:
+def path_text(path: tuple) -> str:
     return "/".join(map(str, path))
 
 
@@ -180,7 +180,7 @@ def test_every_part_of_the_description_may_be_of_any_other_type(saved, monkeypat
                 continue  # of the right type, another value is another model
             meta = changed(saved.meta, path, value)
             named = path[0] if path[0] not in ("kind", "method") else ""
-            refused += saved.refused(monkeypatch, saved.tree, meta, told(path), named)
+            refused += saved.refused(monkeypatch, saved.tree, meta, path_text(path), named)
             total += 1
     assert total > 300
     assert refused > 0.8 * total
@@ -195,7 +195,7 @@ def test_every_list_of_the_description_may_be_longer_or_shorter(saved, monkeypat
             for value in (part[:-1], part[1:], [*part, *part[-1:]], [*part, "more"], [*part, 3], part * 2):
                 if value != part:
                     meta = changed(saved.meta, path, value)
-                    saved.refused(monkeypatch, saved.tree, meta, told(path))
+                    saved.refused(monkeypatch, saved.tree, meta, path_text(path))
 
 
 @pytest.mark.parametrize("names", ["domains", "features", "classes"])
@@ -226,7 +226,7 @@ def test_every_array_may_be_missing_or_of_another_kind(saved, monkeypatch):
         for value in values:
             if value is not part:
                 tree = changed(saved.tree, path, value)
-                saved.refused(monkeypatch, tree, saved.meta, told(path), path[0])
+                saved.refused(monkeypatch, tree, saved.meta, path_text(path), path[0])
                 total += 1
     assert total > 40
 

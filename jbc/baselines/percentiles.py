@@ -12,7 +12,7 @@ from jax import Array
 from jbc import audit
 from jbc.baselines.rows import RANK, measured, spread_of_all, two_controls
 from jbc.cohort import Cohort
-from jbc.linalg import ROUNDING, average_of_others, constant
+from jbc.linalg import ROUNDING, average_of_others, constant_range
 from jbc.methods.base import ClosedForm, Fitted, On
 from jbc.methods.constraints import Positive
 
@@ -83,7 +83,7 @@ class Percentiles(ClosedForm):
             np.percentile(rows[domain == g], (LOW, HIGH), axis=0) for g in range(len(cohort.domains.count))
         ]
         low, high = np.stack(ends, axis=1)
-        flat = constant(high - low, np.maximum(np.abs(low), np.abs(high)))
+        flat = constant_range(low, high)
         everywhere = spread_of_all(cohort)
         unknown = np.where(everywhere > ROUNDING * np.abs(low).max(axis=0), everywhere, np.inf)
         width = np.where(flat.all(axis=0), unknown, average_of_others(high - low, flat))

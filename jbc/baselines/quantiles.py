@@ -13,7 +13,7 @@ from jbc import audit
 from jbc.baselines.rows import by_controls, measured, two_controls
 from jbc.cohort import Cohort
 from jbc.edits import Beyond, Edit, apply, outside
-from jbc.linalg import average_of_others, by_group, constant
+from jbc.linalg import average_of_others, by_group, constant_range
 from jbc.methods.base import ClosedForm, Fitted, On
 from jbc.methods.constraints import Several
 
@@ -111,7 +111,7 @@ def _average(knots: np.ndarray) -> np.ndarray:
     >>> _average(np.array([[[0.0], [2.0], [6.0]], [[4.0], [4.0], [4.0]]])).tolist()
     [[1.0], [3.0], [7.0]]
     """
-    flat = constant(knots[:, -1] - knots[:, 0], np.maximum(np.abs(knots[:, 0]), np.abs(knots[:, -1])))
+    flat = constant_range(knots[:, 0], knots[:, -1])
     if flat.any():
         middle = np.median(knots, axis=1, keepdims=True)
         knots = middle + average_of_others(knots - middle, np.broadcast_to(flat[:, None], knots.shape))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jbc.centring import sums
 from jbc.cohort import Cohort
 from jbc.errors import InputError
 from jbc.methods.base import On
@@ -13,7 +14,6 @@ from jbc.methods.base import On
 MATRIX_BYTES = 2 << 30
 # A direction whose variance is a smaller part of the largest one holds no digit of float32 to divide by.
 RANK = 1e-10
-BLOCK = 4096
 
 
 def measured(cohort: Cohort, on: On) -> tuple[np.ndarray, np.ndarray]:
@@ -44,13 +44,10 @@ def spread_of_all(cohort: Cohort) -> np.ndarray:
     >>> spread_of_all(Cohort.from_arrays([[1.0], [3.0]], list("ab"))).tolist()
     [1.0]
     """
-    weight, x = np.asarray(cohort.weight, np.float64), np.asarray(cohort.x)
-    mean, variance, total = 0.0, 0.0, weight.sum()
-    for start in range(0, len(x), BLOCK):
-        mean += weight[start : start + BLOCK] @ x[start : start + BLOCK] / total
-    for start in range(0, len(x), BLOCK):
-        variance += weight[start : start + BLOCK] @ np.square(x[start : start + BLOCK] - mean) / total
-    return np.sqrt(variance)
+    x, weight = np.asarray(cohort.x), np.asarray(cohort.weight)[:, None]
+    total, _ = sums(x, weight)
+    _, squares = sums(x, weight, total / weight.sum())
+    return np.sqrt(squares / weight.sum())
 
 
 def two_controls(cohort: Cohort, on: On) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from jbc.data.atomic import atomic_path
 from jbc.errors import InputError
 
-# What begins like this is no content of a folder: a kill may leave it behind.
+# Names of files that jbc writes for a moment: what a killed process leaves of them counts as nothing.
 OURS = ".jbc-"
 CONFIG, LOG, LOCK = "run.json", "log.jsonl", f"{OURS}lock"
 

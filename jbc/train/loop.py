@@ -109,7 +109,7 @@ def fit(method: Method, cohort: Cohort, key: Array, *, steps: int | None = None,
 def fit_prepared(
     method: Method, cohort: Cohort, key: Array, *, steps: int | None = None, **options: Any
 ) -> Run:
-    """Do the same with a cohort that was examined already."""
+    """Fit a method to a cohort that :func:`jbc.methods.prepare.prepare` returned."""
     if not isinstance(method, Trainable):
         refuse_unknown(options)
         finish = partial(_finish, method) if method.compiled else method.finish
