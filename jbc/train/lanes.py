@@ -79,7 +79,9 @@ def fit_lanes(
             code="different-lanes",
         )
     lanes = [cohorts] if isinstance(cohorts, Cohort) else cohorts
-    first, *others = lanes = [prepare(method, lane, steps) for lane in lanes]
+    different = {id(lane): lane for lane in lanes}  # seeds of one task share one
+    ready = {number: prepare(method, lane, steps) for number, lane in different.items()}
+    first, *others = lanes = [ready[id(lane)] for lane in lanes]
     shared, varying = stack(lanes) if others else (first, ())
     steps = method.steps(first) if steps is None else steps
     mesh = mesh_of(len(keys))
