@@ -21,7 +21,7 @@ import tyro
 
 import jbc
 from jbc import metrics
-from jbc.data.simulate_screen import simulate_screen
+from jbc.data.simulate.screen import simulate_screen
 
 NEW = "domain 5"
 OURS = jbc.WassersteinAlignment(rows=24)

@@ -75,7 +75,7 @@ def draw(model: str) -> list[Any]:
 
 def method_of(model: str):
     import jbc
-    from jbc import presets
+    from jbc.methods import presets
 
     named: dict[str, Any] = {"target": "1", "source": ("0",)}
     if model == "GAN":
@@ -138,7 +138,7 @@ def measure_editing(side: Side, options: Options) -> dict[str, float]:
     import numpy as np
 
     import jbc
-    from jbc.estimator import BLOCKS
+    from jbc.interfaces.estimator import BLOCKS
 
     fitted = jbc.Corrector(method_of(side.configuration), steps=5).fit_cohort(cohort_of(draw("autoencoder")))
     x = np.random.default_rng(1).standard_normal((options.rows, SIZES["autoencoder"][1]), dtype=np.float32)

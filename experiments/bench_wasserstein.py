@@ -82,7 +82,7 @@ def measure_jbc(side: Side, steps: int) -> float:
     """Train the critics by the method itself."""
     import jax
 
-    from jbc import presets
+    from jbc.methods import presets
     from jbc.train import fit
 
     cohort, method, marks = screen(side), presets.wasserstein("paper"), []
@@ -95,7 +95,7 @@ def measure_memory(side: Side) -> dict[str, float]:
     """Ask the compiler how much memory the training takes beside the screen, and what it cannot do without."""
     import jax
 
-    from jbc import presets
+    from jbc.methods import presets
     from jbc.train.loop import steps_of
 
     cohort, method, key = screen(side).nameless(), presets.wasserstein("paper"), jax.random.key(0)
@@ -114,7 +114,7 @@ def measure_schedule(side: Side) -> float:
     """Train as the released code does, compilation included; return seconds."""
     import jax
 
-    from jbc import presets
+    from jbc.methods import presets
     from jbc.train import fit
 
     cohort = screen(side)

@@ -14,10 +14,11 @@ import jax
 import numpy as np
 
 import jbc
-from jbc import presets
-from jbc.centring import centre, put_back
 from jbc.cohort import Cohort
-from jbc.methods.base import Fitted, Method, State, Trainable, run_blocks
+from jbc.methods import presets
+from jbc.methods.base import Fitted, Method, State, Trainable
+from jbc.model.inference import run_blocks
+from jbc.numerics.centring import centre, put_back
 from jbc.train import fit
 
 SOURCE, TARGET, NEW = "source", "target", "new"

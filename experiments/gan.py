@@ -26,9 +26,12 @@ import tyro
 from anndata import AnnData
 
 import jbc
-from jbc import cache, metrics, presets
+from jbc import metrics
 from jbc.cohort import Cohort, fold_weights
-from jbc.methods.base import Fitted, Method, Trainable, run
+from jbc.data import cache
+from jbc.methods import presets
+from jbc.methods.base import Fitted, Method, Trainable
+from jbc.model.inference import run
 from jbc.train import fit, fit_lanes
 
 SOURCE, TARGET = "day 1", "day 2"

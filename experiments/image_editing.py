@@ -25,7 +25,8 @@ import tyro
 from editors import Task
 from wasserstein_figures import panels, save
 
-from jbc import cache, metrics, plots
+from jbc import metrics, plots
+from jbc.data import cache
 from jbc.data.digits import digit_edits
 from jbc.data.images import read_images
 

@@ -30,8 +30,8 @@ from joint_tasks import Data, Found, Task
 from threadpoolctl import threadpool_limits
 
 import jbc
-from jbc import cache
 from jbc.cohort import Cohort, fold_weights
+from jbc.data import cache
 from jbc.methods.base import Trainable
 from jbc.train import fit_lanes, predict_lanes
 

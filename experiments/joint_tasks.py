@@ -46,7 +46,7 @@ class Task(NamedTuple):
 
 def absent(name: str) -> bool:
     """Tell whether a file of a data set is not below ``JBC_DATA``."""
-    from jbc.data.catalogue import find
+    from jbc.data.datasets.catalogue import find
 
     folder = Path(os.environ.get("JBC_DATA", os.devnull))
     return not all((folder / file.path).is_file() for file in find(name).files)

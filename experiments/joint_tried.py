@@ -22,12 +22,12 @@ from joint_tasks import Task, standardised
 from scipy.stats import norm, rankdata
 
 from jbc.cohort import Cohort
-from jbc.draws import Draw, take
+from jbc.cohort.sampling import Draw, take
 from jbc.losses import kernel
 from jbc.methods.inputs import Inputs
 from jbc.metrics import unit_medians
 from jbc.nets import Classifier, Player
-from jbc.noise import jitter
+from jbc.numerics.noise import jitter
 from jbc.train.lanes import each_lane, mesh_of
 
 WIDTHS = (0.5, 1.0, 2.0)

@@ -26,9 +26,10 @@ from editors import Task
 from scipy.stats import wasserstein_distance
 
 import jbc
-from jbc import cache, metrics
-from jbc.data.simulate_cytometry import simulate_spike_in
-from jbc.data.simulate_drugs import simulate_drugs
+from jbc import metrics
+from jbc.data import cache
+from jbc.data.simulate.cytometry import simulate_spike_in
+from jbc.data.simulate.drugs import simulate_drugs
 
 Table = Literal["cytonorm", "spike-in", "drugs"]
 PULLS = (0.25, 0.5)

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from jbc import cache, demo
+from jbc.cli import demo_world as demo
+from jbc.data import cache
 
 RESULTS = Path(__file__).parent / "results" / "plates.json"
 

@@ -35,7 +35,7 @@ def about(options: Any, *packages: str) -> dict[str, Any]:
 
 def write(path: Path, told: dict[str, Any], rows: Sequence[dict]) -> None:
     """Write a row a line, so that a change of one number is a change of one line."""
-    from jbc.data.atomic import atomic_path
+    from jbc.data.io.atomic import atomic_path
 
     lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     path.parent.mkdir(parents=True, exist_ok=True)

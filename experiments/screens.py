@@ -13,10 +13,10 @@ import numpy as np
 
 import jbc
 from jbc import metrics
-from jbc.centring import centre, put_back
 from jbc.cohort import Cohort
-from jbc.data.simulate_screen import simulate_screen
+from jbc.data.simulate.screen import simulate_screen
 from jbc.methods.base import Method
+from jbc.numerics.centring import centre, put_back
 from jbc.train import fit, snapshots
 
 NEIGHBOURS = {"NSC": False, "NSCB": True}

@@ -11,7 +11,7 @@ import numpy as np
 import screens
 
 from jbc import plots
-from jbc.data.atomic import atomic_path
+from jbc.data.io.atomic import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,13 +9,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jbc import datasets, metrics, plots, presets
-    from jbc.anndata_face import correct
-    from jbc.baselines import Coral, Percentiles, QuantileMap, Standardise, TypicalVariation
+    from jbc import metrics, plots
     from jbc.cohort import Cohort
+    from jbc.data import datasets
     from jbc.errors import InputError, InputWarning
-    from jbc.estimator import Corrector, load
+    from jbc.interfaces.estimator import Corrector, load
+    from jbc.interfaces.scverse import correct
+    from jbc.methods import presets
     from jbc.methods.adversarial import AdversarialCorrection
+    from jbc.methods.closed_form import Coral, Percentiles, QuantileMap, Standardise, TypicalVariation
     from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
     from jbc.methods.joint import JointCalibration
     from jbc.methods.mmd_resnet import MMDResNet
@@ -29,8 +31,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "AdversarialCorrection": "jbc.methods.adversarial",
     "Cohort": "jbc.cohort",
-    "Coral": "jbc.baselines.coral",
-    "Corrector": "jbc.estimator",
+    "Coral": "jbc.methods.closed_form.coral",
+    "Corrector": "jbc.interfaces.estimator",
     "DenoisingAutoencoder": "jbc.methods.denoising_autoencoder",
     "InputError": "jbc.errors",
     "InputWarning": "jbc.errors",
@@ -38,16 +40,21 @@ _HOMES = {
     "MMDResNet": "jbc.methods.mmd_resnet",
     "NeuronEditing": "jbc.methods.neuron_editing",
     "PairwiseCalibration": "jbc.methods.pairwise",
-    "Percentiles": "jbc.baselines.percentiles",
-    "QuantileMap": "jbc.baselines.quantiles",
+    "Percentiles": "jbc.methods.closed_form.percentiles",
+    "QuantileMap": "jbc.methods.closed_form.quantile_map",
     "RegularisedAutoencoder": "jbc.methods.regularised_autoencoder",
-    "Standardise": "jbc.baselines.standardise",
-    "TypicalVariation": "jbc.baselines.tvn",
+    "Standardise": "jbc.methods.closed_form.standardise",
+    "TypicalVariation": "jbc.methods.closed_form.typical_variation",
     "WassersteinAlignment": "jbc.methods.wasserstein",
-    "correct": "jbc.anndata_face",
-    "load": "jbc.estimator",
+    "correct": "jbc.interfaces.scverse",
+    "load": "jbc.interfaces.estimator",
 }
-_MODULES = ("datasets", "metrics", "plots", "presets")
+_MODULES = {
+    "datasets": "jbc.data.datasets",
+    "metrics": "jbc.metrics",
+    "plots": "jbc.plots",
+    "presets": "jbc.methods.presets",
+}
 
 __all__ = [
     "AdversarialCorrection", "Cohort", "Coral", "Corrector", "DenoisingAutoencoder", "InputError", "InputWarning",
@@ -59,7 +66,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return importlib.import_module(f"jbc.{name}")
+        return importlib.import_module(_MODULES[name])
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'jbc' has no attribute {name!r}")

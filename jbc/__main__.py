@@ -2,7 +2,7 @@
 
 import sys
 
-from jbc.cli import main
+from jbc.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

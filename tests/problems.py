@@ -21,8 +21,8 @@ import pytest
 
 import jbc
 from jbc.cohort import Cohort
-from jbc.data.simulate import World, simulate_shift
-from jbc.draws import Draw, Rows
+from jbc.cohort.sampling import Draw, Rows
+from jbc.data.simulate.plates import World, simulate_shift
 from jbc.errors import InputError
 from jbc.methods.base import Fitted, Info, Trainable
 from jbc.methods.joint import JointCalibration

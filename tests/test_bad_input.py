@@ -37,8 +37,8 @@ from bad_inputs import FEATURES as NAMES
 from sklearn.exceptions import NotFittedError
 
 import jbc
-from jbc import cache
-from jbc.cli import main
+from jbc.cli.main import main
+from jbc.data import cache
 from jbc.errors import InputError, InputWarning
 
 pytestmark = pytest.mark.usefixtures("quick_file")
@@ -231,7 +231,7 @@ def test_commands_are_refused_in_a_process_of_their_own(case, folder, tmp_path):
 
 
 def process(line: list[str], cache_folder: Path, first: str = "") -> subprocess.CompletedProcess[str]:
-    script = f"{first}\nimport sys; from jbc.cli import main; sys.exit(main(sys.argv[1:]))"
+    script = f"{first}\nimport sys; from jbc.cli.main import main; sys.exit(main(sys.argv[1:]))"
     environment = os.environ | {"JBC_CACHE": str(cache_folder / "cache")}
     command = [sys.executable, "-c", script, *line]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)

@@ -32,13 +32,13 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import cross_val_score
 
 import jbc
-from jbc import presets
-from jbc.baselines import Coral, Percentiles, QuantileMap, Standardise, TypicalVariation
 from jbc.cohort import Cohort
-from jbc.draws import take
+from jbc.cohort.sampling import take
 from jbc.errors import InputWarning
+from jbc.methods import presets
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method, Trainable
+from jbc.methods.closed_form import Coral, Percentiles, QuantileMap, Standardise, TypicalVariation
 from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
 from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.neuron_editing import NeuronEditing

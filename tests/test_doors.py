@@ -10,13 +10,13 @@ import pytest
 from problems import CHUNK, JOINT, cohort, refusal, world
 
 import jbc
-from jbc import memory
-from jbc.baselines import Standardise
 from jbc.cohort import Cohort
+from jbc.methods.closed_form import Standardise
 from jbc.methods.joint import JointCalibration
 from jbc.methods.pairwise import PairwiseCalibration
 from jbc.train import fit, fit_lanes
 from jbc.train.lanes import predict_lanes
+from jbc.validation import memory
 
 pytestmark = pytest.mark.usefixtures("quick_file")
 KEY, KEYS = jax.random.key(0), jax.random.split(jax.random.key(0), 2)

@@ -19,9 +19,9 @@ from problems import CHUNK, JOINT
 from test_contract import CONFIGURATIONS, PREPARATIONS, without_logarithm
 
 import jbc
-from jbc.baselines import Coral, Percentiles, QuantileMap, Standardise, TypicalVariation
 from jbc.errors import InputWarning
 from jbc.methods.base import Trainable
+from jbc.methods.closed_form import Coral, Percentiles, QuantileMap, Standardise, TypicalVariation
 
 pytestmark = pytest.mark.usefixtures("quick_file")
 KINDS = (

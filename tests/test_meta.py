@@ -14,12 +14,12 @@ import pytest
 from bad_inputs import resealed
 
 import jbc
-from jbc import cache
-from jbc.adaptation import Adaptation, Controls, Expected
-from jbc.cli import main
+from jbc.cli.main import main
+from jbc.data import cache
 from jbc.errors import InputError
-from jbc.metrics.support import Support
-from jbc.saved import ARRAYS, RULES
+from jbc.model.adaptation import Adaptation, Controls, Expected
+from jbc.model.saved import ARRAYS, RULES
+from jbc.model.support import Support
 from jbc.train import checkpoint
 
 pytestmark = pytest.mark.usefixtures("quick_file")

@@ -10,7 +10,7 @@ import pytest
 import sklearn
 from problems import experiment
 
-from jbc import demo
+from jbc.cli import demo_world as demo
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

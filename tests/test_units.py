@@ -9,12 +9,12 @@ import pytest
 from problems import CHUNK, hidden, refusal, world
 
 import jbc
-from jbc.baselines import QuantileMap, Standardise
-from jbc.centring import FAR, find_offset
 from jbc.cohort import Cohort
+from jbc.cohort.row_order import order_rows
 from jbc.errors import InputWarning
+from jbc.methods.closed_form import QuantileMap, Standardise
 from jbc.methods.inputs import Inputs
-from jbc.row_order import order_rows
+from jbc.numerics.centring import FAR, find_offset
 
 pytestmark = pytest.mark.usefixtures("quick_file")
 DRAWN = world()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from jbc.data.atomic import atomic_path
-from jbc.data.dense import densify
 from jbc.data.digits import DigitEdits, digit_edits
 from jbc.data.images import Images, read_images
-from jbc.data.simulate import World, simulate_plates, simulate_shift
-from jbc.data.simulate_cytometry import SpikeIn, simulate_spike_in
-from jbc.data.simulate_drugs import Drugs, simulate_drugs
-from jbc.data.simulate_screen import simulate_screen
-from jbc.data.tables import Table, read_table
-from jbc.data.write import write_table
+from jbc.data.io.atomic import atomic_path
+from jbc.data.io.tables import Table, read_table
+from jbc.data.io.write import write_table
+from jbc.data.simulate.cytometry import SpikeIn, simulate_spike_in
+from jbc.data.simulate.drugs import Drugs, simulate_drugs
+from jbc.data.simulate.plates import World, simulate_plates, simulate_shift
+from jbc.data.simulate.screen import simulate_screen
+from jbc.validation.dense import densify
 
 __all__ = [
     "DigitEdits",

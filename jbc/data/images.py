@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from jbc.data.delimited import read_delimited
-from jbc.data.files import check_file, damaged, missing_package, need_unique
+from jbc.data.io.delimited import read_delimited
+from jbc.data.io.files import check_file, damaged, missing_package, need_unique
 from jbc.errors import InputError, closest
 
 if TYPE_CHECKING:

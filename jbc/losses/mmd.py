@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc.linalg import ROUNDING, squared_distances
+from jbc.numerics.linalg import ROUNDING, squared_distances
 
 
 def kernel(distance2: Array, bandwidths: Sequence[float], scale: Array | float = 1.0) -> Array:

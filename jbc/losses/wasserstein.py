@@ -25,8 +25,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc.linalg import polar
 from jbc.losses.mmd import median_bandwidth, mmd2_matrix
+from jbc.numerics.linalg import polar
 
 Layer = dict[str, Array]
 SMALL = 64

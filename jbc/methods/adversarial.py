@@ -11,19 +11,19 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc import audit, noise
 from jbc.cohort import Cohort
-from jbc.direction import SOURCE, direct
-from jbc.draws import Draw, Rows
+from jbc.cohort.roles import SOURCE, direct
+from jbc.cohort.sampling import Draw, Rows
 from jbc.errors import InputError
-from jbc.linalg import mean_of_rows
 from jbc.losses import adversarial as losses
 from jbc.losses.adversarial import Objective
-from jbc.methods import directed
+from jbc.methods import preconditions, source_maps
 from jbc.methods.base import Fitted, Info, Trainable
 from jbc.methods.constraints import Fraction, NonNegative, Positive, PositiveFloat, Widths
 from jbc.methods.inputs import Inputs, Scale, Tables
 from jbc.nets import Discriminator, Mover, Player, Start
+from jbc.numerics import noise
+from jbc.numerics.linalg import mean_of_rows
 
 MEMORY = 0.9  # of the spread that is looked at for collapse: about ten minibatches
 LOST, TOLD = 0.5, 0.9
@@ -56,7 +56,7 @@ class AdversarialCorrection(Trainable):
     Parameters
     ----------
     target, source
-        Names of the domains, see :func:`jbc.direction.direct`: by default all others move to the largest one.
+        Names of the domains, see :func:`jbc.cohort.roles.direct`: by default all others move to the largest one.
     log, scale
         Logarithm, and standardisation of the inputs (pooled: by the sources): see
         :class:`~jbc.methods.inputs.Inputs`. By domain, a map begins as the shift and scale that give a source the
@@ -166,10 +166,10 @@ class AdversarialCorrection(Trainable):
 
     def check(self, cohort: Cohort) -> None:
         """Refuse domains and minibatches of a single row, and settings that contradict each other."""
-        audit.enough_rows(cohort)
+        preconditions.enough_rows(cohort)
         if self.scale == "domain":
-            audit.warn_constant(cohort)
-        audit.two_rows_drawn(self.rows)
+            preconditions.warn_constant(cohort)
+        preconditions.two_rows_drawn(self.rows)
         if self.norm and self.gamma:
             raise InputError(
                 "A penalty of gradients, and norms in the discriminator",
@@ -189,13 +189,13 @@ class AdversarialCorrection(Trainable):
 
     def init(self, key: Array, cohort: Cohort) -> AdversarialState:
         """Draw the networks; measure what standardises the inputs."""
-        keys, tx = jax.random.split(key), directed.build_optimiser("adam")
+        keys, tx = jax.random.split(key), source_maps.build_optimiser("adam")
         d, ways = cohort.x.shape[-1], 2 if self.cycle else 1
         groups = ways * len(cohort.domains.count)
         return AdversarialState(
-            maps=directed.make(self._net, tx, keys[0], d, groups, self.average),
-            critics=directed.make(self._critic, tx, keys[1], d, groups),
-            tables=directed.measure(self.inputs, cohort),
+            maps=source_maps.make(self._net, tx, keys[0], d, groups, self.average),
+            critics=source_maps.make(self._critic, tx, keys[1], d, groups),
+            tables=source_maps.measure(self.inputs, cohort),
             role=jnp.asarray(cohort.role),
             kept=jnp.zeros((groups - ways, d)),
             step=jnp.int32(0),
@@ -204,7 +204,7 @@ class AdversarialCorrection(Trainable):
     def step(self, key: Array, state: AdversarialState, rows: Rows) -> tuple[AdversarialState, Info]:
         """Train the discriminators, and then, if it is their turn, the maps."""
         z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
-        target, z = z[directed.aim_of(state.role)], directed.without_target(state.role, z)
+        target, z = z[source_maps.aim_of(state.role)], source_maps.without_target(state.role, z)
         z, target = self._ways(z, jnp.broadcast_to(target, z.shape))
         left = 1.0
         if self.decay:
@@ -221,11 +221,11 @@ class AdversarialCorrection(Trainable):
     def finish(self, state: AdversarialState, cohort: Cohort) -> Fitted:
         """Keep the maps to the target, and settle the statistics of their norms."""
         there = jax.tree.map(lambda leaf: leaf[: len(state.role)], state.maps.settled[0])
-        return directed.settle(self._net, there, state.tables, self.inputs, cohort)
+        return source_maps.settle(self._net, there, state.tables, self.inputs, cohort)
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Move rows of the sources."""
-        return directed.transform(self._net, self.inputs, fitted, x, domain)
+        return source_maps.transform(self._net, self.inputs, fitted, x, domain)
 
     def review(self, info: dict[str, float]) -> list[str]:
         """Warn when a map has collapsed, or a discriminator still tells everything apart."""
@@ -244,11 +244,11 @@ class AdversarialCorrection(Trainable):
 
     @property
     def _net(self) -> Mover:
-        return directed.build_mover(self.blocks, self.widths, self.start, residual=self.residual)
+        return source_maps.build_mover(self.blocks, self.widths, self.start, residual=self.residual)
 
     @property
     def _critic(self) -> Discriminator:
-        return directed.build_discriminator(self.critic, normed=self.norm)
+        return source_maps.build_discriminator(self.critic, normed=self.norm)
 
     def _ways(self, source: Array, target: Array) -> tuple[Array, Array]:
         """Put the ways back behind the ways there, if there are any: in them, source and target change places."""
@@ -260,11 +260,11 @@ class AdversarialCorrection(Trainable):
         self, key: Array, state: AdversarialState, z: Array, target: Array, left: Array | float
     ) -> tuple[AdversarialState, Info]:
         """Sharpen the discriminators, and report how the maps fare."""
-        maps, role = directed.without_target(state.role, (state.maps.params, state.role))
-        fake = directed.each(self._net, maps, z)
+        maps, role = source_maps.without_target(state.role, (state.maps.params, state.role))
+        fake = source_maps.each(self._net, maps, z)
 
         def loss(params: Any) -> tuple[Array, tuple[Array, Array, Array]]:
-            params = directed.without_target(state.role, params)
+            params = source_maps.without_target(state.role, params)
             real_scores, fake_scores = self._scores(params, target, fake)
             value = losses.discriminate(self.objective, real_scores, fake_scores, self.smoothing)
             total = value
@@ -281,7 +281,7 @@ class AdversarialCorrection(Trainable):
         there = slice(len(moves))
 
         def mean(values: Array) -> Array:
-            return directed.mean_of_sources(values[there], role)
+            return source_maps.mean_of_sources(values[there], role)
 
         told = losses.accuracy(real_scores, fake_scores)
         info = {
@@ -297,11 +297,11 @@ class AdversarialCorrection(Trainable):
 
     def _generate(self, state: AdversarialState, z: Array, target: Array, left: Array | float) -> Player:
         """Move the sources to where they look more like the target."""
-        critics, role = directed.without_target(state.role, (state.critics.params, state.role))
+        critics, role = source_maps.without_target(state.role, (state.critics.params, state.role))
 
         def loss(params: Any) -> Array:
-            params = directed.without_target(state.role, params)
-            fake = directed.each(self._net, params, z)
+            params = source_maps.without_target(state.role, params)
+            fake = source_maps.each(self._net, params, z)
             total = losses.deceive(self.objective, self._scores(critics, target, fake)[1])
             if self.identity:
                 total += self.identity * jnp.square(fake - z).mean(axis=(1, 2))
@@ -314,15 +314,15 @@ class AdversarialCorrection(Trainable):
     def _missed(self, params: Any, z: Array, fake: Array) -> Array:
         """Measure how far from where they came generated rows end, when they go the other way, (ways,)."""
         other = jax.tree.map(lambda leaf: jnp.roll(leaf, len(z) // 2, axis=0), params)
-        return jnp.abs(directed.each(self._net, other, fake) - z).mean(axis=(1, 2))
+        return jnp.abs(source_maps.each(self._net, other, fake) - z).mean(axis=(1, 2))
 
     def _sum(self, values: Array, role: Array) -> Array:
         """Add up one value per way: no source scales the gradient of another."""
-        return directed.sum_of_sources(values, jnp.tile(role, len(values) // len(role)))
+        return source_maps.sum_of_sources(values, jnp.tile(role, len(values) // len(role)))
 
     def _scores(self, params: Any, target: Array, fake: Array) -> tuple[Array, Array]:
         """Score target and generated rows together, (D, m) each."""
-        scores = directed.each(self._critic, params, jnp.concatenate([target, fake], axis=1))
+        scores = source_maps.each(self._critic, params, jnp.concatenate([target, fake], axis=1))
         return scores[:, : target.shape[1]], scores[:, target.shape[1] :]
 
     def _steepness(self, key: Array, params: Any, target: Array, fake: Array) -> Array:

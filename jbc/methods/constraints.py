@@ -23,7 +23,7 @@ Several = Annotated[int, Limit("from 2", lambda n: n >= 2)]
 NonNegative = Annotated[float, Limit("from 0", lambda x: x >= 0)]
 PositiveFloat = Annotated[float, Limit("above 0", lambda x: x > 0)]
 Fraction = Annotated[float, Limit("from 0 to below 1", lambda x: 0 <= x < 1)]
-# A mask has 256 levels (:mod:`jbc.noise`): a larger share would hide everything.
+# A mask has 256 levels (:mod:`jbc.numerics.noise`): a larger share would hide everything.
 Masked = Annotated[float, Limit("from 0 to 255/256", lambda x: 0 <= x <= 255 / 256)]
 Share = Annotated[float, Limit("from 0 to 1", lambda x: 0 <= x <= 1)]
 Factor = Annotated[float, Limit("above 0, and at most 1", lambda x: 0 < x <= 1)]

@@ -11,14 +11,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc import audit, noise
 from jbc.cohort import Cohort
-from jbc.draws import Draw, Rows
+from jbc.cohort.sampling import Draw, Rows
+from jbc.methods import preconditions
 from jbc.methods.base import Fitted, Info, Trainable
 from jbc.methods.constraints import Fraction, Masked, Positive, PositiveFloat, Widths
-from jbc.methods.directed import build_optimiser
 from jbc.methods.inputs import Inputs, Tables
+from jbc.methods.source_maps import build_optimiser
 from jbc.nets import Chain, Player
+from jbc.numerics import noise
 
 
 class DenoiserState(flax.struct.PyTreeNode):
@@ -100,8 +101,8 @@ class DenoisingAutoencoder(Trainable):
 
     def check(self, cohort: Cohort) -> None:
         """Refuse domains of a single row."""
-        audit.enough_rows(cohort)
-        audit.steps_in_order(self.min_steps, self.max_steps)
+        preconditions.enough_rows(cohort)
+        preconditions.steps_in_order(self.min_steps, self.max_steps)
 
     def init(self, key: Array, cohort: Cohort) -> DenoiserState:
         """Draw the network; measure what standardises the inputs."""

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc import edits
-from jbc.edits import Beyond, Edit
-from jbc.linalg import by_group, moments
 from jbc.nets import Autoencoder
+from jbc.numerics import edits
+from jbc.numerics.edits import Beyond, Edit
+from jbc.numerics.linalg import by_group, moments
 
 BLOCK = 8192  # rows that go through the network at once: wide layers of many would not fit into memory
 WHOLE = 2**30  # a sum of weights that int32 holds

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from jbc.cohort import Cohort
-from jbc.linalg import ROUNDING, average_of_others, constant, mean_and_deviation
+from jbc.numerics.linalg import ROUNDING, average_of_others, constant, mean_and_deviation
 
 Scale = Literal["domain", "pooled", "none"]
 Level = Literal["auto", "remove", "keep"]

@@ -10,18 +10,17 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc import audit
 from jbc.cohort import Cohort
-from jbc.draws import Draw, Rows
+from jbc.cohort.sampling import Draw, Rows
 from jbc.errors import InputError
 from jbc.losses import alignment, cross_entropy, median_bandwidth, mmd2_matrix, squared_error
-from jbc.methods import joint_nets
+from jbc.methods import joint_players, preconditions
 from jbc.methods.base import Fitted, Info, Trainable
 from jbc.methods.constraints import Bandwidths, Factor, Fraction, NonNegative, Positive, PositiveFloat
 from jbc.methods.inputs import Inputs, Level, Scale
-from jbc.methods.joint_nets import JointState, Nets
+from jbc.methods.joint_players import JointState, Nets
 from jbc.nets import Family, Player
-from jbc.noise import jitter
+from jbc.numerics.noise import jitter
 
 Reduction = Literal["mean", "sum"]
 
@@ -165,12 +164,12 @@ class JointCalibration(Trainable):
     def check(self, cohort: Cohort) -> None:
         """Refuse cohorts that cannot be aligned or classified."""
         several = len(cohort.domains.count) > 1
-        audit.enough_rows(cohort)
+        preconditions.enough_rows(cohort)
         if self.scale == "domain":
-            audit.warn_constant(cohort)
-        audit.steps_in_order(self.min_steps, self.max_steps)
+            preconditions.warn_constant(cohort)
+        preconditions.steps_in_order(self.min_steps, self.max_steps)
         if self.family != "residual" or (self.align and several):
-            audit.two_rows_drawn(self.rows)
+            preconditions.two_rows_drawn(self.rows)
         terms = (
             self.align and several,
             self.classify and len(cohort.sources),
@@ -184,8 +183,8 @@ class JointCalibration(Trainable):
                 fix="Give one of them a weight above 0.",
                 code="bad-setting",
             )
-        audit.gram_fits(cohort, self.rows)
-        audit.classes_estimable(cohort)
+        preconditions.gram_fits(cohort, self.rows)
+        preconditions.classes_estimable(cohort)
 
     def init(self, key: Array, cohort: Cohort) -> JointState:
         """Draw the networks; measure what standardises the inputs."""
@@ -198,7 +197,7 @@ class JointCalibration(Trainable):
     def begin(self, key: Array, cohort: Cohort, sources: Array, rebuilt: Array) -> JointState:
         """Make a state for minibatches whose labelled and rebuilt domains are at these positions."""
         d, groups = cohort.x.shape[-1], len(cohort.domains.count)
-        nets = self._nets(groups, joint_nets.outputs(cohort.n_labels))
+        nets = self._nets(groups, joint_players.outputs(cohort.n_labels))
         keys = jax.random.split(key, 3)
         tables = self.inputs.of_cohort(cohort)
         example = jnp.zeros((groups, 2, d))
@@ -246,9 +245,9 @@ class JointCalibration(Trainable):
     def finish(self, state: JointState, cohort: Cohort) -> Fitted:
         """Keep the parameters, and settle the statistics of every domain."""
         groups, domain = len(cohort.domains.count), jnp.asarray(cohort.domain)
-        nets = self._nets(groups, joint_nets.outputs(cohort.n_labels))
+        nets = self._nets(groups, joint_players.outputs(cohort.n_labels))
         settle = functools.partial(
-            joint_nets.settle,
+            joint_players.settle,
             domain=domain,
             weight=jnp.asarray(cohort.weight),
             domains=groups,
@@ -268,7 +267,7 @@ class JointCalibration(Trainable):
         """Return calibrated codes z = C(x)."""
         net = self._nets(self.domains(fitted), 1).calibrator
         inputs = self.inputs.apply(fitted["inputs"], x, domain)
-        return joint_nets.infer(net, fitted["calibrator"], inputs, domain)
+        return joint_players.infer(net, fitted["calibrator"], inputs, domain)
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Decode the calibrated codes as if all rows came from one average domain.
@@ -278,7 +277,7 @@ class JointCalibration(Trainable):
         z = self.encode(fitted, x, domain)
         if "reconstructors" in fitted:
             net = self._nets(self.domains(fitted), 1).reconstructor
-            z = joint_nets.infer_mean(net, fitted["reconstructors"], z)
+            z = joint_players.infer_mean(net, fitted["reconstructors"], z)
         return self.inputs.restore(fitted["inputs"], z, x, domain)
 
     def domains(self, fitted: Fitted) -> int:
@@ -287,10 +286,10 @@ class JointCalibration(Trainable):
 
     def predict(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Return logits, (n, classes); two classes have the logits 0 and D(z)."""
-        outputs = joint_nets.width(fitted["classifier"])
+        outputs = joint_players.width(fitted["classifier"])
         net = self._nets(self.domains(fitted), outputs).classifier
         z = self.encode(fitted, x, domain)
-        logits = joint_nets.infer_mean(net, fitted["classifier"], z, domain)
+        logits = joint_players.infer_mean(net, fitted["classifier"], z, domain)
         return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1) if outputs == 1 else logits
 
     def review(self, info: dict[str, float]) -> list[str]:
@@ -304,7 +303,7 @@ class JointCalibration(Trainable):
         return []
 
     def _nets(self, domains: int, outputs: int) -> Nets:
-        return joint_nets.build(self.family, self.dropout, self.weight_decay, domains, outputs)
+        return joint_players.build(self.family, self.dropout, self.weight_decay, domains, outputs)
 
     def _update(
         self, key: Array, state: JointState, *, x: Array, label: Array, rate: Array, parts: tuple[str, ...]
@@ -328,7 +327,7 @@ class JointCalibration(Trainable):
     ) -> tuple[Array, tuple[Info, dict[str, Any]]]:
         """Sum the weighted terms whose players are among ``params``."""
         keys, running, info = jax.random.split(key, 4), {}, {}
-        z, running["calibrator"] = joint_nets.forward(state.calibrator, params["calibrator"], x, keys[0])
+        z, running["calibrator"] = joint_players.forward(state.calibrator, params["calibrator"], x, keys[0])
         total = jnp.zeros(())
         if self.align and len(x) > 1:
             unit = median_bandwidth(z) if self.bandwidth_unit == "median" else 1.0
@@ -339,7 +338,7 @@ class JointCalibration(Trainable):
             seen = z[state.sources] if self.coupled else jax.lax.stop_gradient(z[state.sources])
             if self.noise:
                 seen += self.noise * jitter(keys[3], seen.shape)
-            logits, running["classifier"] = joint_nets.forward_each(
+            logits, running["classifier"] = joint_players.forward_each(
                 state.classifier,
                 params["classifier"],
                 seen,
@@ -357,7 +356,7 @@ class JointCalibration(Trainable):
             total += self.classify * info["classify"]
         if "reconstructors" in params and state.reconstructors is not None:
             each = jax.random.split(keys[2], len(state.rebuilt))
-            output, _ = joint_nets.forward_each(
+            output, _ = joint_players.forward_each(
                 state.reconstructors, params["reconstructors"], z[state.rebuilt], each
             )
             info["rebuild"] = squared_error(

@@ -10,16 +10,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc import audit
 from jbc.cohort import Cohort
-from jbc.direction import direct
-from jbc.draws import Draw, Rows
+from jbc.cohort.roles import direct
+from jbc.cohort.sampling import Draw, Rows
 from jbc.losses.mmd import mmd2_to
-from jbc.methods import directed
+from jbc.methods import preconditions, source_maps
 from jbc.methods.base import Fitted, Info, Trainable
 from jbc.methods.constraints import Bandwidths, Factor, Fraction, NonNegative, Positive, PositiveFloat
-from jbc.methods.directed import Optimiser
 from jbc.methods.inputs import Inputs, Scale, Tables
+from jbc.methods.source_maps import Optimiser
 from jbc.nets import Mover, Player, Start
 
 
@@ -47,7 +46,7 @@ class MMDResNet(Trainable):
     Parameters
     ----------
     target, source
-        Names of the domains, see :func:`jbc.direction.direct`: by default all others move to the largest one.
+        Names of the domains, see :func:`jbc.cohort.roles.direct`: by default all others move to the largest one.
     log, scale
         Logarithm, and standardisation of the inputs (pooled: by the sources): see
         :class:`~jbc.methods.inputs.Inputs`. By domain, a map begins as the shift and scale that give a source the
@@ -131,19 +130,19 @@ class MMDResNet(Trainable):
 
     def check(self, cohort: Cohort) -> None:
         """Refuse domains and minibatches of a single row."""
-        audit.enough_rows(cohort)
+        preconditions.enough_rows(cohort)
         if self.scale == "domain":
-            audit.warn_constant(cohort)
-        audit.two_rows_drawn(self.rows)
-        audit.steps_in_order(self.min_steps, self.max_steps)
+            preconditions.warn_constant(cohort)
+        preconditions.two_rows_drawn(self.rows)
+        preconditions.steps_in_order(self.min_steps, self.max_steps)
 
     def init(self, key: Array, cohort: Cohort) -> MoverState:
         """Draw the networks; measure what standardises the inputs."""
-        tx = directed.build_optimiser(self.optimiser, self.weight_decay)
+        tx = source_maps.build_optimiser(self.optimiser, self.weight_decay)
         size = cohort.x.shape[-1], len(cohort.domains.count)
         return MoverState(
-            maps=directed.make(self._net, tx, key, *size, self.average),
-            tables=directed.measure(self.inputs, cohort),
+            maps=source_maps.make(self._net, tx, key, *size, self.average),
+            tables=source_maps.measure(self.inputs, cohort),
             role=jnp.asarray(cohort.role),
             epoch=self.draw.epoch(cohort).astype(jnp.int32),
             step=jnp.int32(0),
@@ -153,18 +152,18 @@ class MMDResNet(Trainable):
         """Train every map on one minibatch."""
         del key
         z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
-        target = z[directed.aim_of(state.role)]
-        z, role = directed.without_target(state.role, (z, state.role))
+        target = z[source_maps.aim_of(state.role)]
+        z, role = source_maps.without_target(state.role, (z, state.role))
 
         def loss(params: Any) -> tuple[Array, Info]:
-            moved = directed.each(self._net, directed.without_target(state.role, params), z)
+            moved = source_maps.each(self._net, source_maps.without_target(state.role, params), z)
             mmd2, kernel = mmd2_to(moved, target, self.bandwidths, unbiased=self.objective == "excess")
             wanted = jnp.sqrt(jnp.maximum(mmd2, 1e-12)) if self.objective == "root" else jnp.maximum(mmd2, 0)
             if self.identity:
                 wanted += self.identity * jnp.square(moved - z).mean(axis=(1, 2))
             info = {"loss": wanted, "mmd2": mmd2, "kernel": kernel}
-            means = {name: directed.mean_of_sources(value, role) for name, value in info.items()}
-            return directed.sum_of_sources(wanted, role), means
+            means = {name: source_maps.mean_of_sources(value, role) for name, value in info.items()}
+            return source_maps.sum_of_sources(wanted, role), means
 
         grads, info = jax.grad(loss, has_aux=True)(state.maps.params)
         rate = self.learning_rate * self.decay ** (state.step // state.epoch // self.decay_epochs)
@@ -172,12 +171,12 @@ class MMDResNet(Trainable):
 
     def finish(self, state: MoverState, cohort: Cohort) -> Fitted:
         """Keep the maps, and settle the statistics of their norms."""
-        return directed.settle(self._net, state.maps.settled[0], state.tables, self.inputs, cohort)
+        return source_maps.settle(self._net, state.maps.settled[0], state.tables, self.inputs, cohort)
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Move rows of the sources."""
-        return directed.transform(self._net, self.inputs, fitted, x, domain)
+        return source_maps.transform(self._net, self.inputs, fitted, x, domain)
 
     @property
     def _net(self) -> Mover:
-        return directed.build_mover(self.blocks, (self.width,), self.start)
+        return source_maps.build_mover(self.blocks, (self.width,), self.start)

@@ -9,20 +9,21 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc import audit, edits
 from jbc.cohort import Cohort
-from jbc.direction import direct
-from jbc.draws import Draw, Rows
-from jbc.edits import Beyond, Edit
+from jbc.cohort.roles import direct
+from jbc.cohort.sampling import Draw, Rows
 from jbc.errors import InputError
-from jbc.linalg import principal
+from jbc.methods import preconditions
+from jbc.methods.autoencoders import CoderState, average_for_new, build, mistakes, moves
 from jbc.methods.base import Fitted, Info, On, Trainable
-from jbc.methods.coders import CoderState, average_for_new, build, mistakes, moves
 from jbc.methods.constraints import Count, Fraction, Positive, PositiveFloat, Several, Share, Widths
-from jbc.methods.directed import aim_of, build_optimiser
 from jbc.methods.edited_layers import Coder, Weighted, balance, by_domain, count_outside
 from jbc.methods.inputs import Inputs
+from jbc.methods.source_maps import aim_of, build_optimiser
 from jbc.nets import Autoencoder, Player
+from jbc.numerics import edits
+from jbc.numerics.edits import Beyond, Edit
+from jbc.numerics.linalg import principal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +32,7 @@ class NeuronEditing(Trainable):
 
     An autoencoder, D after E, is trained on the rows of all domains. Then every inner neuron is edited by the
     piecewise linear map e that carries the percentiles of its activations in the source to those in the target
-    (:mod:`jbc.edits`), in rows of the source and in rows of which no target is known:
+    (:mod:`jbc.numerics.edits`), in rows of the source and in rows of which no target is known:
 
     .. math:: x' = x + D(e(E(x))) - D(E(x)).
 
@@ -41,7 +42,7 @@ class NeuronEditing(Trainable):
     Parameters
     ----------
     target, source, extrapolate
-        Names of the domains, see :func:`jbc.direction.direct`: by default all others move to the largest one.
+        Names of the domains, see :func:`jbc.cohort.roles.direct`: by default all others move to the largest one.
     on
         Measure edits on all rows of a source and the target, or on their controls only; all their rows are edited.
         Control treatments (a pool of pairs) count alike, those of the other side too.
@@ -60,9 +61,10 @@ class NeuronEditing(Trainable):
         Add what the edits of neurons change to the rows, or (False) give out what the network makes of them.
     percentiles, constant_shift, beyond
         How many percentiles, or the shift of the mean instead; and what happens outside the source's range: see
-        :mod:`jbc.edits`. With ``"refuse"``, such rows are an error.
+        :mod:`jbc.numerics.edits`. With ``"refuse"``, such rows are an error.
     cautious
-        Leave rows alone where sampling alone would make as much of equal distributions (:func:`jbc.edits.certainty`).
+        Leave rows alone where sampling alone would make as much of equal distributions
+        (:func:`jbc.numerics.edits.certainty`).
     pull
         How much of the difference between the edited rows of a domain to extrapolate and the target is taken for a
         technical one, from 0 (none: what the sources do not show stays) to 1 (all of it).
@@ -150,11 +152,11 @@ class NeuronEditing(Trainable):
     def check(self, cohort: Cohort) -> None:
         """Refuse sources without a measured counterpart in the target, and settings that contradict each other."""
         self._need_sense(cohort.x.shape[-1])
-        audit.steps_in_order(self.min_steps, self.max_steps)
-        audit.enough_rows(cohort)
+        preconditions.steps_in_order(self.min_steps, self.max_steps)
+        preconditions.enough_rows(cohort)
         if self.on == "controls":
-            audit.paired_controls(cohort)
-        audit.warn_constant(cohort, controls=self.on == "controls")
+            preconditions.paired_controls(cohort)
+        preconditions.warn_constant(cohort, controls=self.on == "controls")
 
     def init(self, key: Array, cohort: Cohort) -> CoderState:
         """Draw the network, or find the components; measure what standardises the inputs."""

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc import audit
 from jbc.cohort import Cohort
-from jbc.draws import Draw, Rows
+from jbc.cohort.sampling import Draw, Rows
+from jbc.methods import preconditions
 from jbc.methods.base import Fitted, Info, State, Trainable
 from jbc.methods.joint import JointCalibration
 
@@ -48,7 +48,7 @@ class PairwiseCalibration(Trainable):
         """As the method of a pair."""
         self.pair.check(cohort)
         if self.pair.align:  # a domain that is alone makes a pair with itself
-            audit.two_rows_drawn(self.pair.rows)
+            preconditions.two_rows_drawn(self.pair.rows)
 
     def init(self, key: Array, cohort: Cohort) -> dict[str, Any]:
         """Draw the networks of every pair."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from jbc import checks
 from jbc.cohort import Cohort
 from jbc.methods import settings
 from jbc.methods.base import Method
+from jbc.validation import checks
 
 
 def prepare(method: Method, cohort: Cohort, steps: Any = None) -> Cohort:
@@ -34,7 +34,7 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None) -> Cohort:
 
     Examples
     --------
-    >>> from jbc.baselines.standardise import Standardise
+    >>> from jbc.methods.closed_form.standardise import Standardise
     >>> prepare(Standardise(), Cohort.from_arrays([[1.0], [2.0]], ["a", "b"]))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from jbc.baselines.coral import Coral
-from jbc.baselines.percentiles import Percentiles
-from jbc.baselines.quantiles import QuantileMap
-from jbc.baselines.standardise import Standardise
-from jbc.baselines.tvn import TypicalVariation
 from jbc.errors import InputError, closest
 from jbc.methods import settings
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method
+from jbc.methods.closed_form.coral import Coral
+from jbc.methods.closed_form.percentiles import Percentiles
+from jbc.methods.closed_form.quantile_map import QuantileMap
+from jbc.methods.closed_form.standardise import Standardise
+from jbc.methods.closed_form.typical_variation import TypicalVariation
 from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
 from jbc.methods.joint import JointCalibration
 from jbc.methods.mmd_resnet import MMDResNet

@@ -9,15 +9,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc import audit
 from jbc.cohort import Cohort
-from jbc.direction import STAYS, direct
-from jbc.draws import Draw, Rows
+from jbc.cohort.roles import STAYS, direct
+from jbc.cohort.sampling import Draw, Rows
 from jbc.errors import InputError
 from jbc.losses.mmd import mmd2_to
-from jbc.methods import directed
+from jbc.methods import preconditions, source_maps
+from jbc.methods.autoencoders import CoderState, average_for_new, build, mistakes, moves
 from jbc.methods.base import Fitted, Info, Trainable
-from jbc.methods.coders import CoderState, average_for_new, build, mistakes, moves
 from jbc.methods.constraints import Bandwidths, Fraction, NonNegative, Positive, PositiveFloat, Widths
 from jbc.methods.inputs import Inputs, Scale
 from jbc.nets import Autoencoder, Player
@@ -40,7 +39,7 @@ class RegularisedAutoencoder(Trainable):
     Parameters
     ----------
     target, source, extrapolate
-        Names of the domains, see :func:`jbc.direction.direct`: by default all others move to the largest one.
+        Names of the domains, see :func:`jbc.cohort.roles.direct`: by default all others move to the largest one.
     log, scale
         Logarithm, and standardisation of the inputs (pooled: by the sources): see
         :class:`~jbc.methods.inputs.Inputs`. By domain, what is rebuilt has the means and spreads of the target, and
@@ -126,11 +125,11 @@ class RegularisedAutoencoder(Trainable):
 
     def check(self, cohort: Cohort) -> None:
         """Refuse domains and minibatches of a single row, and rows that are no such images."""
-        audit.enough_rows(cohort)
+        preconditions.enough_rows(cohort)
         if self.scale == "domain":
-            audit.warn_constant(cohort)
-        audit.two_rows_drawn(self.rows)
-        audit.steps_in_order(self.min_steps, self.max_steps)
+            preconditions.warn_constant(cohort)
+        preconditions.two_rows_drawn(self.rows)
+        preconditions.steps_in_order(self.min_steps, self.max_steps)
         if wrong := mistakes(self.image, cohort.x.shape[-1]):
             raise InputError(
                 "The rows are no such images",
@@ -144,7 +143,7 @@ class RegularisedAutoencoder(Trainable):
         """Draw the network; measure what standardises the inputs."""
         role, net = jnp.asarray(cohort.role), self._net(cohort.x.shape[-1])
         coder = Player.make(
-            net, directed.build_optimiser("adam"), key, jnp.zeros((1, net.d)), memory=self.average
+            net, source_maps.build_optimiser("adam"), key, jnp.zeros((1, net.d)), memory=self.average
         )
         last = f"layers_{net.depth - 1}"
 
@@ -152,7 +151,7 @@ class RegularisedAutoencoder(Trainable):
             return params | {last: jax.tree.map(jnp.zeros_like, params[last])}
 
         coder = coder.replace(params=begun(coder.params), slow=begun(coder.slow) if self.average else None)
-        tables = directed.measure(self.inputs, cohort)
+        tables = source_maps.measure(self.inputs, cohort)
         own = {name: average_for_new(tables[name], role) for name in tables["to"]}
         return CoderState(coder=coder, tables=tables | own, role=role)
 
@@ -168,9 +167,9 @@ class RegularisedAutoencoder(Trainable):
             errors = jnp.square(out.reshape(z.shape) - z).mean(axis=(1, 2))
             error = jnp.where(used, errors, 0).sum() / used.sum()
             apart = mmd2_to(
-                codes, codes[directed.aim_of(state.role)], self.bandwidths, unbiased=self.unbiased
+                codes, codes[source_maps.aim_of(state.role)], self.bandwidths, unbiased=self.unbiased
             )
-            mmd2, kernel = (directed.mean_of_sources(values, state.role) for values in apart)
+            mmd2, kernel = (source_maps.mean_of_sources(values, state.role) for values in apart)
             total = error + self.weight * mmd2
             return total, {"loss": total, "error": error, "mmd2": mmd2, "kernel": kernel}
 

@@ -33,7 +33,7 @@ def check(method: Any, steps: Any = None) -> None:
 
     Examples
     --------
-    >>> from jbc.baselines.standardise import Standardise
+    >>> from jbc.methods.closed_form.standardise import Standardise
     >>> check(Standardise(on="wells"))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...

@@ -14,20 +14,21 @@ import numpy as np
 import optax
 from jax import Array
 
-from jbc import audit, noise
 from jbc.cohort import Cohort
-from jbc.draws import Draw, Rows
+from jbc.cohort.groups import Shared
+from jbc.cohort.sampling import Draw, Rows
 from jbc.errors import InputError, InputWarning
-from jbc.groups import Shared
-from jbc.linalg import covariance, deviations, optimal_map
 from jbc.losses import wasserstein as losses
-from jbc.mesh import split
-from jbc.methods import wasserstein_nets as nets
+from jbc.methods import preconditions
+from jbc.methods import wasserstein_pairs as nets
 from jbc.methods.base import Fitted, Info, Trainable
 from jbc.methods.constraints import Count, NonNegative, Positive, PositiveFloat, Widths
 from jbc.methods.inputs import Inputs, Scale, Tables
-from jbc.methods.wasserstein_nets import Batch, Family, Form, Params
+from jbc.methods.wasserstein_pairs import Batch, Family, Form, Params
 from jbc.nets import Player
+from jbc.numerics import noise
+from jbc.numerics.linalg import covariance, deviations, optimal_map
+from jbc.numerics.sharding import split
 
 Optimiser = Literal["rmsprop", "adam", "lion", "sgd"]
 Distance = Literal["critic", "gaussian", "sliced", "mmd"]
@@ -102,7 +103,7 @@ class WassersteinAlignment(Trainable):
 
     *What is shared decides.* One group of rows, such as the controls, does not tell how a domain turns profiles:
     affine maps that make it alike turn the rest at random, of which a warning tells. Align as many treatments as
-    domains share, or centre on the controls (:class:`~jbc.baselines.standardise.Standardise`).
+    domains share, or centre on the controls (:class:`~jbc.methods.closed_form.standardise.Standardise`).
 
     *New domains.* :meth:`adapt` needs controls alone. Of the maps that make controls alike it takes the one that
     moves rows least, which does not turn them.
@@ -156,11 +157,11 @@ class WassersteinAlignment(Trainable):
 
     def check(self, cohort: Cohort) -> None:
         """Refuse cohorts in which nothing can be aligned, or too much, and settings that contradict each other."""
-        audit.enough_rows(cohort)
+        preconditions.enough_rows(cohort)
         if self.scale == "domain":
-            audit.warn_constant(cohort)
+            preconditions.warn_constant(cohort)
         if self.distance != "critic":
-            audit.two_rows_drawn(self.rows)
+            preconditions.two_rows_drawn(self.rows)
         elif not self.gamma:
             raise InputError(
                 "Critics without a penalty of their gradients",

@@ -23,14 +23,12 @@ from jbc.metrics.frechet import frechet_distance
 from jbc.metrics.mechanisms import MechanismScore, mechanism_knn, mechanism_silhouette
 from jbc.metrics.mmd import bandwidth_ladder, median_bandwidth, mmd, mmd_within
 from jbc.metrics.stopping import nested_stopping
-from jbc.metrics.support import Support, how_far_outside, measure_support
 from jbc.metrics.variance import domain_share
 
 __all__ = [
     "ByTreatment",
     "CrossValidated",
     "MechanismScore",
-    "Support",
     "accuracy",
     "auc",
     "auc_hard",
@@ -44,10 +42,8 @@ __all__ = [
     "evaluate",
     "f_score",
     "frechet_distance",
-    "how_far_outside",
     "label_accuracy",
     "mcc",
-    "measure_support",
     "mechanism_knn",
     "mechanism_silhouette",
     "median_bandwidth",

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jbc import checks
 from jbc.errors import InputError
+from jbc.validation import checks
 
 
 def measurements(x: Any, reader: str) -> np.ndarray:

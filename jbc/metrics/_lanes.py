@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc.linalg import moments, squared_distances
+from jbc.numerics.linalg import moments, squared_distances
 
 # Distances that are held at a time: a block of points against all others, in every lane that leaves some out.
 AT_ONCE = 2**22

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jbc import checks
 from jbc.errors import InputError
 from jbc.metrics._inputs import measurements, moved
 from jbc.metrics.bootstrap import counts
+from jbc.validation import checks
 
 # From this distance of a table from the origin on, in units of its own size, angles would lose digits.
 FAR = 100.0

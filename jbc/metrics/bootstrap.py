@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jbc import checks
 from jbc.errors import InputError
+from jbc.validation import checks
 
 
 def bootstrap_weights(*group: Any, draws: int = 100, seed: int = 0) -> np.ndarray:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from jbc import checks
 from jbc.errors import InputError
 from jbc.metrics._inputs import classes_in, confusion, known, positions, probabilities
+from jbc.validation import checks
 
 
 def accuracy(y: Any, predicted: Any) -> float:

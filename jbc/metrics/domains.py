@@ -6,10 +6,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from jbc import checks
 from jbc.errors import InputError
 from jbc.metrics._inputs import measurements, moved
 from jbc.metrics.bootstrap import counts
+from jbc.validation import checks
 
 Model = Literal["logistic", "forest"]
 

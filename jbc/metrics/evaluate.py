@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jbc import checks
 from jbc.errors import InputError, InputWarning, listing
 from jbc.metrics._inputs import measurements, moved
 from jbc.metrics.classification import classification_report
 from jbc.metrics.domains import domain_accuracy, label_accuracy, several_units
 from jbc.metrics.mmd import bandwidth_ladder, mmd, mmd_within
+from jbc.validation import checks
 
 # Pairs grow with the square of the domains; beyond ten domains each is compared with all others together.
 MOST_PAIRS = 45

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jbc import checks
 from jbc.errors import InputError
 from jbc.metrics._inputs import measurements, moved
+from jbc.validation import checks
 
 LADDER = (0.25, 0.5, 1.0, 2.0, 4.0)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jbc import checks
 from jbc.errors import InputError
 from jbc.metrics._inputs import measurements, moved
+from jbc.validation import checks
 
 
 def domain_share(x: Any, domain: Any, treatment: Any) -> float:

@@ -1,10 +1,10 @@
 """Networks, and the train state that carries them. The only package that imports linen."""
 
-from jbc.nets.coders import Autoencoder, Chain
-from jbc.nets.directed import Discriminator, Mover, Start
-from jbc.nets.joint import Calibrator, Classifier, Family, Reconstructor
+from jbc.nets.autoencoder import Autoencoder, Chain
+from jbc.nets.calibration import Calibrator, Classifier, Family, Reconstructor
 from jbc.nets.layers import DomainNorm
 from jbc.nets.player import Player
+from jbc.nets.residual import Discriminator, Mover, Start
 
 __all__ = [
     "Autoencoder",

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc.linalg import mean_of_rows, moments
-from jbc.noise import dropout
+from jbc.numerics.linalg import mean_of_rows, moments
+from jbc.numerics.noise import dropout
 
 leaky = partial(nn.leaky_relu, negative_slope=0.2)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from jbc import checks
 from jbc.errors import InputError
 from jbc.plots import _style
+from jbc.validation import checks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jbc import checks
 from jbc.plots import _style
 from jbc.plots.embedding import _frame, pca, scatter
+from jbc.validation import checks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from jbc.data.atomic import atomic_path
+from jbc.data.io.atomic import atomic_path
 from jbc.errors import InputError
 from jbc.report.numbers import Column, column, number
 

@@ -1,9 +1,9 @@
 """Training: the one loop, lanes, checkpoints, and what hangs on them."""
 
+from jbc.train.early_stopping import Stopping
 from jbc.train.hooks import interruptible, log_lines, progress, saving, snapshots
 from jbc.train.lanes import fit_lanes, predict_lanes, stack
 from jbc.train.loop import Event, Hook, Program, Run, drive, fit
-from jbc.train.stopping import Stopping
 
 __all__ = [
     "Event",

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from jax import Array
 
-from jbc import memory
 from jbc.cohort import Cohort
 from jbc.errors import InputError
+from jbc.validation import memory
 
 # Copies of a minibatch: rows, what the networks make of them, and their gradients. Peaks that were measured (trained
 # methods, 800 to 50,000 features), less 200 MB for the compiler, lie between 0.5 and 1.3 times the estimate.

@@ -13,11 +13,11 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
-from jbc import mesh as meshes
 from jbc.cohort import Cohort
 from jbc.errors import InputError
 from jbc.methods.base import Fitted, Method, State, Trainable
 from jbc.methods.prepare import prepare
+from jbc.numerics import sharding as meshes
 from jbc.train.loop import ONCE, Program, Run, drive, steps_of
 
 # What may differ between lanes; all else is shared, and lies on a device once.
@@ -63,7 +63,7 @@ def fit_lanes(
 
     Examples
     --------
-    >>> from jbc.data.simulate import simulate_shift
+    >>> from jbc.data.simulate.plates import simulate_shift
     >>> from jbc.methods.joint import JointCalibration
     >>> world = simulate_shift(0)
     >>> cohort = Cohort.from_arrays(world.x, world.domain, label=world.label)

@@ -20,14 +20,14 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from jbc import mesh as meshes
 from jbc.cohort import Cohort
-from jbc.draws import take
+from jbc.cohort.sampling import take
 from jbc.errors import InputError, listing
 from jbc.methods.base import Fitted, Method, State, Trainable
 from jbc.methods.prepare import prepare
+from jbc.numerics import sharding as meshes
+from jbc.train.early_stopping import Stopping, judge, nothing_yet, out_of_patience
 from jbc.train.footprint import refuse_too_large
-from jbc.train.stopping import Stopping, judge, nothing_yet, out_of_patience
 
 CHUNK = 100
 # What runs once should compile fast.
@@ -95,7 +95,7 @@ def fit(method: Method, cohort: Cohort, key: Array, *, steps: int | None = None,
 
     Examples
     --------
-    >>> from jbc.data.simulate import simulate_shift
+    >>> from jbc.data.simulate.plates import simulate_shift
     >>> from jbc.methods.joint import JointCalibration
     >>> world = simulate_shift(0)
     >>> cohort = Cohort.from_arrays(world.x, world.domain, label=world.label)
@@ -162,8 +162,8 @@ def drive(
     resume
         Given the tree to start from (for its structure), returns the step and the tree to go on from, or None.
     mesh
-        Devices to divide the work over (see :mod:`jbc.mesh`), of this or of several processes, all of which
-        then call this with the same arguments.
+        Devices to divide the work over (see :mod:`jbc.numerics.sharding`), of this or of several processes, all of
+        which then call this with the same arguments.
     """
     if mesh is None:
         minibatch = rows * len(cohort.domains.count)

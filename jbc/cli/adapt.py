@@ -1,0 +1,78 @@
+"""``jbc adapt``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from jbc.cli.common import Cofactor, Column, Files, Run, open_run, parse, rows_for, show
+from jbc.cli.folders import refuse_inside
+from jbc.errors import InputError
+from jbc.interfaces import expression
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Take new batches into a fitted model by their controls alone; what is fitted to the others stays as it is.
+
+    Writes a new model, for jbc transform. Rows of batches that the model knows are not used, nor are rows that are no
+    controls.
+    """
+
+    run: Run
+    """Folder of a run, or of a saved model."""
+    data: Files
+    """Tables with the features of the model, in any order."""
+    out: Path
+    """Folder to make for the model that knows the new batches too."""
+    control: Annotated[str | None, tyro.conf.arg(metavar="EXPR")] = None
+    """Which rows are controls, as in jbc fit; the expression of the fit by default."""
+    batch_key: Column = None
+    """Column that names the batch; the one of the fit by default."""
+    arcsinh: Cofactor = None
+    """Take arcsinh(value / COFACTOR) first; as in the fit by default."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    options = parse(Options, "adapt", arguments)
+    refuse_inside(options.out)
+    model = open_run(options.run)
+    control = options.control or model.notes_.get("control")
+    if control is None:
+        raise InputError(
+            "It is not known which rows are controls",
+            why="New batches are taken in by rows of the same material as the controls of the fit.",
+            fix="""Pass --control EXPR, such as --control "Metadata_Compound == 'DMSO'".""",
+            code="missing-control",
+        )
+    keys = expression.names(control)
+    table, domain = rows_for(model, options.data, options.batch_key, options.arcsinh, keys)
+    columns = {name: table.obs[name] for name in table.obs.columns}
+    marked = expression.controls(control, columns, alone=True)
+    new = np.full(len(table.x), False) if domain is None else ~np.isin(domain.astype(str), model.domains_)
+    if not new.any():
+        raise InputError(
+            "No row of a new batch",
+            why="The model knows all batches of these tables.",
+            fix="Pass the tables of new batches.",
+            code="known-domain",
+        )
+    assert domain is not None
+    model.adapt(table.x[new], domain=domain[new], control=marked[new])
+    model.save(options.out, notes=model.notes_)
+    show(
+        [
+            {"batch": name, "controls": told.rows, "needed": told.minimum, "distance before": told.before}
+            | {"after": told.after, "from": told.low, "to": told.high}
+            for name, told in model.adapted_.items()
+        ],
+        "distance of the controls to those of the other batches",
+    )
+    print(f"model: {options.out}")
+    return 0

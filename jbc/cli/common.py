@@ -1,0 +1,195 @@
+"""What several commands share: options, tables with roles, and the way back from a run to its model."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import numpy as np
+import tyro
+
+from jbc.cli.folders import refuse_inside
+from jbc.data import cache
+from jbc.data.io.tables import Table, read_table
+from jbc.errors import InputError
+from jbc.interfaces import expression
+
+if TYPE_CHECKING:
+    from jbc.interfaces.estimator import Corrector
+
+T = TypeVar("T")
+Files = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")]
+Column = Annotated[str | None, tyro.conf.arg(metavar="COLUMN")]
+Cofactor = Annotated[float | None, tyro.conf.arg(metavar="COFACTOR")]
+Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+
+
+def parse(options: Callable[..., T] | type[T], name: str, arguments: Sequence[str]) -> T:
+    """Read the options of a command from the command line."""
+    _refuse_nothing(arguments)
+    config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+    return tyro.cli(options, prog=f"jbc {name}", args=list(arguments), config=config)
+
+
+def _refuse_nothing(arguments: Sequence[str]) -> None:
+    """Refuse an output without a name, which would stand for the folder that the command runs in."""
+    if "--out=" in arguments or ("--out", "") in itertools.pairwise(arguments):
+        raise InputError(
+            "--out names nothing",
+            why="It says what to write; an empty one may come from a variable that is not set.",
+            fix="Pass the path of a file or folder.",
+            code="bad-option",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """Names of the columns that are no measurements."""
+
+    batch: str
+    labels: str | None = None
+    treatment: str | None = None
+    unit: str | None = None
+
+    def given(self) -> list[str]:
+        """Return the names that were given."""
+        return [name for name in dataclasses.astuple(self) if name is not None]
+
+
+def roles(table: Table, columns: Columns, control: str | None = None) -> dict[str, Any]:
+    """Return the groups of the rows as the arguments of :meth:`jbc.Cohort.from_arrays`."""
+
+    def column(name: str | None) -> np.ndarray | None:
+        return None if name is None else table.obs[name].to_numpy(dtype=object)
+
+    marked = None
+    if control is not None:
+        marked = expression.controls(control, {name: table.obs[name] for name in table.obs.columns})
+    return {
+        "domain": column(columns.batch),
+        "label": column(columns.labels),
+        "treatment": column(columns.treatment),
+        "unit": column(columns.unit),
+        "control": marked,
+    }
+
+
+def spare(data: Sequence[Path], out: Path | None) -> None:
+    """Refuse to replace an input by the output, or to damage a model by it."""
+    refuse_inside(out)
+    if out is not None and os.path.realpath(out) in map(os.path.realpath, data):
+        raise InputError(
+            "The output would replace an input",
+            which=[str(out)],
+            why="What was measured would be lost.",
+            fix="Choose another --out.",
+            code="output-is-input",
+        )
+
+
+def wake_jax() -> list[Any]:
+    """Let JAX keep compiled programs, and return its devices, or refuse to go on without any."""
+    import jax
+
+    cache.keep_compiled()
+    try:
+        return jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            "JAX finds no device to compute on",
+            which=[f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}"],
+            why=f"It said: {str(error).strip() or 'nothing'}.",
+            fix="Unset JAX_PLATFORMS, or install the jax that the device needs.",
+            code="no-device",
+        ) from error
+
+
+def open_run(run: Path) -> Corrector:
+    """Load the model of a run, or a model's own folder."""
+    from jbc.interfaces.estimator import load
+
+    wake_jax()
+    inside = run / "model"
+    if not inside.exists() and (run / "run.json").exists():
+        raise InputError(
+            "This run holds no model yet",
+            which=[str(run)],
+            why="Its training has not come to an end.",
+            fix="Finish it: the same jbc fit command with --resume.",
+            code="unfinished-run",
+        )
+    model = load(inside if inside.exists() else run)
+    _check_notes(run, model.notes_)
+    return model
+
+
+def _check_notes(run: Path, notes: dict[str, Any]) -> None:
+    """Refuse notes under our names that are not ours: in Python, a model can be saved with any."""
+    columns, control, cofactor = notes.get("columns", {}), notes.get("control"), notes.get("arcsinh")
+    named = isinstance(columns, dict) and all(isinstance(each, str | None) for each in columns.values())
+    number = isinstance(cofactor, int | float) and not isinstance(cofactor, bool) and 0 < cofactor < np.inf
+    faults = {
+        "columns": not named,
+        "control": not isinstance(control, str | None),
+        "arcsinh": cofactor is not None and not number,
+    }
+    if any(faults.values()):
+        raise InputError(
+            f"Notes of the model in '{run}' are not what jbc fit writes",
+            which=[f"{name}: {notes[name]!r}" for name, wrong in faults.items() if wrong],
+            why="They tell which columns and what scale the model was fitted to.",
+            fix="Restore the model from a copy, or save it again with notes of other names.",
+            code="damaged-model",
+        )
+
+
+def rows_for(
+    model: Corrector,
+    data: Sequence[Path],
+    batch_key: str | None,
+    arcsinh: float | None,
+    keys: Sequence[str] = (),
+) -> tuple[Table, np.ndarray | None]:
+    """Read tables with the features and on the scale of a model, and the domain of every row."""
+    key = batch_key or model.notes_.get("columns", {}).get("batch")
+    if key is None and len(model.domains_) > 1:
+        raise InputError(
+            "It is not known which column names the batch",
+            why="The correction of a row depends on its batch, and the model was not fitted at the command line.",
+            fix="Pass --batch-key COLUMN.",
+            code="missing-batch-key",
+        )
+    cofactor = model.notes_.get("arcsinh") if arcsinh is None else arcsinh
+    table = read_table(
+        data, keys=[*([key] if key else []), *keys], features=model.features_, arcsinh=cofactor
+    )
+    return table, None if key is None else table.obs[key].to_numpy(dtype=object)
+
+
+def show(rows: Sequence[dict[str, Any]], title: str) -> None:
+    """Print a table; columns without any value are left out."""
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    grid = Grid(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in names:
+        number = any(isinstance(row[name], (int, float)) for row in rows)
+        # Where there is no room for all, long texts are folded; numbers and what a row is about stay whole.
+        whole = number or name == names[0]
+        grid.add_column(name, justify="right" if number else "left", no_wrap=whole, overflow="fold")
+    for row in rows:
+        grid.add_row(*(_cell(row[name]) for name in names))
+    Console(width=120, soft_wrap=True).print(grid)
+
+
+def _cell(value: Any) -> str:
+    from rich.markup import escape
+
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else escape(str(value))

@@ -1,0 +1,55 @@
+"""``jbc transform``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from jbc.cli.common import Cofactor, Column, Files, Run, open_run, parse, rows_for, spare
+from jbc.data.io.tables import Table
+from jbc.data.io.write import refuse_taken, write_table
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Correct tables with a fitted model; rows stay in their order, other columns as they are."""
+
+    run: Run
+    """Folder of a run, or of a saved model."""
+    data: Files
+    """Tables with the features of the model, in any order."""
+    out: Path
+    """File to write: .csv, .tsv, .parquet or .h5ad."""
+    batch_key: Column = None
+    """Column that names the batch; the one of the fit by default."""
+    arcsinh: Cofactor = None
+    """Take arcsinh(value / COFACTOR) first; as in the fit by default."""
+    output: Literal["features", "codes"] = "features"
+    """Corrected features, or latent codes."""
+    outside: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Add a column "jbc_outside", which the tables may not have yet: how far a row is from the centre of its batch; 1
+    holds 99 % of the fit's rows."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    options = parse(Options, "transform", arguments)
+    spare(options.data, options.out)
+    model = open_run(options.run).set_params(output=options.output)
+    table, domain = rows_for(model, options.data, options.batch_key, options.arcsinh)
+    # Of codes that the method does not have, transform will tell.
+    encoded = options.output == "codes" and model.resolved.encodes
+    names = tuple(str(name) for name in (model.get_feature_names_out() if encoded else model.features_))
+    kept, added = ((), names) if encoded else (names, ())
+    refuse_taken(table, [*added, "jbc_outside"] if options.outside else added, features=kept)
+    corrected = model.transform(table.x, domain=domain)
+    obs = table.obs
+    if options.outside:
+        obs = obs.assign(jbc_outside=model.outside(table.x, domain=domain))
+    write_table(Table(corrected, names, obs, table.source), options.out)
+    print(f"{len(corrected)} rows corrected: {options.out}")
+    return 0

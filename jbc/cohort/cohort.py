@@ -1,0 +1,279 @@
+"""The container that every method reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+
+from jbc.cohort.groups import Groups, Shared, runs, shared
+from jbc.cohort.row_order import order_rows
+from jbc.errors import InputError, listing
+from jbc.numerics.centring import centre, find_offset
+from jbc.validation import checks
+
+ArrayLike = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """What the integer codes of a cohort stand for.
+
+    Static data: a compiled program never depends on them (see :meth:`Cohort.nameless`).
+    """
+
+    domains: tuple[str, ...] = ()
+    treatments: tuple[str, ...] = ()
+    labels: tuple[Any, ...] = ()
+    features: tuple[str, ...] = ()
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=[
+        "x", "domain", "treatment", "label", "control", "unit", "weight", "row",
+        "domains", "cells", "shared", "sources", "role", "importance", "observed", "offset",
+    ],
+    meta_fields=["n_labels", "names"],
+)  # fmt: skip
+@dataclasses.dataclass(frozen=True)
+class Cohort:
+    """Rows of measurements with their codes, sorted by domain, then treatment.
+
+    Make one with :meth:`from_arrays`. The rows of one group are kept in an order that depends on their
+    values only, so that the order of the caller's rows changes nothing, not even in the last bit.
+
+    Attributes
+    ----------
+    x : (n, d) float32
+        Measurements, less the ``offset``; 0 where a value is missing.
+    domain, treatment, label, unit : (n,) int32
+        Codes; an unknown label is -1, a row without a unit is a unit of its own. Where no treatment is given,
+        the controls are one, and the other rows (-1) have none.
+    control : (n,) bool
+        Rows of the same material in every domain.
+    weight : (n,) int32
+        How often a row counts: 0 leaves it out (folds), k repeats it (bootstraps).
+    row : (n,) int32
+        Position of each row in the caller's table.
+    domains, cells : Groups
+        Domains, and treatment × domain cells.
+    shared : Shared
+        Cells of the treatments that occur in two domains or more.
+    sources : (K,) int32
+        Codes of the domains in which at least one label is known.
+    role : (D,) int32
+        What each domain is to a method with a direction (see :mod:`jbc.cohort.roles`); 0 before one has taken aim.
+    importance : (T,) float32
+        What each treatment counts where treatments are averaged; 1 unless :meth:`weigh` says otherwise.
+    observed : (n, d) bool, optional
+        False where a value is missing; None when the table is complete.
+    offset : (d,) float32, optional
+        What was taken off every feature before it became float32 (:mod:`jbc.numerics.centring`); None when
+        nothing was, as in tables whose features lie less than a hundred deviations from 0.
+    n_labels : int
+        Number of classes.
+    names : Names
+        What the codes stand for.
+    """
+
+    x: Array
+    domain: Array
+    treatment: Array
+    label: Array
+    control: Array
+    unit: Array
+    weight: Array
+    row: Array
+    domains: Groups
+    cells: Groups
+    shared: Shared
+    sources: Array
+    role: Array
+    importance: Array
+    observed: Array | None
+    offset: Array | None
+    n_labels: int
+    names: Names
+
+    @classmethod
+    def from_arrays(
+        cls,
+        x: ArrayLike,
+        domain: ArrayLike | None = None,
+        *,
+        label: ArrayLike | None = None,
+        treatment: ArrayLike | None = None,
+        control: ArrayLike | None = None,
+        unit: ArrayLike | None = None,
+        features: Sequence[str] | None = None,
+    ) -> Cohort:
+        """Check a table and sort it.
+
+        Parameters
+        ----------
+        x
+            Measurements, (n, d). NaN marks a missing value.
+        domain
+            Technical group of each row; None puts all rows into one.
+        label
+            Biological class of each row; -1, None, NaN, ``""`` and the like where it is unknown
+            (:func:`jbc.validation.names.unknown`).
+        treatment
+            Condition of each row that is repeated over domains.
+        control
+            True for rows of the same material in every domain.
+        unit
+            Subject of each row: replicates of one subject share it.
+        features
+            Names of the columns.
+
+        Returns
+        -------
+        Cohort
+
+        Raises
+        ------
+        InputError
+            When the table cannot be used; the message says what, which, why, and what to do.
+
+        Examples
+        --------
+        >>> cohort = Cohort.from_arrays([[1.0], [2.0], [3.0]], ["b", "a", "b"], label=["x", "", "y"])
+        >>> cohort.names.domains, cohort.names.labels
+        (('a', 'b'), ('x', 'y'))
+        >>> cohort.domains.count.tolist(), cohort.sources.tolist()
+        ([1, 2], [1])
+        """
+        x, observed = checks.values(x, features)
+        n, columns = len(x), checks.feature_names(features, x.shape[1])
+        domains, place = checks.domains(domain, n)
+        labels, kind = checks.labels(label, n)
+        marked = checks.mask(control, n, "control")
+        treatments, condition = checks.codes(treatment, n, "treatment")
+        if treatment is None and marked.any():
+            # The controls are the one condition that is repeated, and nothing is known about that of other rows.
+            treatments, condition = ("control",), np.where(marked, 0, -1).astype(np.int32)
+        _, subject = checks.codes(unit, n, "unit")
+        offset = find_offset(x, observed, columns)
+        x = centre(x, offset)
+        if observed is not None:
+            x[~observed] = 0
+        ties = (kind, marked, subject) if observed is None else (*observed.T, kind, marked, subject)
+        order = order_rows((place, condition), x, *ties)
+        place, condition, kind = place[order], condition[order], kind[order]
+        # NumPy arrays, on the host; they become JAX arrays where they are first computed with.
+        fields: dict[str, Any] = {
+            "x": x[order],
+            "domain": place,
+            "treatment": condition,
+            "label": kind,
+            "control": marked[order],
+            "unit": np.arange(n, dtype=np.int32) if unit is None else subject[order],
+            "weight": np.ones(n, np.int32),
+            "row": order.astype(np.int32),
+            "domains": runs(place, np.full(n, -1, np.int32)),
+            "cells": (cells := runs(place, condition)),
+            "shared": shared(cells, len(domains)),
+            "sources": np.unique(place[kind >= 0]).astype(np.int32),
+            "role": np.zeros(len(domains), np.int32),
+            "importance": np.ones(max(len(treatments), 1), np.float32),
+            "observed": None if observed is None else observed[order],
+            "offset": offset,
+        }
+        names = Names(domains, treatments, labels, columns)
+        return cls(**fields, n_labels=len(labels), names=names)
+
+    def nameless(self) -> Cohort:
+        """Return the same arrays without names: what compiled programs take, so that names recompile nothing."""
+        return dataclasses.replace(self, names=Names())
+
+    def hide(self, domain: str) -> Cohort:
+        """Return the cohort with the labels of one domain unknown: that domain becomes a target.
+
+        Examples
+        --------
+        >>> cohort = Cohort.from_arrays([[1.0], [2.0]], ["a", "b"], label=["x", "y"])
+        >>> cohort.hide("b").sources.tolist()
+        [0]
+        """
+        code = checks.one_domain(domain, self.names.domains)
+        label = np.where(np.asarray(self.domain) == code, -1, self.label).astype(np.int32)
+        sources = np.unique(np.asarray(self.domain)[label >= 0]).astype(np.int32)
+        return dataclasses.replace(self, label=label, sources=sources)
+
+    def reweight(self, weight: ArrayLike) -> Cohort:
+        """Return the cohort with other row weights, given in the cohort's own row order.
+
+        Every domain and every treatment × domain cell must keep at least one row, and none may weigh more than
+        the largest one has rows (a bootstrap within the cells does neither).
+        """
+        weight = np.asarray(weight)
+        if weight.shape != (len(self.x),) or (weight < 0).any() or (weight != np.rint(weight)).any():
+            raise InputError(
+                "Row weights must be one whole number ≥ 0 for every row",
+                why="A weight says how often a row counts.",
+                fix=f"Pass {len(self.x)} whole numbers.",
+                code="bad-weights",
+            )
+        for groups in (self.domains, self.cells):
+            totals = np.add.reduceat(weight, groups.offset)
+            bad = np.flatnonzero((totals == 0) | (totals > groups.capacity))
+            if len(bad):
+                raise InputError(
+                    "Row weights leave groups empty, or heavier than the largest group",
+                    which=[self._name(groups, int(i)) for i in bad],
+                    why="Minibatches are drawn from every domain, or from every treatment in every domain.",
+                    fix="Draw folds and bootstraps within these groups, or pass no treatment.",
+                    code="bad-weights",
+                )
+        return dataclasses.replace(self, weight=weight.astype(np.int32))
+
+    def forget(self, rows: ArrayLike) -> Cohort:
+        """Return the cohort with the treatment of these rows unknown, given in the cohort's own row order.
+
+        Examples
+        --------
+        >>> cohort = Cohort.from_arrays([[1.0], [2.0]], ["a", "b"], treatment=["A", "A"])
+        >>> cohort.shared.blocks, cohort.forget([True, True]).shared.blocks
+        (((1, 2),), ())
+        """
+        treatment = np.where(np.asarray(rows, bool), -1, self.treatment).astype(np.int32)
+        cells = runs(np.asarray(self.domain), treatment)
+        found = shared(cells, len(self.domains.count))
+        return dataclasses.replace(self, treatment=treatment, cells=cells, shared=found)
+
+    def weigh(self, importance: Mapping[str, float]) -> Cohort:
+        """Return the cohort with other weights of its treatments; those that are not named keep theirs.
+
+        Examples
+        --------
+        >>> cohort = Cohort.from_arrays([[1.0], [2.0]], treatment=["DMSO", "A"])
+        >>> cohort.weigh({"DMSO": 5.0}).importance.tolist()  # in the order of the names: A, DMSO
+        [1.0, 5.0]
+        """
+        known = {name: code for code, name in enumerate(self.names.treatments)}
+        weight = np.array(self.importance)
+        bad = [f"{name}: {value}" for name, value in importance.items() if not 0 < value < np.inf]
+        bad += [name for name in importance if name not in known]
+        if bad:
+            raise InputError(
+                "Weights of treatments that cannot be used",
+                which=bad,
+                why="A weight is a number above 0 of a treatment of the cohort.",
+                fix=f"Its treatments are {listing(known)}.",
+                code="bad-weights",
+            )
+        for name, value in importance.items():
+            weight[known[name]] = value
+        return dataclasses.replace(self, importance=weight)
+
+    def _name(self, groups: Groups, i: int) -> str:
+        """Name a domain, or a treatment in a domain."""
+        domain, treatment = self.names.domains[int(groups.domain[i])], int(groups.treatment[i])
+        return domain if treatment < 0 else f"{self.names.treatments[treatment]} in {domain}"

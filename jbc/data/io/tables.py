@@ -1,0 +1,241 @@
+"""One kind of table, read from CSV, TSV, Parquet, h5ad and FCS."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jbc.data.io.columns import offender, read_parquet, split
+from jbc.data.io.delimited import read_delimited
+from jbc.data.io.fcs import read_fcs
+from jbc.data.io.files import check_file, need_columns, need_unique
+from jbc.data.io.h5ad import read_h5ad
+from jbc.data.io.room import too_large
+from jbc.errors import InputError, InputWarning, listing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NO_MEASUREMENT = ("time", "event_length")
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Measurements with what is known about their rows.
+
+    Parameters
+    ----------
+    x
+        The measurements, float32 or float64, shape (rows, features); NaN where one is missing.
+    features
+        The names of the columns of `x`.
+    obs
+        The other columns, as text, "" where a cell is empty. The index holds the row ids; its name is the
+        name of the id column, or None when the rows are only numbered.
+    source
+        The files that the rows come from.
+    """
+
+    x: np.ndarray
+    features: tuple[str, ...]
+    obs: pd.DataFrame
+    source: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.x.shape != (len(self.obs), len(self.features)):
+            raise ValueError(
+                f"x has shape {self.x.shape}, and there are {len(self.obs)} rows, {len(self.features)} features"
+            )
+
+
+def read_table(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    keys: Sequence[str] = (),
+    features: Sequence[str] | None = None,
+    arcsinh: float | None = None,
+) -> Table:
+    r"""Read one file, or several whose rows follow one another.
+
+    Features are the numeric columns, except the keys and those whose name starts with ``Metadata_``; a column
+    is numeric when every cell that is not empty, ``NA`` or ``NaN`` is a number. All other columns are kept
+    in `Table.obs` as they are written: ``001`` stays ``001`` and ``NA`` stays ``NA``. A first column named
+    "", ``Unnamed: 0``, ``index``, ``id`` or ``obs_names`` holds the row ids. Numbers are read to the last
+    bit. Of h5ad files, X and obs are read.
+
+    An FCS file is one sample: its name without the extension is in the column ``sample``, and every channel is a
+    feature (see `read_fcs` for their names), also those that measure no cell, such as Time: a warning tells of them,
+    and `features` leaves them out.
+
+    Parameters
+    ----------
+    paths
+        Files ending in .csv, .tsv (both also with .gz), .parquet, .h5ad or .fcs. Their features must have the same
+        names; a different order is put right.
+    keys
+        Columns that are not features even when they are numbers: domain, label, treatment, unit.
+    features
+        The features, in this order; None for the rule above.
+    arcsinh
+        Cofactor c of the scale arcsinh(x / c) on which cytometry is compared, 5 for mass cytometry as a rule; None
+        leaves the values as they are.
+
+    Returns
+    -------
+    Table
+        The rows of all files, in order.
+
+    Raises
+    ------
+    InputError
+        When a file cannot be read, or does not fit to the others; see the error's ``code``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "plate.csv")
+    ...     _ = file.write_text("plate,100.9,102\n01,0.5,2\n02,,4\n")
+    ...     table = read_table(file, keys=["plate"])
+    >>> table.features, list(table.obs["plate"])
+    (('100.9', '102'), ['01', '02'])
+    >>> table.x
+    array([[0.5, 2. ],
+           [nan, 4. ]])
+    """
+    files = [Path(paths)] if isinstance(paths, (str, os.PathLike)) else [Path(path) for path in paths]
+    if not files:
+        raise InputError(
+            "No files were given",
+            why="Without them there are no data.",
+            fix="Name at least one.",
+            code="missing-file",
+        )
+    need_unique([os.path.realpath(file) for file in files], "files", "duplicate-files")
+    if features is not None:
+        need_unique(features, "features", "duplicate-columns")
+        need_unique([*set(keys), *features], "columns: both key and feature", "key-is-feature")
+    if arcsinh is not None and not 0 < arcsinh < np.inf:
+        raise InputError(
+            "The cofactor of arcsinh is not a positive number",
+            which=[arcsinh],
+            why="Values are divided by it.",
+            fix="Pass 5 for mass cytometry, about 150 for fluorescence, or leave it out.",
+            code="bad-option",
+        )
+    try:
+        table = _concatenate([_read_one(file, keys, features) for file in files])
+        if arcsinh is None:
+            return table
+        return replace(table, x=np.arcsinh(table.x / table.x.dtype.type(arcsinh)))
+    except MemoryError as error:  # what is told of a file before it is read is a guess
+        raise too_large(list(map(str, files)), "it was used up while reading") from error
+
+
+def _read_one(path: Path, keys: Sequence[str], features: Sequence[str] | None) -> Table:
+    extension = check_file(path)
+    if extension == ".h5ad":
+        x, names, obs = _select(*read_h5ad(path), path, keys, features)
+    elif extension == ".fcs":
+        x, names, obs = _select(*_sample(path, features), path, keys, features)
+    elif extension == ".parquet":
+        x, names, obs = split(read_parquet(path), path, keys, features, typed=True)
+    else:
+        x, names, obs = split(read_delimited(path, extension, features), path, keys, features, typed=False)
+    for what, number in zip(("rows", "features"), x.shape, strict=True):
+        if not number:
+            raise InputError(
+                f"'{path.name}' has no {what}",
+                why="A table needs rows, and columns of numbers.",
+                fix="Check the file; decimals are written with a point.",
+                code=f"no-{what}",
+            )
+    return Table(x, tuple(names), obs, (str(path),))
+
+
+def _sample(path: Path, features: Sequence[str] | None) -> tuple[np.ndarray, list[str], pd.DataFrame]:
+    """Read an FCS file as a table whose rows tell their sample."""
+    import pandas as pd
+
+    events = read_fcs(path)
+    foreign = [name for name in events.names if name.casefold() in NO_MEASUREMENT]
+    if features is None and foreign:
+        warnings.warn(
+            f"Channels of '{path.name}' that measure no cell are read as features: {listing(foreign)}. "
+            "Name the features to leave them out.",
+            InputWarning,
+            stacklevel=4,
+        )
+    index = pd.Index([str(row) for row in range(len(events.x))], dtype=object)
+    return events.x, events.names, pd.DataFrame({"sample": path.stem}, index=index, dtype=object)
+
+
+def _select(
+    x: np.ndarray,
+    names: list[str],
+    obs: pd.DataFrame,
+    path: Path,
+    keys: Sequence[str],
+    features: Sequence[str] | None,
+) -> tuple[np.ndarray, Sequence[str], pd.DataFrame]:
+    """Take the wanted features of an AnnData or FCS file, where the keys can only be columns of obs."""
+    need_unique(names, f"features in '{path.name}'", "duplicate-columns")
+    need_unique(list(obs.columns), f"columns of obs in '{path.name}'", "duplicate-columns")
+    need_columns(keys, list(obs.columns), path)
+    if features is None:
+        return x, names, obs
+    need_columns(features, names, path)
+    position = {name: column for column, name in enumerate(names)}
+    return x[:, [position[name] for name in features]], features, obs
+
+
+def _concatenate(tables: list[Table]) -> Table:
+    """Put the rows of all tables below one another, in the feature order of the first."""
+    import pandas as pd
+
+    first = tables[0]
+    x = first.x if len(tables) == 1 else np.concatenate([_aligned(table, first) for table in tables])
+    columns = list(dict.fromkeys(name for table in tables for name in table.obs.columns))
+    obs = pd.concat([table.obs.reindex(columns=columns, fill_value="") for table in tables])
+    names = [table.obs.index.name for table in tables if table.obs.index.name is not None]
+    ids: list[str] = obs.index.tolist()
+    if all(_only_numbered(table.obs.index) for table in tables):
+        start = int(ids[0])
+        ids = [str(row) for row in range(start, start + len(ids))]
+    obs.index = pd.Index(ids, dtype=object, name=names[0] if names else None)
+    need_unique(ids, "row ids", "duplicate-ids")
+    return Table(x, first.features, obs, tuple(name for table in tables for name in table.source))
+
+
+def _only_numbered(index: pd.Index) -> bool:
+    """Whether ids are only the row numbers that pandas and R write: they start again in each file."""
+    names = index.tolist()
+    if index.name not in (None, "", "Unnamed: 0", "index") or names[0] not in ("0", "1"):
+        return False
+    return names == [str(row) for row in range(int(names[0]), int(names[0]) + len(names))]
+
+
+def _aligned(table: Table, first: Table) -> np.ndarray:
+    """Give the measurements of `table` in the feature order of `first`."""
+    if table.features == first.features:
+        return table.x
+    position = {name: column for column, name in enumerate(table.features)}
+    ours, theirs = Path(first.source[0]).name, Path(table.source[0]).name
+    for lacking, having, of in ((theirs, ours, first), (ours, theirs, table)):
+        other = table if of is first else first
+        missing = [name for name in of.features if name not in set(other.features)]
+        if missing:
+            raise InputError(
+                f"'{lacking}' lacks features of '{having}'",
+                which=[offender(name, other.obs[name]) if name in other.obs else name for name in missing],
+                why="A correction needs the same features in every file.",
+                fix="Complete or drop these columns, or name the common features.",
+                code="feature-mismatch",
+            )
+    return table.x[:, [position[name] for name in first.features]]

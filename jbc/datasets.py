@@ -1,8 +1,0 @@
-"""Data sets by name: `names`, `describe`, `fetch` and `load`."""
-
-from __future__ import annotations
-
-from jbc.data.catalogue import describe, names
-from jbc.data.load import fetch, load
-
-__all__ = ["describe", "fetch", "load", "names"]

@@ -1,0 +1,1 @@
+"""The faces of jbc: scikit-learn and scverse."""

@@ -1,0 +1,62 @@
+"""What methods with an autoencoder share."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import flax.struct
+import jax.numpy as jnp
+from jax import Array
+
+from jbc.cohort.roles import EXTRAPOLATE, SOURCE
+from jbc.methods.base import Fitted
+from jbc.methods.inputs import Tables
+from jbc.nets import Autoencoder, Player
+
+
+class CoderState(flax.struct.PyTreeNode):
+    """The autoencoder, what it looks at, and the domains that move."""
+
+    coder: Player
+    tables: Tables
+    role: Array
+
+
+@functools.cache
+def build(
+    widths: tuple[int, ...], d: int, image: tuple[int, int, int] | None = None, *, linear: bool = False
+) -> Autoencoder:
+    """Build the network once per configuration: programs compare it by identity."""
+    return Autoencoder(widths, d, image, linear)
+
+
+def mistakes(image: tuple[int, int, int] | None, d: int) -> list[str]:
+    """Say what is wrong with the shape of images whose rows have ``d`` values.
+
+    Examples
+    --------
+    >>> mistakes((2, 2, 3), 12), mistakes((2, 2, 1), 12)
+    ([], ['image=(2, 2, 1): rows have 12 values'])
+    """
+    wrong = image is not None and (min(image) < 1 or math.prod(image) != d)
+    return [f"image={image}: rows have {d} values"] if wrong else []
+
+
+def moves(fitted: Fitted, domain: Array) -> Array:
+    """Tell which rows are of a source, or of a domain to extrapolate."""
+    role = jnp.asarray(fitted["role"])[domain]
+    return (role == SOURCE) | (role == EXTRAPOLATE)
+
+
+def average_for_new(tables: Array, role: Array) -> Array:
+    """Give domains to extrapolate the average of what the sources have, (D, ...).
+
+    Examples
+    --------
+    >>> average_for_new(jnp.array([1.0, 3.0, 5.0, 7.0]), jnp.array([SOURCE, SOURCE, EXTRAPOLATE, 2])).tolist()
+    [1.0, 3.0, 2.0, 7.0]
+    """
+    role = role.reshape(-1, *[1] * (tables.ndim - 1))
+    mean = jnp.where(role == SOURCE, tables, 0).sum(axis=0) / (role == SOURCE).sum()
+    return jnp.where(role == EXTRAPOLATE, mean, tables)

@@ -1,0 +1,65 @@
+"""What closed-form methods measure, and on which rows. Host code, NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jbc.cohort import Cohort
+from jbc.errors import InputError
+from jbc.methods.base import On
+from jbc.numerics.centring import sums
+
+# A direction whose variance is a smaller part of the largest one holds no digit of float32 to divide by.
+RANK = 1e-10
+
+
+def measured(cohort: Cohort, on: On) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to measure, in double precision, and their domains; a row of weight k is there k times.
+
+    Examples
+    --------
+    >>> cohort = Cohort.from_arrays([[1.0], [2.0], [3.0]], list("aab"), control=[1, 1, 1])
+    >>> rows, domain = measured(cohort.reweight([2, 0, 1]), "controls")
+    >>> rows[:, 0].tolist(), domain.tolist()  # of domain a, the cohort keeps the row 2 first
+    ([2.0, 2.0, 3.0], [0, 0, 1])
+    """
+    count = _times(cohort, on)
+    rows = np.repeat(np.asarray(cohort.x), count, axis=0).astype(np.float64)
+    return rows, np.repeat(np.asarray(cohort.domain), count)
+
+
+def _times(cohort: Cohort, on: On) -> np.ndarray:
+    """Return how often each row counts."""
+    return np.asarray(cohort.weight) * (np.asarray(cohort.control) if on == "controls" else 1)
+
+
+def spread_of_all(cohort: Cohort) -> np.ndarray:
+    """Return the standard deviations of the features over all rows: their scale where controls tell of none.
+
+    Examples
+    --------
+    >>> spread_of_all(Cohort.from_arrays([[1.0], [3.0]], list("ab"))).tolist()
+    [1.0]
+    """
+    x, weight = np.asarray(cohort.x), np.asarray(cohort.weight)[:, None]
+    total, _ = sums(x, weight)
+    _, squares = sums(x, weight, total / weight.sum())
+    return np.sqrt(squares / weight.sum())
+
+
+def rank(covariance: np.ndarray) -> int:
+    """Count the directions with a variance to divide by."""
+    return int(np.linalg.matrix_rank(covariance, rtol=RANK, hermitian=True))
+
+
+def no_inverse(what: str, which: Sequence[str] | None) -> InputError:
+    """Make the error of covariances that cannot be inverted without regularisation."""
+    return InputError(
+        what,
+        which=which,
+        why="Without ridge, they would be divided by a spread of 0.",
+        fix="Use ridge=1, or leave out repeated features and have more controls than features.",
+        code="singular-covariance",
+    )

@@ -1,0 +1,85 @@
+"""Centring and scaling of every domain."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jbc.cohort import Cohort
+from jbc.methods import preconditions
+from jbc.methods.base import ClosedForm, Fitted, On
+from jbc.numerics.linalg import deviations, location_and_spread
+
+
+@dataclasses.dataclass(frozen=True)
+class Standardise(ClosedForm):
+    r"""Give every domain the same mean and spread, feature by feature.
+
+    .. math:: x' = \bar\mu + \bar\sigma\,\frac{x - \mu_g}{\sigma_g}
+
+    with mean and standard deviation of the row's domain g, and their averages over domains. The honest floor:
+    a correction that is not better than this one is not worth its training. A feature that is constant in a domain
+    has no scale there: its values are only shifted, and other domains do not hear of it.
+
+    Parameters
+    ----------
+    scale
+        Divide by the spread as well, or only shift.
+    on
+        Measure mean and spread on all rows of a domain, or on its controls only.
+
+    Examples
+    --------
+    >>> from jbc.cohort import Cohort
+    >>> cohort = Cohort.from_arrays([[0.0], [2.0], [10.0], [12.0]], ["a", "a", "b", "b"])
+    >>> method = Standardise()
+    >>> fitted = method.finish(None, cohort)
+    >>> method.transform(fitted, jnp.array([[0.0], [10.0]]), jnp.array([0, 1])).tolist()
+    [[5.0], [5.0]]
+    """
+
+    adapts: ClassVar[bool] = True
+
+    scale: bool = True
+    on: On = "all"
+
+    def check(self, cohort: Cohort) -> None:
+        """Refuse domains that cannot be measured."""
+        preconditions.enough_rows(cohort)
+        preconditions.two_controls(cohort, self.on)
+        if self.scale:
+            preconditions.warn_constant(cohort, controls=self.on == "controls")
+
+    def finish(self, state: None, cohort: Cohort) -> Fitted:
+        """Measure mean and spread of every domain."""
+        del state
+        weight = jnp.asarray(cohort.weight)
+        if self.on == "controls":
+            weight = weight * jnp.asarray(cohort.control)
+        groups = len(cohort.domains.count)
+        rows = jnp.asarray(cohort.x), jnp.asarray(cohort.domain), weight
+        mean, spread = location_and_spread(*rows, groups)
+        tables = {"mean": mean, "spread": spread if self.scale else jnp.ones_like(spread)}
+        return tables | {"to": {name: table.mean(axis=0) for name, table in tables.items()}}
+
+    def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Shift and scale rows."""
+        to = fitted["to"]
+        return (x - fitted["mean"][domain]) / fitted["spread"][domain] * to["spread"] + to["mean"]
+
+    def adapt(self, fitted: Fitted, controls: np.ndarray, reference: np.ndarray) -> Fitted:
+        """Measure mean and spread of one more domain, where all were measured on their controls."""
+        del reference
+        preconditions.by_controls(self.on, "Mean and spread")
+        more = dict(fitted["to"])
+        if len(controls):
+            more["mean"] = controls.mean(axis=0)
+        if len(controls) and self.scale:
+            size = np.maximum(np.abs(more["mean"]), more["spread"])
+            more["spread"] = deviations(controls.var(axis=0, dtype=np.float64), size, more["spread"])
+        added = {name: np.append(fitted[name], row[None], axis=0) for name, row in more.items()}
+        return {name: table.astype(np.float32) for name, table in added.items()} | {"to": fitted["to"]}

@@ -1,0 +1,184 @@
+"""What a design allows: refusals that several methods share. Host code, NumPy only."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from jbc.cohort import Cohort
+from jbc.cohort.roles import SOURCE, TARGET
+from jbc.errors import SHOWN, InputError, InputWarning, enumeration
+from jbc.methods.base import On
+from jbc.numerics.linalg import constant_range
+
+GRAM_BYTES = MATRIX_BYTES = 2 << 30
+
+
+def enough_rows(cohort: Cohort) -> None:
+    """Refuse domains of a single row."""
+    counts = np.asarray(cohort.domains.count)
+    if (counts < 2).any():
+        raise InputError(
+            "Domains of a single row (n_samples=1)",
+            which=[cohort.names.domains[i] for i in np.flatnonzero(counts < 2)],
+            why="A domain's location and spread cannot be told from one row.",
+            fix="Leave these rows out, or merge their domains with the ones they belong to.",
+            code="tiny-domain",
+        )
+
+
+def two_rows_drawn(rows: int) -> None:
+    """Refuse minibatches of one row per domain, on behalf of a method that compares the rows of a domain."""
+    if rows < 2:
+        raise InputError(
+            "A single row of every domain in a minibatch",
+            which=[f"rows={rows}"],
+            why="The loss or a norm of the networks compares the rows of one domain with each other.",
+            fix="Set rows=2 or more.",
+            code="bad-setting",
+        )
+
+
+def steps_in_order(least: int, most: int) -> None:
+    """Refuse a least number of steps above the largest one."""
+    if least > most:
+        raise InputError(
+            "The least number of steps is above the largest one",
+            which=[f"min_steps={least}", f"max_steps={most}"],
+            why="The length of training cannot lie between them.",
+            fix=f"Set min_steps={most} or less, too.",
+            code="bad-setting",
+        )
+
+
+def warn_constant(cohort: Cohort, *, controls: bool = False) -> None:
+    """Warn of features that are constant in one domain and vary in another: in all rows, or in the controls alone.
+
+    Examples
+    --------
+    >>> table = [[0.0], [0.0], [1.0], [3.0]]
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn_constant(Cohort.from_arrays(table, ["a", "a", "b", "b"], features=["tin"]))
+    >>> str(caught[0].message)[:64]
+    "Features that are constant in the rows of a domain, 1: 'tin' in "
+    """
+    x, domain, count = (np.asarray(part) for part in (cohort.x, cohort.domain, cohort.domains.count))
+    used = np.asarray(cohort.weight) > 0
+    if controls:
+        used &= np.asarray(cohort.control)
+    if not used.all():
+        x, count = x[used], np.bincount(domain[used], minlength=len(count))
+    here = np.flatnonzero(count)
+    parts = np.split(x, np.cumsum(count[here])[:-1])  # several times as fast as reduceat
+    low, high = (np.stack([end(part, axis=0) for part in parts]) for end in (np.min, np.max))
+    flat = constant_range(low, high)
+    which = np.argwhere(flat & ~flat.all(axis=0))
+    if not len(which):
+        return
+    names = cohort.names
+    where = [f"{names.features[j]!r} in {names.domains[here[g]]!r}" for g, j in which[:SHOWN]]
+    rows, number = "controls of a domain" if controls else "rows of a domain", len(np.unique(which[:, 1]))
+    warnings.warn(
+        f"Features that are constant in the {rows}, {number}: {enumeration(where, len(which))}. "
+        "What they vary by is unknown there, and taken from the other domains. If such a feature was not measured "
+        "there, leave it out.",
+        InputWarning,
+        stacklevel=3,
+    )
+
+
+def paired_controls(cohort: Cohort) -> None:
+    """Refuse sources without two controls that have their like in the target, or without controls at all."""
+    control, role = np.asarray(cohort.control), np.asarray(cohort.role)
+    domain, treatment = np.asarray(cohort.domain)[control], np.asarray(cohort.treatment)[control]
+    like = np.isin(treatment, treatment[role[domain] == TARGET])
+    counts = np.bincount(domain[like], minlength=len(role))
+    ends = np.isin(role, (SOURCE, TARGET))
+    if few := [cohort.names.domains[g] for g in np.flatnonzero(ends & (counts < 2))]:
+        raise InputError(
+            "Sources or targets with fewer than two control rows that the other side has as well",
+            which=few,
+            why="An edit leads from controls of a source to the same controls of the target.",
+            fix='Mark their controls, name other domains, or use on="all".',
+            code="few-controls",
+        )
+
+
+def gram_fits(cohort: Cohort, rows: int) -> None:
+    """Refuse so many domains that the kernel matrix of one minibatch does not fit into memory."""
+    groups = len(cohort.domains.count)
+    needed = 4 * (groups * rows) ** 2
+    if needed > GRAM_BYTES:
+        raise InputError(
+            f"{groups} domains × {rows} rows need a kernel matrix of {needed / 2**30:.0f} GiB",
+            why="All domains of a minibatch are compared with each other at every step.",
+            fix="Draw fewer rows (rows=...), or correct groups of domains separately.",
+            code="too-many-domains",
+        )
+
+
+def classes_estimable(cohort: Cohort) -> None:
+    """Refuse labels that a classifier cannot learn from, or that say the same as the domains."""
+    known = np.asarray(cohort.label) >= 0
+    both = np.stack([np.asarray(cohort.domain)[known], np.asarray(cohort.label)[known]], axis=1)
+    seen = np.unique(both, axis=0)
+    domains, classes = np.unique(seen[:, 0]), np.unique(seen[:, 1])
+    if len(classes) == 1:
+        raise InputError(
+            "Only one class is labelled",
+            which=[cohort.names.labels[classes[0]]],
+            why="A classifier needs two classes to tell apart.",
+            fix="Label rows of another class, or pass no labels to calibrate without a classifier.",
+            code="one-class",
+        )
+    if len(classes) > 1 and len(seen) == len(domains):
+        raise InputError(
+            "Classes are confounded with domains: every labelled domain has a single class",
+            which=[f"{cohort.names.domains[g]} is {cohort.names.labels[c]}" for g, c in seen],
+            why="What differs between the domains and what differs between the classes cannot be told apart.",
+            fix="Add a domain with two or more classes, or labels of another class in one of these.",
+            code="confounded",
+        )
+
+
+def two_controls(cohort: Cohort, on: On) -> None:
+    """Refuse domains with fewer than two controls, where these are what is measured."""
+    if on == "all":
+        return
+    counted = np.asarray(cohort.weight) * np.asarray(cohort.control)
+    counts = np.bincount(np.asarray(cohort.domain), counted, len(cohort.names.domains))
+    few = [cohort.names.domains[i] for i in np.flatnonzero(counts < 2)]
+    if few:
+        raise InputError(
+            "Domains with fewer than two control rows",
+            which=few,
+            why="Location and spread are measured on the controls.",
+            fix='Mark their controls, or use on="all".',
+            code="few-controls",
+        )
+
+
+def by_controls(on: On, what: str) -> None:
+    """Refuse to take in a new domain by its controls, where known ones were measured on all rows."""
+    if on == "all":
+        raise InputError(
+            f"{what} of the known domains were measured on all rows",
+            why="Those of a new domain's controls are something else.",
+            fix='Fit again with on="controls".',
+            code="cannot-adapt",
+        )
+
+
+def matrices_fit(cohort: Cohort, count: int = 1) -> None:
+    """Refuse so many features that matrices of all pairs of them do not fit into memory."""
+    d = cohort.x.shape[1]
+    needed = 8 * count * d**2
+    if needed > MATRIX_BYTES:
+        raise InputError(
+            f"{d} features need {count} matrices of {needed / count / 2**30:.1f} GiB",
+            why="Every feature is compared with every other one.",
+            fix="Select features, or reduce them to principal components first.",
+            code="too-many-features",
+        )

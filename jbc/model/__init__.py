@@ -1,0 +1,1 @@
+"""The fitted model, and what can be done with it."""

@@ -1,0 +1,95 @@
+"""How far rows lie outside of what a model was fitted to."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jbc.numerics.linalg import eigen, typical_deviations
+
+ROWS, AXES, INSIDE = 2048, 32, 0.99
+
+
+class Support(NamedTuple):
+    """Where the rows of every domain lie: their centres (D, d), and how rows vary about them in all domains.
+
+    ``axes`` (d, r) are the directions of largest variance, of features in ``units`` (d,); ``rest`` is the mean
+    variance of all others, and ``edge`` the distance within which 99 % of the rows lie.
+    """
+
+    centres: np.ndarray
+    units: np.ndarray
+    axes: np.ndarray
+    variance: np.ndarray
+    rest: np.ndarray
+    edge: np.ndarray
+
+    def extend(self, new: np.ndarray, controls: np.ndarray, domain: np.ndarray) -> Support:
+        """Add a domain of which only controls were seen, whose centre is as far from these as in known domains."""
+        away = (self.centres[domain] - controls).mean(axis=0)
+        centre = new.mean(axis=0, dtype=np.float64) + away
+        return self._replace(centres=np.append(self.centres, centre[None], axis=0))
+
+
+def measure_support(x: Any, domain: Any, domains: int) -> Support:
+    r"""Measure where the rows of every domain lie.
+
+    At most 2048 rows are looked at. Every other one measures how rows vary, by the model of probabilistic principal
+    components, and the rest the edge.
+
+    Parameters
+    ----------
+    x, domain
+        Rows (n, d), and the codes of their domains.
+    domains
+        Number of domains.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(400, 3))
+    >>> support = measure_support(x, np.repeat([0, 1], 200), domains=2)
+    >>> far = how_far_outside(support, np.array([[0.0, 0, 0], [9, 0, 0]]), np.array([0, 0]))
+    >>> bool(far[0] < 1), bool(far[1] > 2)
+    (True, True)
+    """
+    x, domain = np.asarray(x), np.asarray(domain)
+    count = np.maximum(np.bincount(domain, minlength=domains), 1)
+    centres = np.zeros((domains, x.shape[1]))
+    for start in range(0, len(x), ROWS):  # not the whole table at once in double precision
+        np.add.at(centres, domain[start : start + ROWS], x[start : start + ROWS].astype(np.float64))
+    centres /= count[:, None]
+    taken = np.linspace(0, len(x) - 1, min(len(x), ROWS)).astype(int)
+    rows = x[taken] - centres[domain[taken]]
+    units = typical_deviations(np.square(rows).mean(axis=0), np.abs(centres).max(axis=0))
+    rows = rows / units
+    among, others = (rows[::2], rows[1::2]) if len(rows) > 64 else (rows, rows)
+    axes, variance, rest = _principal(among)
+    bare = Support(centres, units, axes, variance, rest, np.ones(()))
+    return bare._replace(edge=np.asarray(np.quantile(_distance(bare, others), INSIDE)))
+
+
+def how_far_outside(support: Support, x: Any, domain: Any) -> np.ndarray:
+    """Return how far every row lies from the centre of its domain, (n,), where 1 is the edge of what was seen."""
+    rows = (np.asarray(x, np.float64) - support.centres[domain]) / support.units
+    return _distance(support, rows) / support.edge
+
+
+def _distance(support: Support, rows: np.ndarray) -> np.ndarray:
+    """Return Mahalanobis' distance per feature."""
+    along = rows @ support.axes
+    away = np.square(rows).sum(axis=1) - np.square(along).sum(axis=1)
+    squares = (np.square(along) / support.variance).sum(axis=1) + np.maximum(away, 0) / support.rest
+    return np.sqrt(squares / rows.shape[1])
+
+
+def _principal(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the directions of largest variance, their variances, and the mean variance of all others."""
+    n, d = rows.shape
+    r = min(AXES, d, max(n // 8, 1))
+    values, vectors = eigen(rows.T @ rows / n if d <= n else rows @ rows.T / n)
+    if d > n:
+        vectors = rows.T @ vectors[:, :r] / np.sqrt(np.maximum(n * values[:r], np.finfo(float).tiny))
+    floor = 1e-6 * max(values.sum() / d, np.finfo(np.float32).tiny)
+    rest = values[r:].sum() / max(d - r, 1)
+    return vectors[:, :r], np.maximum(values[:r], floor), np.maximum(rest, floor)

@@ -1,0 +1,1 @@
+"""Numerical building blocks that know neither data nor methods."""

@@ -1,0 +1,1 @@
+"""What people pass in: names, masks, tables, and the memory that they need."""

@@ -1,0 +1,108 @@
+"""Sources and targets by name: roles, refusals, and what they are to lanes and to the command line."""
+
+from __future__ import annotations
+
+import json
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from problems import assert_close, cohort, refusal, world
+
+import jbc
+from jbc.cli.main import main
+from jbc.cohort import Cohort
+from jbc.cohort.roles import EXTRAPOLATE, SOURCE, STAYS, TARGET, direct
+from jbc.methods.mmd_resnet import MMDResNet
+from jbc.train import fit, fit_lanes
+
+pytestmark = pytest.mark.usefixtures("quick_file")
+TINY = MMDResNet(blocks=1, width=2, rows=8)
+
+
+def four() -> Cohort:
+    domain = list("aabbbccd")
+    return Cohort.from_arrays(np.arange(8.0)[:, None], domain)
+
+
+def test_roles():
+    assert direct(four()).role.tolist() == [SOURCE, TARGET, SOURCE, SOURCE]
+    assert direct(four(), target="d").role.tolist() == [SOURCE, SOURCE, SOURCE, TARGET]
+    named = direct(four(), target="a", source=["c"], extrapolate=["d"])
+    assert named.role.tolist() == [TARGET, STAYS, SOURCE, EXTRAPOLATE]
+    # The largest domain is a source here, so the largest of the others is the target.
+    assert direct(four(), source=["b"]).role.tolist() == [TARGET, SOURCE, STAYS, STAYS]
+    assert direct(four().nameless()).role.tolist() == direct(four()).role.tolist()
+    assert four().role.tolist() == [STAYS] * 4
+
+
+def test_roles_are_data():
+    """Another direction is no other program."""
+    one, other = (direct(four(), target=name).nameless() for name in "ab")
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+
+
+@pytest.mark.parametrize(
+    ("names", "code", "told"),
+    [
+        ({"target": "e"}, "unknown-domain", "'e'"),
+        ({"source": ["a", "aa"]}, "unknown-domain", "did you mean 'a'"),
+        ({"target": "a", "source": ["b", "a"]}, "two-roles", "'a'"),
+        ({"source": ["b", "b"]}, "two-roles", "'b'"),
+        ({"target": "a", "extrapolate": ["b", "c", "d"]}, "no-source", "'b'"),
+    ],
+    ids=str,
+)
+def test_names_that_make_no_direction_are_refused(names, code, told):
+    with refusal(code) as caught:
+        direct(four(), **names)
+    assert told in str(caught.value)
+
+
+def test_nothing_is_left_to_move():
+    with refusal("no-source"):
+        direct(Cohort.from_arrays([[1.0], [2.0]]))
+    with refusal("no-source"):
+        direct(four(), source=["a", "b", "c", "d"])
+
+
+def test_a_fit_refuses_names_before_anything_is_computed():
+    drawn, model = world(), jbc.Corrector(MMDResNet(target="domain 9"))
+    with refusal("unknown-domain"):
+        model.fit(drawn.x, domain=drawn.domain)
+    with refusal("bad-setting") as caught:
+        jbc.Corrector(MMDResNet(target=3)).fit(drawn.x, domain=drawn.domain)
+    assert "target=3 is not a text" in str(caught.value)
+    with refusal("bad-setting") as caught:
+        jbc.Corrector(MMDResNet(source="domain 1")).fit(drawn.x, domain=drawn.domain)
+    assert "is not a tuple of texts" in str(caught.value)
+
+
+def test_tasks_with_a_direction_are_lanes():
+    method, keys = (
+        MMDResNet(target="domain 2", blocks=1, width=2, rows=8),
+        jax.random.split(jax.random.key(0), 2),
+    )
+    tasks = [cohort().hide(name) for name in ("domain 1", "domain 2")]
+    lanes = fit_lanes(method, tasks, keys, steps=4, chunk=4)
+    assert lanes.fitted["role"].tolist() == [[1, 2, 1]] * 2
+    alone = fit(method, tasks[1], keys[1], steps=4, chunk=4)
+    assert_close(jax.tree.map(lambda leaf: leaf[1], lanes.fitted), alone.fitted, rtol=3e-4, floor=0.1)
+
+
+def test_names_come_from_the_command_line(tmp_path):
+    drawn = world()
+    frame = pd.DataFrame(drawn.x, columns=list(drawn.features)).assign(day=drawn.domain)
+    data, out = tmp_path / "table.csv", tmp_path / "run"
+    frame.to_csv(data, index=False)
+    fixed = ["fit", "--data", str(data), "--batch-key", "day", "--steps", "2"]
+    given = ["--target", "domain 2", "--source", "domain 1", "--blocks", "1", "--width", "2", "--rows", "8"]
+    assert main([*fixed, "--out", str(out), "mmd-resnet", *given]) == 0
+    fields = json.loads((out / "run.json").read_text())["method"]["fields"]
+    assert (fields["target"], fields["source"]) == ("domain 2", ["domain 1"])
+    model = jbc.load(out / "model")
+    moved = (model.transform(frame[list(drawn.features)], domain=drawn.domain) != drawn.x).any(axis=1)
+    assert set(drawn.domain[moved]) == {"domain 1"}
+    assert main([*fixed, "--out", str(tmp_path / "no"), "mmd-resnet", "--target", "domain 9"]) == 2
+    assert not (tmp_path / "no").exists()

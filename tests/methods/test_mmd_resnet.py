@@ -1,0 +1,164 @@
+"""MMD-ResNet: its objective against NumPy, where it begins, what it corrects, and what it leaves alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.spatial.distance
+from problems import OPTIMISED, assert_same_bytes
+
+from jbc.cohort import Cohort
+from jbc.cohort.sampling import take
+from jbc.data.simulate.plates import World, simulate_shift
+from jbc.losses.mmd import median_bandwidth, mmd2_matrix
+from jbc.methods import presets
+from jbc.methods.mmd_resnet import MMDResNet
+from jbc.train import fit
+
+pytestmark = pytest.mark.usefixtures("quick_file")
+KEY = jax.random.key(0)
+SMALL = MMDResNet(blocks=2, width=3, rows=12, scale="pooled", target="domain 1")
+
+
+def shifted(shift: float = 1.0, n: int = 12) -> tuple[World, Cohort]:
+    drawn = simulate_shift(0, n_per_domain=n, n_features=4, n_domains=3, shift=shift)
+    return drawn, Cohort.from_arrays(drawn.x, drawn.domain)
+
+
+def shaken(tree, spread=0.3):
+    """Parameters away from their start, where every layer is at work."""
+    leaves, shape = jax.tree.flatten(tree)
+    keys = jax.random.split(KEY, len(leaves))
+    return jax.tree.unflatten(
+        shape,
+        [leaf + spread * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)],
+    )
+
+
+def network(params, x, blocks):
+    """The map in training, in NumPy: a norm by the minibatch, ReLU and a dense layer, twice a block."""
+
+    def layer(x, number):
+        norm, dense = params[f"DomainNorm_{number}"], params[f"Dense_{number}"]
+        x = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-5) * norm["scale"] + norm["bias"]
+        return np.maximum(x, 0) @ dense["kernel"] + dense.get("bias", 0)
+
+    for block in range(blocks):
+        x = x + layer(layer(x, 2 * block), 2 * block + 1)
+    return x
+
+
+def discrepancy(moved, target, method):
+    both = np.concatenate([moved, target])
+    squared = scipy.spatial.distance.squareform(scipy.spatial.distance.pdist(both)) ** 2
+    unit, m = np.sqrt(np.median(squared[np.triu_indices(len(both), 1)])), len(moved)
+    gram = sum(np.exp(-squared / (2 * (b * unit) ** 2)) for b in method.bandwidths)
+    if method.objective == "root":
+        return np.sqrt(gram[:m, :m].mean() + gram[m:, m:].mean() - 2 * gram[:m, m:].mean())
+    np.fill_diagonal(gram, 0)
+    within = (gram[:m, :m].sum() + gram[m:, m:].sum()) / (m * (m - 1))
+    return within - 2 * gram[:m, m:].mean()
+
+
+@pytest.mark.parametrize("objective", ["excess", "root"])
+def test_the_objective_is_that_of_numpy(objective):
+    method = dataclasses.replace(SMALL, objective=objective, identity=0.5, log=True)
+    drawn, cohort = shifted()
+    aimed = method.aim(cohort).nameless()
+    state = jax.jit(method.init)(KEY, aimed)
+    state = state.replace(maps=state.maps.replace(params=shaken(state.maps.params)))
+    rows = take(aimed, method.draw.plan(KEY, aimed, 0, 1)[0], method.draw)
+    _, info = jax.jit(method.step, compiler_options=OPTIMISED)(KEY, state, rows)
+    x = np.sign(np.asarray(rows.x)) * np.log1p(np.abs(np.asarray(rows.x, np.float64)))
+    of_sources = x[1:].reshape(-1, 4)  # a minibatch is a whole domain here
+    z, expected = (x - of_sources.mean(axis=0)) / of_sources.std(axis=0), []
+    for g in (1, 2):
+        own = jax.tree.map(lambda leaf, g=g: np.asarray(leaf[g], np.float64), state.maps.params)
+        moved = network(own, z[g], method.blocks)
+        pull = discrepancy(moved, z[0], method)
+        expected.append(max(pull, 0) + 0.5 * np.square(moved - z[g]).mean())
+    np.testing.assert_allclose(info["loss"], np.mean(expected), rtol=2e-5)
+    assert drawn.x.shape == (36, 4)
+
+
+def test_maps_begin_as_the_identity_or_as_shift_and_scale():
+    _, cohort = shifted()
+    x, domain = jnp.asarray(cohort.x), jnp.asarray(cohort.domain)
+    for scale in ("pooled", "domain"):
+        method = dataclasses.replace(SMALL, scale=scale, learning_rate=1e-30)
+        out = np.asarray(method.transform(fit(method, cohort, KEY, steps=1).fitted, x, domain))
+        if scale == "pooled":
+            np.testing.assert_allclose(out, x, atol=1e-5)
+        else:
+            halves = [out[np.asarray(domain) == g] for g in range(3)]
+            for half in halves[1:]:
+                np.testing.assert_allclose(half.mean(axis=0), halves[0].mean(axis=0), atol=1e-4)
+                np.testing.assert_allclose(half.std(axis=0), halves[0].std(axis=0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", ["pooled", "domain"])
+def test_a_known_shift_is_undone(scale):
+    drawn, cohort = shifted(n=300)
+    method = MMDResNet(blocks=2, width=16, rows=100, scale=scale, target="domain 1", source=("domain 2",),
+                       learning_rate=3e-3, identity=0.01)  # fmt: skip
+    fitted = fit(method, cohort, KEY, steps=400).fitted
+    x, domain = jnp.asarray(cohort.x), jnp.asarray(cohort.domain)
+    out = np.asarray(method.transform(fitted, x, domain))
+    parts = {g: np.asarray(cohort.domain) == g for g in range(3)}
+    clean = drawn.clean[np.asarray(cohort.row)]
+
+    def apart(rows):
+        both = jnp.asarray(np.stack([rows, np.asarray(x)[parts[0]]]))
+        mmd2, _ = mmd2_matrix(both, (1.0,), median_bandwidth(both[1:], 256), unbiased=True)
+        return float(mmd2[0, 1])
+
+    assert apart(np.asarray(x)[parts[1]]) > 0.1
+    assert apart(out[parts[1]]) < max(apart(clean[parts[1]]), 0) + 0.004
+    assert_same_bytes(out[~parts[1]], np.asarray(x)[~parts[1]])  # the target, and what is not named
+    error, before = (np.square(rows - clean)[parts[1]].mean() for rows in (out, np.asarray(x)))
+    assert error < 0.2 * before
+
+
+def test_rows_without_a_batch_effect_stay():
+    _, cohort = shifted(shift=0.0, n=100)
+    method = dataclasses.replace(SMALL, rows=50, learning_rate=3e-3)
+    fitted = fit(method, cohort, KEY, steps=200).fitted
+    x = jnp.asarray(cohort.x)
+    out = method.transform(fitted, x, jnp.asarray(cohort.domain))
+    assert np.linalg.norm(out - x) < 0.1 * np.linalg.norm(x - x.mean(axis=0))
+
+
+def test_a_source_is_corrected_as_if_it_were_the_only_one():
+    _, cohort = shifted(n=20)
+    method = dataclasses.replace(SMALL, scale="domain")
+    x, domain = jnp.asarray(cohort.x), jnp.asarray(cohort.domain)
+    outs = []
+    for source in (("domain 2", "domain 3"), ("domain 2",)):
+        each = dataclasses.replace(method, source=source)
+        outs.append(np.asarray(each.transform(fit(each, cohort, KEY, steps=20).fitted, x, domain)))
+    np.testing.assert_allclose(outs[0][domain == 1], outs[1][domain == 1], atol=1e-4)
+    assert (outs[0][domain == 2] != outs[1][domain == 2]).any()
+
+
+def test_the_rate_falls_by_epochs():
+    _, cohort = shifted()
+    method = dataclasses.replace(SMALL, rows=6, decay=1e-30, decay_epochs=2)  # an epoch has two steps here
+    runs = [fit(method, cohort, KEY, steps=steps, chunk=1).state.maps.params for steps in (4, 9)]
+    assert_same_bytes(*runs)
+    assert (jax.tree.leaves(fit(method, cohort, KEY, steps=3, chunk=1).state.maps.params)[0] !=
+            jax.tree.leaves(runs[0])[0]).any()  # fmt: skip
+
+
+def test_the_preset_is_the_paper():
+    paper, (_, cohort) = presets.mmd_resnet(), shifted(n=2000)
+    assert (paper.blocks, paper.width, paper.rows, paper.learning_rate) == (3, 25, 1000, 1e-3)
+    assert (paper.decay, paper.decay_epochs, paper.steps(cohort)) == (0.1, 150, 1000)
+    params = jax.eval_shape(paper.init, KEY, paper.aim(cohort).nameless()).maps.params
+    assert params["Dense_4"]["kernel"].shape == (3, 4, 25)
+    small = dataclasses.replace(SMALL, start="small")
+    kernels = small.init(KEY, small.aim(cohort)).maps.params["Dense_3"]["kernel"]
+    assert 5e-5 < float(kernels.std()) < 2e-4

@@ -1,0 +1,361 @@
+"""What the settings of methods may be, and that every other value is refused by name, before anything is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import jax
+import numpy as np
+import pytest
+import tyro
+from problems import JOINT, cohort, refusal, world
+
+import jbc
+from jbc.cli.fit import CHOICES, Choice
+from jbc.methods import settings
+from jbc.methods.adversarial import AdversarialCorrection
+from jbc.methods.base import Method, Trainable
+from jbc.methods.closed_form import Coral, Percentiles, QuantileMap
+from jbc.methods.constraints import FILLED, Limit
+from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
+from jbc.methods.mmd_resnet import MMDResNet
+from jbc.methods.neuron_editing import NeuronEditing
+from jbc.methods.pairwise import PairwiseCalibration
+from jbc.methods.prepare import prepare
+from jbc.methods.registry import METHODS, from_json, to_json
+from jbc.methods.regularised_autoencoder import RegularisedAutoencoder
+from jbc.methods.wasserstein import WassersteinAlignment
+from jbc.train import fit, fit_lanes
+
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+def annotated(cls: type) -> Iterator[tuple[str, Any]]:
+    """Give every setting of a class and of what is nested in it, with its annotation."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    for field in dataclasses.fields(cls):
+        yield field.name, hints[field.name]
+        if dataclasses.is_dataclass(hints[field.name]):
+            yield from annotated(hints[field.name])
+
+
+def parts(hint: Any) -> Iterator[Any]:
+    """Give an annotation, and those that it is made of."""
+    yield hint
+    if typing.get_origin(hint) is not typing.Literal:
+        for part in typing.get_args(hint):
+            if part is not ... and not isinstance(part, Limit):
+                yield from parts(part)
+
+
+def refused(method: Method, *said: str, steps: Any = None) -> None:
+    with refusal("bad-setting") as caught:
+        settings.check(method, steps)
+    for part in said:
+        assert part in str(caught.value)
+
+
+@every_method
+def test_every_annotation_has_a_rule_that_the_default_keeps(name):
+    for field, hint in annotated(METHODS[name]):
+        settings.rule(hint)
+        limited = [typing.get_args(part)[0] for part in parts(hint) if typing.get_origin(part) is Annotated]
+        bare = [part for part in parts(hint) if part in (int, float)]
+        assert len(bare) == len([part for part in limited if part in (int, float)]), f"{field} has no limits"
+    settings.check(METHODS[name]())
+
+
+def test_an_annotation_without_a_rule_is_an_error():
+    for hint in (dict[str, int], list[int], tuple[int, str], complex, tuple, Any):
+        with pytest.raises(TypeError, match="has no rule for it"):
+            settings.rule(hint)
+
+
+def test_published_settings_are_kept():
+    for method in CHOICES.values():
+        settings.check(method)
+
+
+BAD: dict[Any, tuple[Any, ...]] = {
+    bool: (0, 1, "no", "yes", None, 1.0, [True], np.int8(1)),
+    int: (True, 1.5, "3", None, -1, math.nan, 2**31, np.float64(2), np.bool_(True), [3]),
+    float: (
+        True,
+        "0.5",
+        None,
+        -1.0,
+        math.nan,
+        math.inf,
+        1e39,
+        10**400,
+        1j,
+        np.bool_(False),
+        np.ones(1),
+        1e-50,
+    ),
+    str: (0, None, ("a",), b"a"),
+    tuple: ([1], "12", 1, None, np.ones(2), (True,), ("x", 1), (-1,), (0.5, "y"), {1: 2}),
+}
+
+
+def kind_of(hint: Any) -> Any:
+    """Return the plain type that an annotation limits."""
+    origin = typing.get_origin(hint)
+    if origin is Annotated:
+        return kind_of(typing.get_args(hint)[0])
+    return hint if hint in BAD else origin
+
+
+@every_method
+def test_other_values_are_refused_by_name(name):
+    cls = METHODS[name]
+    hints = typing.get_type_hints(cls, include_extras=True)
+    for field in dataclasses.fields(cls):
+        hint = hints[field.name]
+        optional = type(None) in typing.get_args(hint)
+        kind = tuple if optional else kind_of(hint)
+        for value in BAD.get(kind, (None, "nonsense", 3, True, ("all",), ["all"])):
+            if (optional and value is None) or (kind is tuple and hint is tuple[str, ...] and value == "12"):
+                continue
+            refused(dataclasses.replace(cls(), **{field.name: value}), f"{field.name}=")
+        if FILLED in typing.get_args(hint):
+            refused(dataclasses.replace(cls(), **{field.name: ()}), f"{field.name}=()")
+
+
+NUMPY = {bool: np.bool_, int: np.int64, float: np.float32, str: np.str_}
+
+
+@every_method
+def test_scalars_of_numpy_are_settings_that_can_be_written(name):
+    """Also where JSON does not know them; the model is saved with its method."""
+    plain = METHODS[name]()
+    same = {
+        field.name: NUMPY[type(value)](value)
+        for field in dataclasses.fields(plain)
+        if type(value := getattr(plain, field.name)) in NUMPY
+    }
+    method = dataclasses.replace(plain, **same)
+    settings.check(method)
+    back = from_json(json.loads(json.dumps(to_json(method))))
+    assert back == method
+    assert all(type(getattr(back, field)) in NUMPY for field in same)
+
+
+@pytest.mark.parametrize("steps", [0, -1, True, 1.5, "3", math.nan, 2**40, np.bool_(True)])
+def test_steps_are_a_whole_number_from_1(steps):
+    drawn, key = world(), jax.random.key(0)
+    refused(jbc.Standardise(), f"steps={steps!r}", steps=steps)
+    for call in (
+        lambda: jbc.Corrector(JOINT, steps=steps).fit(drawn.x, domain=drawn.domain),
+        lambda: fit(JOINT, cohort(), key, steps=steps),
+        lambda: fit_lanes(JOINT, cohort(), jax.random.split(key, 2), steps=steps),
+    ):
+        with refusal("bad-setting") as caught:
+            call()
+        assert f"steps={steps!r}" in str(caught.value)
+    settings.check(jbc.Standardise(), np.int64(3))
+
+
+SENSELESS = [
+    (jbc.JointCalibration(members=0), "members=0 is not a whole number from 1"),
+    (jbc.JointCalibration(log="x"), "log='x' is not True or False"),
+    (jbc.JointCalibration(rows=True), "rows=True is not a whole number from 1"),
+    (jbc.JointCalibration(dropout=1), "dropout=1 is not a number from 0 to below 1"),
+    (jbc.JointCalibration(smoothing=1.0), "smoothing=1.0 is not a number from 0 to below 1"),
+    (jbc.JointCalibration(average=1.0), "average=1.0"),
+    (jbc.JointCalibration(learning_rate=0.0), "learning_rate=0.0 is not a number above 0"),
+    (jbc.JointCalibration(learning_rate=1e-60), "learning_rate=1e-60 is no number of 32 bits"),
+    (jbc.JointCalibration(decay=0.0), "decay=0.0 is not a number above 0, and at most 1"),
+    (jbc.JointCalibration(decay=1.1), "decay=1.1"),
+    (jbc.JointCalibration(bandwidths=()), "is not a tuple of numbers above 0 that is not empty"),
+    (jbc.JointCalibration(bandwidths=(1.0, 0.0)), "bandwidths=(1.0, 0.0)"),
+    (jbc.JointCalibration(bandwidths=(-1.0,)), "bandwidths=(-1.0,)"),
+    (PairwiseCalibration(jbc.JointCalibration(rows=0)), "pair.rows=0"),
+    (PairwiseCalibration(jbc.Standardise()), "is not a JointCalibration"),  # pyright: ignore
+    (PairwiseCalibration(jbc.JointCalibration), "is not a JointCalibration"),  # pyright: ignore
+    (AdversarialCorrection(residual="no"), "residual='no'"),
+    (AdversarialCorrection(gamma=-1.0), "gamma=-1.0 is not a number from 0"),
+    (AdversarialCorrection(critic=()), "critic=()"),
+    (AdversarialCorrection(widths=(8, 0)), "widths=(8, 0)"),
+    (WassersteinAlignment(critic=(0.5,)), "critic=(0.5,)"),
+    (WassersteinAlignment(pretrain=-1), "pretrain=-1 is not a whole number from 0"),
+    (WassersteinAlignment(transform_rate=0.0), "transform_rate=0.0"),
+    (MMDResNet(decay_epochs=0), "decay_epochs=0"),
+    (NeuronEditing(image="nonsense"), "is not a tuple of 3 whole numbers from 1, or None"),
+    (NeuronEditing(image=(2, 2)), "image=(2, 2)"),
+    (NeuronEditing(image=(2, 2, 0)), "image=(2, 2, 0)"),
+    (NeuronEditing(edit_layers=(-1,)), "edit_layers=(-1,) is not a tuple of whole numbers from 0, or None"),
+    (NeuronEditing(edit_layers=(True,)), "edit_layers=(True,)"),
+    (NeuronEditing(beyond="far"), "is not one of shift, clip, linear, refuse"),
+    (NeuronEditing(percentiles=1), "percentiles=1 is not a whole number from 2"),
+    (NeuronEditing(pull=1.5), "pull=1.5 is not a number from 0 to 1"),
+    (QuantileMap(percentiles=1), "percentiles=1"),
+    (DenoisingAutoencoder(dropout=0.999), "dropout=0.999 is not a number from 0 to 255/256"),
+    (RegularisedAutoencoder(weight=-1.0), "weight=-1.0"),
+    (Coral(ridge=-1.0), "ridge=-1.0"),
+    (Percentiles(factors=0), "factors=0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "said"), SENSELESS, ids=[said for _, said in SENSELESS])
+def test_what_means_nothing_is_refused(method, said):
+    refused(method, said)
+
+
+MEANINGFUL = [
+    WassersteinAlignment(pretrain=0),
+    NeuronEditing(edit_layers=(0,)),
+    jbc.JointCalibration(align=0, noise=0, dropout=0, weight_decay=0),
+    jbc.JointCalibration(decay=1, learning_rate=1),
+    AdversarialCorrection(gamma=0, identity=0, cycle=0),
+    NeuronEditing(pull=1),
+]
+
+
+@pytest.mark.parametrize("method", MEANINGFUL, ids=lambda method: type(method).__name__)
+def test_what_means_something_is_not(method):
+    prepare(method, cohort())
+
+
+def test_critics_need_no_training_of_their_own_before_the_maps():
+    drawn = world()
+    model = jbc.Corrector(WassersteinAlignment(pretrain=0, rows=8, updates=4)).fit(
+        drawn.x, domain=drawn.domain
+    )
+    assert model.n_steps_ == 4 * (5 + 1)
+    assert model.history_[-1]["transforms"] > 0
+
+
+CONTRADICTIONS = [
+    (jbc.JointCalibration(min_steps=9, max_steps=8), ("min_steps=9", "max_steps=8")),
+    (MMDResNet(max_steps=10), ("min_steps=1000", "max_steps=10")),
+    (NeuronEditing(max_steps=10), ("max_steps=10",)),
+    (RegularisedAutoencoder(max_steps=10), ("max_steps=10",)),
+    (DenoisingAutoencoder(max_steps=10), ("max_steps=10",)),
+    (PairwiseCalibration(jbc.JointCalibration(max_steps=10)), ("max_steps=10",)),
+    (jbc.JointCalibration(align=0, classify=0, reconstruct=0), ("align=0", "classify=0", "reconstruct=0")),
+    (jbc.JointCalibration(align=0, classify=0, rebuild="none"), ("align=0",)),
+    (NeuronEditing(edit_layers=(7,)), ("edit_layers=(7,)", "the layers are 0 to 6")),
+    (NeuronEditing(edit_layers=()), ("edit_layers=()",)),
+    (NeuronEditing(edit_layers=(3, 3)), ("edit_layers=(3, 3)", "edited once")),
+    (WassersteinAlignment(gamma=0), ("gamma=0",)),
+    (AdversarialCorrection(objective="wasserstein", gamma=0), ("gamma=0",)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "said"), CONTRADICTIONS, ids=[str(said) for _, said in CONTRADICTIONS])
+def test_settings_that_contradict_each_other_are_refused(method, said):
+    with refusal("bad-setting") as caught:
+        prepare(method, cohort())
+    for part in said:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("cls", [MMDResNet, AdversarialCorrection, RegularisedAutoencoder, NeuronEditing])
+def test_a_target_is_no_source(cls):
+    with refusal("two-roles") as caught:
+        prepare(cls(target="domain 1", source=("domain 1",)), cohort())
+    assert "'domain 1'" in str(caught.value)
+
+
+# Losses and norms that compare rows of a domain need two; others learn from one row of every domain at a time.
+ALONE: dict[str, list[Method]] = {
+    "joint-calibration": [jbc.JointCalibration(rows=1, align=0.0)],
+    "pairwise-calibration": [PairwiseCalibration(jbc.JointCalibration(rows=1, align=0.0))],
+    "wasserstein-alignment": [WassersteinAlignment(rows=1, pretrain=2, critic_steps=1)],
+    "neuron-editing": [NeuronEditing(rows=1, widths=(4,))],
+    "denoising-autoencoder": [DenoisingAutoencoder(rows=1, widths=(4,))],
+}
+TOGETHER: dict[str, list[Method]] = {
+    "joint-calibration": [
+        jbc.JointCalibration(rows=1),
+        jbc.JointCalibration(rows=1, unbiased=False),
+        jbc.JointCalibration(rows=1, align=0.0, family="multibatch"),
+        jbc.JointCalibration(rows=1, align=0.0, family="twobatch"),
+    ],
+    "pairwise-calibration": [PairwiseCalibration(jbc.JointCalibration(rows=1))],
+    "wasserstein-alignment": [WassersteinAlignment(rows=1, distance=d) for d in ("gaussian", "sliced", "mmd")],
+    "mmd-resnet": [MMDResNet(rows=1), MMDResNet(rows=1, objective="root")],
+    "adversarial-correction": [AdversarialCorrection(rows=1), AdversarialCorrection(rows=1, residual=False)],
+    "regularised-autoencoder": [
+        RegularisedAutoencoder(rows=1),
+        RegularisedAutoencoder(rows=1, unbiased=False),
+    ],
+}  # fmt: skip
+
+
+def test_every_trained_method_is_asked_about_single_rows():
+    assert ALONE.keys() | TOGETHER.keys() == {n for n, cls in METHODS.items() if issubclass(cls, Trainable)}
+
+
+@pytest.mark.parametrize("method", [each for some in TOGETHER.values() for each in some], ids=str)
+def test_a_single_row_of_a_domain_is_refused_where_rows_are_compared(method):
+    with refusal("bad-setting") as caught:
+        prepare(method, cohort())
+    assert "rows=1" in str(caught.value)
+    assert "Set rows=2 or more" in str(caught.value)
+
+
+@pytest.mark.parametrize("method", [each for some in ALONE.values() for each in some], ids=str)
+def test_a_single_row_of_a_domain_is_enough_elsewhere(method):
+    drawn = world()
+    model = jbc.Corrector(method, steps=6).fit(drawn.x, domain=drawn.domain)
+    assert np.isfinite(model.history_[-1]["loss"])
+    assert np.isfinite(model.transform(drawn.x, domain=drawn.domain)).all()
+
+
+# The command line is made from the annotations, and JSON is read by them.
+
+
+def parsed(*words: str) -> Method:
+    config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+    return tyro.cli(Choice, args=list(words), config=config)
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_every_method_is_read_from_the_command_line(name, capsys):
+    assert parsed(name) == CHOICES[name]
+    words = [name]
+    flat = CHOICES[name].pair if isinstance(CHOICES[name], PairwiseCalibration) else CHOICES[name]
+    for field in dataclasses.fields(flat):
+        value, option = getattr(flat, field.name), "--" + field.name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(option if value else f"--no-{option[2:]}")
+        elif value != "" and value != ():
+            words += [option, *map(str, value if isinstance(value, tuple) else [value])]
+    assert parsed(*words) == CHOICES[name]
+    with pytest.raises(SystemExit) as ended:
+        parsed(name, "--help")
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert "Limit" not in told
+    assert "Annotated" not in told
+    assert all(word.split("=")[0] in told for word in words if word.startswith("--") and "-no-" not in word)
+
+
+def test_tuples_are_read_from_the_command_line():
+    method = parsed("neuron-editing", "--edit-layers", "0", "3", "--image", "2", "1", "2", "--widths", "4")
+    assert method == NeuronEditing(edit_layers=(0, 3), image=(2, 1, 2), widths=(4,))
+    assert parsed("neuron-editing", "--edit-layers", "None") == NeuronEditing()
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("joint-calibration", {"rows": "12"}),
+        ("joint-calibration", {"log": 1}),
+        ("joint-calibration", {"rows": None}),
+        ("pairwise-calibration", {"pair": 3}),
+        ("pairwise-calibration", {"pair": to_json(jbc.JointCalibration())["fields"] | {"rows": [1]}}),
+        ("neuron-editing", {"image": {"a": 1}}),
+    ],
+)
+def test_damaged_settings_of_a_saved_model_are_refused(name, fields):
+    record = to_json(METHODS[name]())
+    with refusal("bad-setting"):
+        from_json(record | {"fields": record["fields"] | fields})
