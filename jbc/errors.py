@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import sys
 import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -139,3 +141,11 @@ def _rebuild(message: str, what: str, why: str, fix: str, code: str) -> InputErr
 
 class InputWarning(UserWarning):
     """Input that jbc can use, with something the caller should know."""
+
+
+def warn(message: str) -> None:
+    """Warn of the input, and point at the line outside of jbc that passed it."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "jbc":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, InputWarning, stacklevel=level - 1)

@@ -18,6 +18,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 import jbc
+from jbc.methods.settings import Training
 from jbc.train.checkpoint import write
 
 FEATURES = ("m1", "m2", "m3")
@@ -540,7 +541,9 @@ ARRAYS: dict[str, tuple[Callable[[], Any], str, tuple[str, ...]]] = {
     "no kernels": (lambda: joint(bandwidths=()).prepare(cohort()), "bad-setting", ("bandwidths=()",)),
     "a list of kernels": (lambda: joint(bandwidths=[1.0]).prepare(cohort()), "bad-setting", ("[1.0]",)),
     "a setting of a pair": (
-        lambda: jbc.Corrector(jbc.PairwiseCalibration(jbc.JointCalibration(rows=-1))).prepare(cohort()),
+        lambda: jbc.Corrector(
+            jbc.PairwiseCalibration(jbc.JointCalibration(training=Training(rows=-1)))
+        ).prepare(cohort()),
         "bad-setting",
         ("rows=-1", "PairwiseCalibration"),
     ),

@@ -26,6 +26,7 @@ from jbc.data.simulate.plates import World, simulate_shift
 from jbc.errors import InputError
 from jbc.methods.base import Fitted, Info, Trainable
 from jbc.methods.joint import JointCalibration
+from jbc.methods.settings import Training
 
 ROOT = Path(jbc.__file__).parents[1]
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -33,7 +34,7 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 # One shape for nearly all tests, so that they share compiled programs: 3 domains × 40 rows × 4 features.
 SHAPE: dict[str, int] = {"n_per_domain": 40, "n_features": 4, "n_domains": 3}
 TARGET = "domain 3"
-JOINT = JointCalibration(rows=8)
+JOINT = JointCalibration(training=Training(rows=8))
 CHUNK = 10
 
 
@@ -59,19 +60,19 @@ OPTIMISED = {
 
 
 def experiment(name: str) -> Any:
-    """Import a program of the folder experiments, which find each other as files beside them."""
+    """Import a file of the folder experiments, such as "joint.run"."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(EXPERIMENTS)
-        return importlib.import_module(name)
+        patch.syspath_prepend(EXPERIMENTS.parent)
+        return importlib.import_module(f"experiments.{name}")
 
 
 def quick_run(name: str, out: Path) -> list[tuple[str, str, int]]:
-    """Run a benchmark quickly, its sides in processes of their own; tell what its rows are about.
+    """Run a benchmark of the folder speed quickly, its sides in processes of their own; tell what its rows are about.
 
     They name neither path nor machine.
     """
     done = subprocess.run(
-        [sys.executable, EXPERIMENTS / f"{name}.py", "--quick", "--out", out],
+        [sys.executable, EXPERIMENTS / "speed" / f"{name}.py", "--quick", "--out", out],
         env=os.environ | QUICK | {"PYTHONPATH": str(EXPERIMENTS.parent)},
         capture_output=True,
         text=True,

@@ -40,6 +40,7 @@ import jbc
 from jbc.cli.main import main
 from jbc.data import cache
 from jbc.errors import InputError, InputWarning
+from jbc.methods.settings import Training
 
 pytestmark = pytest.mark.usefixtures("quick_file")
 
@@ -349,7 +350,7 @@ def test_a_class_may_be_absent_from_a_source():
 @pytest.fixture(scope="module")
 def unlabelled() -> jbc.Corrector:
     """Joint calibration without any label."""
-    method = jbc.JointCalibration(rows=4)
+    method = jbc.JointCalibration(training=Training(rows=4))
     return jbc.Corrector(method, steps=2).fit(GOOD.frame, [""] * ROWS, domain=GOOD.domain)
 
 

@@ -40,11 +40,15 @@ from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method, Trainable
 from jbc.methods.closed_form import Coral, Percentiles, QuantileMap, Standardise, TypicalVariation
 from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
+from jbc.methods.distance_alignment import DistanceAlignment
+from jbc.methods.editing import Editing
+from jbc.methods.inputs import Inputs
 from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.neuron_editing import NeuronEditing
 from jbc.methods.pairwise import PairwiseCalibration
 from jbc.methods.registry import METHODS, from_json, to_json
 from jbc.methods.regularised_autoencoder import RegularisedAutoencoder
+from jbc.methods.settings import AdversarialTraining, Kernel, Route, Training
 from jbc.methods.wasserstein import WassersteinAlignment
 from jbc.train import fit, fit_lanes
 from jbc.train.checkpoint import read_step, save_step
@@ -53,16 +57,22 @@ from jbc.train.checkpoint import read_step, save_step
 CONFIGURATIONS: dict[str, Method] = {
     "joint-calibration": JOINT,
     "pairwise-calibration": PairwiseCalibration(JOINT),
-    "wasserstein-alignment": WassersteinAlignment(
-        distance="gaussian", rows=40, updates=200, transform_rate=0.02
+    "wasserstein-alignment": DistanceAlignment(distance="gaussian", rows=40, updates=200, learning_rate=0.02),
+    "mmd-resnet": MMDResNet(blocks=1, width=8, training=Training(rows=40)),
+    "neuron-editing": NeuronEditing(
+        widths=(64, 4), training=Training(rows=40), editing=Editing(percentiles=11)
     ),
-    "mmd-resnet": MMDResNet(blocks=1, width=8, rows=40),
-    "neuron-editing": NeuronEditing(widths=(64, 4), rows=40, percentiles=11),
     "adversarial-correction": AdversarialCorrection(
-        blocks=1, widths=(8,), critic=(8,), rows=40, updates=200, identity=3.0, critic_steps=1
+        blocks=1,
+        widths=(8,),
+        critic=(8,),
+        identity=3.0,
+        training=AdversarialTraining(rows=40, updates=200, critic_steps=1),
     ),
-    "regularised-autoencoder": RegularisedAutoencoder(widths=(32, 8), rows=30, learning_rate=0.005),
-    "denoising-autoencoder": DenoisingAutoencoder(widths=(8,), rows=30),
+    "regularised-autoencoder": RegularisedAutoencoder(
+        widths=(32, 8), training=Training(rows=30, learning_rate=0.005)
+    ),
+    "denoising-autoencoder": DenoisingAutoencoder(widths=(8,), training=Training(rows=30)),
     "standardise": Standardise(),
     "quantile-map": QuantileMap(),
     "coral": Coral(on="all"),
@@ -71,16 +81,20 @@ CONFIGURATIONS: dict[str, Method] = {
 }
 # One with other settings than the default wherever possible: what must survive being written and read.
 UNUSUAL: dict[str, Method] = {
-    "joint-calibration": presets.joint("chd", "reference", bandwidths=(0.1, 1 / 3)),
+    "joint-calibration": presets.joint("chd", "reference", kernel=Kernel(bandwidths=(0.1, 1 / 3))),
     "pairwise-calibration": PairwiseCalibration(presets.joint("cytof")),
     "wasserstein-alignment": presets.wasserstein("reference", maps="residual", form="barycentre"),
-    "mmd-resnet": presets.mmd_resnet(target="day 2", source=("day 1", "day 3")),
-    "adversarial-correction": presets.adversarial("cycle-gan", objective="squares", source=("day 1",)),
-    "neuron-editing": presets.neuron_editing(extrapolate=("day 3",), beyond="refuse", image=(2, 1, 2)),
-    "regularised-autoencoder": presets.regularised_autoencoder(
-        "saucie", extrapolate=("day 3",), image=(2, 1, 2)
+    "mmd-resnet": presets.mmd_resnet(route=Route(target="day 2", source=("day 1", "day 3"))),
+    "adversarial-correction": presets.adversarial(
+        "cycle-gan", objective="squares", route=Route(source=("day 1",))
     ),
-    "denoising-autoencoder": DenoisingAutoencoder(log=True, fill="all", dropout=0.5),
+    "neuron-editing": presets.neuron_editing(
+        image=(2, 1, 2), route=Route(extrapolate=("day 3",)), editing=Editing(beyond="refuse")
+    ),
+    "regularised-autoencoder": presets.regularised_autoencoder(
+        "saucie", image=(2, 1, 2), route=Route(extrapolate=("day 3",))
+    ),
+    "denoising-autoencoder": DenoisingAutoencoder(fill="all", dropout=0.5, inputs=Inputs(log=True)),
     "standardise": Standardise(scale=False, on="controls"),
     "quantile-map": QuantileMap(percentiles=11, beyond="clip", on="controls"),
     "coral": Coral(ridge=0.1, target="identity", centre=False),

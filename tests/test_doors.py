@@ -14,6 +14,7 @@ from jbc.cohort import Cohort
 from jbc.methods.closed_form import Standardise
 from jbc.methods.joint import JointCalibration
 from jbc.methods.pairwise import PairwiseCalibration
+from jbc.methods.settings import Training
 from jbc.train import fit, fit_lanes
 from jbc.train.lanes import predict_lanes
 from jbc.validation import memory
@@ -41,7 +42,7 @@ DOORS = {
         (JOINT, lambda: Cohort.from_arrays(DRAWN.x, LONELY), {}, "tiny-domain"),
         (JOINT, lambda: Cohort.from_arrays(DRAWN.x, DRAWN.domain, label=CONFOUNDED), {}, "confounded"),
         (JointCalibration(dropout=2.0), cohort, {}, "bad-setting"),
-        (JointCalibration(rows=0), cohort, {}, "bad-setting"),
+        (JointCalibration(training=Training(rows=0)), cohort, {}, "bad-setting"),
         (JOINT, cohort, {"steps": 0}, "bad-setting"),
         (JOINT, cohort, {"steps": True}, "bad-setting"),
         (JOINT, cohort, {"steps": 1.5}, "bad-setting"),

@@ -1,4 +1,4 @@
-"""The layers of DESIGN.md, read from the imports themselves; what `import jbc` may load; file lengths."""
+"""The layers of jbc and of experiments, read from the imports themselves; what `import jbc` may load; file lengths."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import jbc
 
 HOME = Path(jbc.__file__).parent
 FILES = sorted(path.relative_to(HOME).as_posix() for path in HOME.rglob("*.py"))
+EXPERIMENTS = HOME.parent / "experiments"
+PROGRAMS = sorted(path.relative_to(EXPERIMENTS).as_posix() for path in EXPERIMENTS.rglob("*.py"))
 
 # The rooms of the house, from the ground up: a file imports only from rooms below its own, and inside its room.
 LAYERS = (
@@ -37,7 +39,7 @@ ALLOWED = {("train", "methods/base"), ("train", "methods/prepare")}
 HOMES_ANYWHERE = {
     "flax.linen": ("nets",),
     "flowio": ("data/io/fcs",),
-    "PIL": ("data/images",),
+    "PIL": (),
     "orbax": ("train/checkpoint",),
     "matplotlib": ("plots",),
 }
@@ -59,7 +61,7 @@ LIGHT = ("anndata", "matplotlib", "sklearn", "orbax", "pandas", "scipy", "pooch"
          "pyarrow", "h5py", "PIL", "flax", "optax", "jax")  # fmt: skip
 
 
-def imports(file: str) -> Iterator[tuple[str, bool]]:
+def imports(file: str, home: Path = HOME) -> Iterator[tuple[str, bool]]:
     """Yield the full name of everything a file imports, and whether that happens at module level.
 
     What only the type checker sees does not count.
@@ -77,15 +79,15 @@ def imports(file: str) -> Iterator[tuple[str, bool]]:
             inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             yield from walk(child, top and not inside)
 
-    yield from walk(ast.parse((HOME / file).read_text()), True)
+    yield from walk(ast.parse((home / file).read_text()), True)
 
 
-def module(name: str) -> str | None:
-    """Return the file or folder of jbc, without its ending, that an imported name lives in."""
-    if name != "jbc" and not name.startswith("jbc."):
+def module(name: str, home: Path = HOME) -> str | None:
+    """Return the file or folder of jbc (or of another home), without its ending, that an imported name lives in."""
+    first, *parts = name.split(".")
+    if first != home.name:
         return None
-    parts = name.split(".")[1:]
-    while parts and not (HOME.joinpath(*parts).with_suffix(".py").exists() or HOME.joinpath(*parts).is_dir()):
+    while parts and not (home.joinpath(*parts).with_suffix(".py").exists() or home.joinpath(*parts).is_dir()):
         parts.pop()
     return "/".join(parts) or "__init__"
 
@@ -124,11 +126,26 @@ def test_imports_follow_the_layers(file):
                 assert not any(within(there, ban) for ban in banned), f"{said}: {folder} knows none of these"
 
 
-def test_no_files_import_each_other_in_a_circle():
+@pytest.mark.parametrize("file", PROGRAMS)
+def test_experiments_import_their_own_folder_and_the_shared_helpers(file):
+    here = file.removesuffix(".py")
+    for name, _ in imports(file, EXPERIMENTS):
+        there = module(name, EXPERIMENTS)
+        if there is None or room(there) in ("_lib", room(here)):
+            continue
+        said = f"experiments/{file} imports {name}"
+        assert here == "build_pages" or room(here) == "speed", f"{said}, of another paper"
+        assert here == "build_pages" or "/" in there, f"{said}, which lies above"
+
+
+@pytest.mark.parametrize(
+    ("home", "files"), [(HOME, FILES), (EXPERIMENTS, PROGRAMS)], ids=["jbc", "experiments"]
+)
+def test_no_files_import_each_other_in_a_circle(home, files):
     edges = {}
-    for file in FILES:
+    for file in files:
         here = file.removesuffix(".py").removesuffix("/__init__")
-        names = {module(name) for name, top in imports(file) if top} - {None, here}
+        names = {module(name, home) for name, top in imports(file, home) if top} - {None, here}
         edges[here] = edges.get(here, set()) | names
     done: set[str] = set()
 
@@ -155,6 +172,12 @@ def test_packages_are_imported_in_their_homes_only(file):
         for late, homes in HOMES_AT_TOP.items():
             if top and name.split(".")[0] == late:
                 assert any(within(here, home) for home in homes), f"jbc/{file}: import {name} in the function"
+
+
+@pytest.mark.parametrize("file", PROGRAMS)
+def test_programs_are_short(file):
+    lines = (EXPERIMENTS / file).read_text().count("\n")
+    assert lines <= 300, f"experiments/{file} has {lines} lines: 300 are the most"
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -186,4 +209,5 @@ def test_the_parser_sees_what_it_should():
     assert module("jbc.methods.base.Method") == "methods/base"
     assert module("jbc.losses.mmd2_matrix") == "losses"
     assert module("json") is None
+    assert module("experiments.joint.tasks.Task", EXPERIMENTS) == "joint/tasks"
     assert "jax" in sys.modules

@@ -17,6 +17,7 @@ import jbc
 from jbc.cli.main import main
 from jbc.data import cache
 from jbc.errors import InputError
+from jbc.methods.settings import Training
 from jbc.model.adaptation import Adaptation, Controls, Expected
 from jbc.model.saved import ARRAYS, RULES
 from jbc.model.support import Support
@@ -63,7 +64,7 @@ def adapted() -> jbc.Corrector:
 
 def trained() -> jbc.Corrector:
     x, domain, label = measured()
-    method = jbc.JointCalibration(rows=4)
+    method = jbc.JointCalibration(training=Training(rows=4))
     return jbc.Corrector(method, steps=2, random_state=0).fit(x, label, domain=domain)
 
 

@@ -19,7 +19,7 @@ PROSE = " ".join(README.split())
 
 @pytest.fixture(scope="module")
 def plates():
-    return experiment("plates")
+    return experiment("joint.plates")
 
 
 @pytest.mark.slow
@@ -53,21 +53,21 @@ def test_the_table_is_the_result_of_its_command(plates):
 
 
 def test_the_line_of_screens_is_the_result_of_its_command():
-    results = experiment("results")
-    rows = results.read(results.RESULTS / "wasserstein_screen.json")["rows"]
+    results = experiment("_lib.results")
+    rows = results.read("wasserstein_screen")["rows"]
     found = {row["method"]: row for row in rows if row["metric"] == "NSCB 1"}
     chosen = ("measured", "centred on controls", "CORAL on controls", "ours, controls alone",
               "ours, all shared treatments", "without the effect of the domains (the truth)")  # fmt: skip
     cells = [f"{found[name]['mean']:.3f} ± {found[name]['sd']:.3f}" for name in chosen]
     assert f"| {' | '.join(cells)} |" in README
-    wells = results.read(results.RESULTS / "wasserstein_bbbc021.json")["rows"]
+    wells = results.read("wasserstein_bbbc021")["rows"]
     tvn, *stopped = (
         {row["metric"]: row["value"] for row in wells if row["method"] == method and row["metric"][0] == "N"}
         for method in ("TVN", "TVN, ours, critics, by neighbours", "TVN, ours, Gaussian, by neighbours")
     )
     assert f"{tvn['NSC 1']:.3f}, and {tvn['NSCB 1']:.3f} across weeks" in PROSE
     assert stopped == [tvn, tvn]  # not trained at all
-    plates = results.read(results.RESULTS / "wasserstein_bbbc021-plates.json")["rows"]
+    plates = results.read("wasserstein_bbbc021-plates")["rows"]
     shared = {(row["method"], row["metric"]): row["value"] for row in plates}
     ends = [
         " and ".join(
@@ -79,8 +79,8 @@ def test_the_line_of_screens_is_the_result_of_its_command():
 
 
 def test_the_line_of_new_batches_is_the_result_of_its_command():
-    results = experiment("results")
-    rows = results.read(results.RESULTS / "adaptation.json")["rows"]
+    results = experiment("_lib.results")
+    rows = results.read("adaptation")["rows"]
     found = {row["method"]: row for row in rows if (row["table"], row["metric"]) == ("24 controls", "NSCB 1")}
     ours, left, centred, together = (
         f"{found[name]['mean']:.3f} ± {found[name]['sd']:.3f}"
@@ -93,12 +93,12 @@ def test_the_line_of_new_batches_is_the_result_of_its_command():
     )
     assert f"right for {ours} of the fifth" in PROSE
     assert f"as it is, for {left}; centred on controls, {centred}; fitted together" in PROSE
-    assert f"{together} (`python experiments/adaptation.py`)" in PROSE
+    assert f"{together} (`python experiments/wasserstein/adaptation.py`)" in PROSE
 
 
 def test_the_diagnosis_of_screens_is_the_result_of_its_command():
-    results = experiment("results")
-    rows = results.read(results.RESULTS / "wasserstein_diagnosis.json")["rows"]
+    results = experiment("_lib.results")
+    rows = results.read("wasserstein_diagnosis")["rows"]
     found = {(row["method"], row["metric"]): row["mean"] for row in rows}
     moved, agree = (found["TVN, ours, critics", metric] for metric in ("moved", "halves agree"))
     shared = found["simulated screen, ours, all shared treatments", "halves agree"]

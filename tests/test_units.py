@@ -14,6 +14,7 @@ from jbc.cohort.row_order import order_rows
 from jbc.errors import InputWarning
 from jbc.methods.closed_form import QuantileMap, Standardise
 from jbc.methods.inputs import Inputs
+from jbc.methods.settings import AdversarialTraining, Training
 from jbc.numerics.centring import FAR, find_offset
 
 pytestmark = pytest.mark.usefixtures("quick_file")
@@ -63,12 +64,14 @@ def test_a_feature_that_one_domain_lacks_keeps_its_spread_elsewhere(method, unit
 @pytest.mark.parametrize("name", ["joint", "mmd", "adversarial", "editing", "wasserstein", "regularised"])
 def test_networks_are_not_blown_up_by_a_feature_that_one_domain_lacks(name):
     method = {
-        "joint": jbc.JointCalibration(rows=8),
-        "mmd": jbc.MMDResNet(blocks=1, width=8, rows=40),
-        "adversarial": jbc.AdversarialCorrection(blocks=1, widths=(8,), critic=(8,), rows=40),
-        "editing": jbc.NeuronEditing(widths=(8, 4), rows=40),
-        "wasserstein": jbc.WassersteinAlignment(distance="gaussian", rows=40),
-        "regularised": jbc.RegularisedAutoencoder(widths=(8, 4), rows=30),
+        "joint": jbc.JointCalibration(training=Training(rows=8)),
+        "mmd": jbc.MMDResNet(blocks=1, width=8, training=Training(rows=40)),
+        "adversarial": jbc.AdversarialCorrection(
+            blocks=1, widths=(8,), critic=(8,), training=AdversarialTraining(rows=40)
+        ),
+        "editing": jbc.NeuronEditing(widths=(8, 4), training=Training(rows=40)),
+        "wasserstein": jbc.DistanceAlignment(distance="gaussian", rows=40),
+        "regularised": jbc.RegularisedAutoencoder(widths=(8, 4), training=Training(rows=30)),
     }[name]
     x = np.exp(X) * 1000
     x[ABSENT, 0] = 0
@@ -116,9 +119,13 @@ def test_rounding_is_no_spread():
 @pytest.mark.parametrize("offset", [1e7, 1e8, -1e10])
 @pytest.mark.parametrize("log", [True, False])
 def test_an_offset_costs_no_digits(offset, log):
-    plain = jbc.Corrector(jbc.JointCalibration(rows=8, log=False), steps=CHUNK)
+    plain = jbc.Corrector(
+        jbc.JointCalibration(training=Training(rows=8), inputs=Inputs(log=False)), steps=CHUNK
+    )
     moved = plain.fit(X, hidden(DRAWN), domain=DRAWN.domain).transform(X, domain=DRAWN.domain)
-    model = jbc.Corrector(jbc.JointCalibration(rows=8, log=log), steps=CHUNK)
+    model = jbc.Corrector(
+        jbc.JointCalibration(training=Training(rows=8), inputs=Inputs(log=log)), steps=CHUNK
+    )
     far = model.fit(X + offset, hidden(DRAWN), domain=DRAWN.domain).transform(X + offset, domain=DRAWN.domain)
     assert far.dtype == np.float64
     # The logarithm is straight so far from 0, but for a part of the offset.
@@ -206,7 +213,9 @@ def test_no_number_depends_on_the_unit_where_logarithms_are_taken():
     """In a unit so large that log(1 + x) is x, a logarithm changes nothing."""
     moved = []
     for log, unit in ((True, 1e-9), (False, 1.0)):
-        model = jbc.Corrector(jbc.JointCalibration(rows=8, log=log), steps=CHUNK)
+        model = jbc.Corrector(
+            jbc.JointCalibration(training=Training(rows=8), inputs=Inputs(log=log)), steps=CHUNK
+        )
         model.fit(unit * X, hidden(DRAWN), domain=DRAWN.domain)
         moved.append(model.transform(unit * X, domain=DRAWN.domain) / unit)
     np.testing.assert_allclose(*moved, atol=1e-4)
@@ -245,7 +254,10 @@ def test_stopping_by_rows_takes_no_unit():
     for unit in (1e-9, 1.0):
         x = np.where(np.arange(4) == 1, 3.0, X) * unit
         model = jbc.Corrector(
-            jbc.MMDResNet(blocks=1, width=8, rows=40), steps=2 * CHUNK, stopping="rows", random_state=0
+            jbc.MMDResNet(blocks=1, width=8, training=Training(rows=40)),
+            steps=2 * CHUNK,
+            stopping="rows",
+            random_state=0,
         )
         model.fit(x, domain=DRAWN.domain)
         seen.append(model.transform(x, domain=DRAWN.domain) / unit)

@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from jbc.cli.common import Cofactor, Column, Files, Run, open_run, parse, rows_for, show
+from jbc.cli.common import Cofactor, Column, Files, Run, open_run, parse, print_table, rows_for
 from jbc.cli.folders import refuse_inside
 from jbc.errors import InputError
 from jbc.interfaces import expression
@@ -18,7 +18,7 @@ from jbc.interfaces import expression
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Take new batches into a fitted model by their controls alone; what is fitted to the others stays as it is.
+    """Adapt a fitted model to new batches by their controls alone; what is fitted to the others stays as it is.
 
     Writes a new model, for jbc transform. Rows of batches that the model knows are not used, nor are rows that are no
     controls.
@@ -43,11 +43,11 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(Options, "adapt", arguments)
     refuse_inside(options.out)
     model = open_run(options.run)
-    control = options.control or model.notes_.get("control")
+    control = options.control or model.record.notes.get("control")
     if control is None:
         raise InputError(
             "It is not known which rows are controls",
-            why="New batches are taken in by rows of the same material as the controls of the fit.",
+            why="A model adapts to new batches by rows of the same material as the controls of the fit.",
             fix="""Pass --control EXPR, such as --control "Metadata_Compound == 'DMSO'".""",
             code="missing-control",
         )
@@ -55,7 +55,9 @@ def main(arguments: Sequence[str]) -> int:
     table, domain = rows_for(model, options.data, options.batch_key, options.arcsinh, keys)
     columns = {name: table.obs[name] for name in table.obs.columns}
     marked = expression.controls(control, columns, alone=True)
-    new = np.full(len(table.x), False) if domain is None else ~np.isin(domain.astype(str), model.domains_)
+    new = (
+        np.full(len(table.x), False) if domain is None else ~np.isin(domain.astype(str), model.names.domains)
+    )
     if not new.any():
         raise InputError(
             "No row of a new batch",
@@ -64,13 +66,18 @@ def main(arguments: Sequence[str]) -> int:
             code="known-domain",
         )
     assert domain is not None
-    model.adapt(table.x[new], domain=domain[new], control=marked[new])
-    model.save(options.out, notes=model.notes_)
-    show(
+    model = model.adapt(table.x[new], domain[new], control=marked[new])
+    model.save(options.out)
+    print_table(
         [
-            {"batch": name, "controls": told.rows, "needed": told.minimum, "distance before": told.before}
-            | {"after": told.after, "from": told.low, "to": told.high}
-            for name, told in model.adapted_.items()
+            {
+                "batch": name,
+                "controls": report.rows,
+                "needed": report.minimum,
+                "distance before": report.before,
+            }
+            | {"after": report.after, "from": report.low, "to": report.high}
+            for name, report in model.record.adapted.items()
         ],
         "distance of the controls to those of the other batches",
     )

@@ -19,7 +19,7 @@ from jbc.errors import InputError
 from jbc.interfaces import expression
 
 if TYPE_CHECKING:
-    from jbc.interfaces.estimator import Corrector
+    from jbc.model import Model
 
 T = TypeVar("T")
 Files = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")]
@@ -60,7 +60,7 @@ class Columns:
         return [name for name in dataclasses.astuple(self) if name is not None]
 
 
-def roles(table: Table, columns: Columns, control: str | None = None) -> dict[str, Any]:
+def role_columns(table: Table, columns: Columns, control: str | None = None) -> dict[str, Any]:
     """Return the groups of the rows as the arguments of :meth:`jbc.Cohort.from_arrays`."""
 
     def column(name: str | None) -> np.ndarray | None:
@@ -78,7 +78,7 @@ def roles(table: Table, columns: Columns, control: str | None = None) -> dict[st
     }
 
 
-def spare(data: Sequence[Path], out: Path | None) -> None:
+def refuse_overwrite(data: Sequence[Path], out: Path | None) -> None:
     """Refuse to replace an input by the output, or to damage a model by it."""
     refuse_inside(out)
     if out is not None and os.path.realpath(out) in map(os.path.realpath, data):
@@ -91,7 +91,7 @@ def spare(data: Sequence[Path], out: Path | None) -> None:
         )
 
 
-def wake_jax() -> list[Any]:
+def init_jax() -> list[Any]:
     """Let JAX keep compiled programs, and return its devices, or refuse to go on without any."""
     import jax
 
@@ -108,11 +108,11 @@ def wake_jax() -> list[Any]:
         ) from error
 
 
-def open_run(run: Path) -> Corrector:
+def open_run(run: Path) -> Model:
     """Load the model of a run, or a model's own folder."""
-    from jbc.interfaces.estimator import load
+    from jbc.model import load
 
-    wake_jax()
+    init_jax()
     inside = run / "model"
     if not inside.exists() and (run / "run.json").exists():
         raise InputError(
@@ -123,7 +123,7 @@ def open_run(run: Path) -> Corrector:
             code="unfinished-run",
         )
     model = load(inside if inside.exists() else run)
-    _check_notes(run, model.notes_)
+    _check_notes(run, model.record.notes)
     return model
 
 
@@ -148,29 +148,29 @@ def _check_notes(run: Path, notes: dict[str, Any]) -> None:
 
 
 def rows_for(
-    model: Corrector,
+    model: Model,
     data: Sequence[Path],
     batch_key: str | None,
     arcsinh: float | None,
     keys: Sequence[str] = (),
 ) -> tuple[Table, np.ndarray | None]:
     """Read tables with the features and on the scale of a model, and the domain of every row."""
-    key = batch_key or model.notes_.get("columns", {}).get("batch")
-    if key is None and len(model.domains_) > 1:
+    key = batch_key or model.record.notes.get("columns", {}).get("batch")
+    if key is None and len(model.names.domains) > 1:
         raise InputError(
             "It is not known which column names the batch",
             why="The correction of a row depends on its batch, and the model was not fitted at the command line.",
             fix="Pass --batch-key COLUMN.",
             code="missing-batch-key",
         )
-    cofactor = model.notes_.get("arcsinh") if arcsinh is None else arcsinh
+    cofactor = model.record.notes.get("arcsinh") if arcsinh is None else arcsinh
     table = read_table(
-        data, keys=[*([key] if key else []), *keys], features=model.features_, arcsinh=cofactor
+        data, keys=[*([key] if key else []), *keys], features=model.names.features, arcsinh=cofactor
     )
     return table, None if key is None else table.obs[key].to_numpy(dtype=object)
 
 
-def show(rows: Sequence[dict[str, Any]], title: str) -> None:
+def print_table(rows: Sequence[dict[str, Any]], title: str) -> None:
     """Print a table; columns without any value are left out."""
     from rich.console import Console
     from rich.table import Table as Grid

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from jbc.cli.common import parse, show
+from jbc.cli.common import parse, print_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,9 @@ def main(arguments: Sequence[str]) -> int:
     from jbc.data import datasets
 
     if isinstance(options.action, List):
-        show([{"name": name} | _summary(datasets.describe(name)) for name in datasets.names()], "data sets")
+        print_table(
+            [{"name": name} | _summary(datasets.describe(name)) for name in datasets.names()], "data sets"
+        )
         return 0
     for path in datasets.fetch(options.action.name):
         print(path)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from jbc.cli.common import parse, show
+from jbc.cli.common import parse, print_table
 from jbc.cli.folders import refuse_inside
 from jbc.data import cache
 from jbc.errors import InputError
@@ -51,6 +51,6 @@ def main(arguments: Sequence[str]) -> int:
     except BaseException:
         shutil.rmtree(options.out, ignore_errors=True)
         raise
-    show(rows, f"before and after; accuracy, AUC and MCC on {demo.TARGET}")
+    print_table(rows, f"before and after; accuracy, AUC and MCC on {demo.TARGET}")
     print(f"\n{options.out / 'report.html'} ({time.monotonic() - begun:.0f} s)")
     return 0

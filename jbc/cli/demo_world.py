@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jbc.cohort import Cohort
 from jbc.data.io.atomic import atomic_path
 from jbc.data.io.tables import Table
 from jbc.data.io.write import write_table
 from jbc.data.simulate.plates import World, simulate_plates
-from jbc.interfaces.estimator import Corrector
 from jbc.methods.closed_form.standardise import Standardise
+from jbc.methods.joint import JointCalibration
+from jbc.model import Model, fit
 
 TARGET = "plate 3"
 
@@ -30,7 +32,7 @@ class Outcome(NamedTuple):
 
 def compare(
     seed: int = 0, *, steps: int | None = None, hooks: Sequence[Any] = ()
-) -> tuple[World, list[Outcome], Corrector, list[dict[str, Any]]]:
+) -> tuple[World, list[Outcome], Model, list[dict[str, Any]]]:
     """Simulate three plates, hide the labels of the last, and correct them in three ways.
 
     Parameters
@@ -49,14 +51,15 @@ def compare(
     """
     world = simulate_plates(seed)
     raw = np.log(world.x)
-    model = Corrector(steps=steps, random_state=seed, hooks=hooks)
-    model.fit(world.x, _given(world), domain=world.domain, unit=world.unit)
-    scaled = Corrector(Standardise()).fit_transform(raw, domain=world.domain)
-    corrected = np.log(np.maximum(model.transform(world.x, domain=world.domain), 1e-3))
+    groups = {"label": _given(world), "unit": world.unit, "features": world.features}
+    cohort = Cohort.from_arrays(world.x, world.domain, **groups)
+    model = fit(JointCalibration(), cohort, seed=seed, steps=steps, hooks=hooks)
+    scaled = fit(Standardise(), Cohort.from_arrays(raw, world.domain)).transform(raw, world.domain)
+    corrected = np.log(np.maximum(model.transform(world.x, world.domain), 1e-3))
     outcomes = [
         Outcome("measured", raw, _classify(raw, world)),
         Outcome("standardised", scaled, _classify(scaled, world)),
-        Outcome("joint calibration", corrected, model.predict_proba(world.x, domain=world.domain)),
+        Outcome("joint calibration", corrected, model.predict_proba(world.x, world.domain)),
     ]
     return world, outcomes, model, [_judge(outcome, raw, world) for outcome in outcomes]
 
@@ -118,25 +121,25 @@ def _agreement(x: np.ndarray, truth: np.ndarray) -> float:
     return float(((a * b).sum(axis=0) / np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))).mean())
 
 
-def _write(out: Path, world: World, model: Corrector, rows: list[dict[str, Any]]) -> None:
+def _write(out: Path, world: World, model: Model, rows: list[dict[str, Any]]) -> None:
     import pandas as pd
 
     columns = {"plate": world.domain, "subject": world.unit, "label": _given(world), "truth": world.label}
     obs = pd.DataFrame(columns)
-    corrected = model.transform(world.x, domain=world.domain)
-    probability = model.predict_proba(world.x, domain=world.domain)
-    predicted = obs.assign(predicted=model.classes_[probability.argmax(axis=1)])
-    names = tuple(f"probability_{each}" for each in model.classes_)
+    corrected = model.transform(world.x, world.domain)
+    probability = model.predict_proba(world.x, world.domain)
+    predicted = obs.assign(predicted=model.classes[probability.argmax(axis=1)])
+    names = tuple(f"probability_{each}" for each in model.names.labels)
     write_table(Table(world.x, world.features, obs), out / "measured.csv")
     write_table(Table(corrected, world.features, obs), out / "corrected.csv")
     write_table(Table(probability, names, predicted), out / "predictions.csv")
     with atomic_path(out / "metrics.json") as temporary:
         temporary.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    model.save(out / "model", notes={"columns": {"batch": "plate"}})
+    model.with_notes({"columns": {"batch": "plate"}}).save(out / "model")
 
 
 def _picture(
-    out: Path, world: World, outcomes: Sequence[Outcome], model: Corrector, rows: list[dict[str, Any]]
+    out: Path, world: World, outcomes: Sequence[Outcome], model: Model, rows: list[dict[str, Any]]
 ) -> None:
     """Draw the figures, and put everything on one page."""
     from jbc.report import write_report
@@ -170,18 +173,18 @@ def _picture(
         notes=[
             "The world is simulated, so the values without any plate effect are known: agreement with truth is the "
             "mean correlation of a feature with itself in the world without plates.",
-            f"{model.resolved}, {model.n_steps_} steps, seed {model.seed_}.",
+            f"{model.method}, {model.record.steps} steps, seed {model.record.seed}.",
             "The plain tables are classified by logistic regression, trained on plates 1 and 2.",
         ],
     )
 
 
-def _figures(world: World, outcomes: Sequence[Outcome], model: Corrector) -> dict[str, tuple[str, Any]]:
+def _figures(world: World, outcomes: Sequence[Outcome], model: Model) -> dict[str, tuple[str, Any]]:
     from jbc import metrics, plots
 
     raw, corrected = outcomes[0].x, outcomes[2].x
     history = {
-        name: [row[name] for row in model.history_] for name in ("step", "align", "classify", "rebuild")
+        name: [row[name] for row in model.record.history] for name in ("step", "align", "classify", "rebuild")
     }
     curves = plots.losses(plots.axes(), history, log=True)
     ladder, first, target = metrics.bandwidth_ladder(raw), world.domain == "plate 1", world.domain == TARGET

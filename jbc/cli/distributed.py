@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
-from jbc.cli.common import wake_jax
+from jbc.cli.common import init_jax
 from jbc.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def joined(scheduler: Scheduler | None) -> Iterator[Mesh | None]:
     """
     told = os.environ.pop(VARIABLE, None)
     if told is None and scheduler is None:
-        wake_jax()
+        init_jax()
         yield None
         return
     import jax
@@ -64,7 +64,7 @@ def joined(scheduler: Scheduler | None) -> Iterator[Mesh | None]:
 
     _join(Place(*json.loads(told)) if told else None, scheduler)
     try:
-        yield mesh_of(wake_jax())
+        yield mesh_of(init_jax())
     except BaseException as error:
         if jax.process_count() > 1:
             _leave(error)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jbc import __version__
-from jbc.cli.common import parse, wake_jax
+from jbc.cli.common import init_jax, parse
 from jbc.data import cache
 from jbc.errors import InputError
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     print(", ".join(f"{name} {_version(name)}" for name in PACKAGES))
     advice = []
     try:
-        devices = wake_jax()
+        devices = init_jax()
     except InputError as error:
         devices, advice = [], [str(error)]
     print(f"devices: {', '.join(f'{d.platform} {d.device_kind}' for d in devices) or 'none'}")

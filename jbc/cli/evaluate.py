@@ -9,7 +9,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jbc.cli.common import Cofactor, Column, Columns, Files, parse, roles, show, spare
+from jbc.cli.common import (
+    Cofactor,
+    Column,
+    Columns,
+    Files,
+    parse,
+    print_table,
+    refuse_overwrite,
+    role_columns,
+)
 from jbc.data.io.atomic import atomic_path
 from jbc.data.io.tables import Table, read_table
 from jbc.errors import InputError
@@ -48,7 +57,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Options, "evaluate", arguments)
-    spare([*options.data, *options.before], options.out)
+    refuse_overwrite([*options.data, *options.before], options.out)
     from jbc.metrics import bandwidth_ladder
 
     after = _read(options, options.data, None if options.before else options.arcsinh)
@@ -74,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.out is not None:
         with atomic_path(options.out) as temporary:
             temporary.write_text(json.dumps(rows, indent=1) + "\n")
-    show(rows, "evaluation")
+    print_table(rows, "evaluation")
     return 0
 
 
@@ -93,7 +102,7 @@ def _judge(
 ) -> list[dict[str, Any]]:
     from jbc.metrics import evaluate
 
-    groups = roles(table, Columns(options.batch_key, options.labels_key, unit=options.unit_key))
+    groups = role_columns(table, Columns(options.batch_key, options.labels_key, unit=options.unit_key))
     predicted = None if options.predicted_key is None else table.obs[options.predicted_key].to_numpy(object)
     return evaluate(
         table.x,

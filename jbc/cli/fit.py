@@ -14,7 +14,7 @@ import numpy as np
 import tyro
 
 from jbc import __version__
-from jbc.cli.common import Cofactor, Column, Columns, Files, parse, roles, show
+from jbc.cli.common import Cofactor, Column, Columns, Files, parse, print_table, role_columns
 from jbc.cli.distributed import Scheduler, end_with_launcher, joined
 from jbc.cli.folders import refuse_inside, run_folder, same_run
 from jbc.data.io.tables import read_table
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
 
     from jbc.cohort import Cohort
-    from jbc.interfaces.estimator import Corrector
+    from jbc.model import Model
 
 CHOICES = {name: cls() for name, cls in METHODS.items()} | presets.PUBLISHED
 TIMING = ("seconds", "rows")
@@ -97,35 +97,33 @@ def main(arguments: Sequence[str]) -> int:
     table = read_table(options.data, keys=keys, features=options.features, arcsinh=options.arcsinh)
     from jbc.cohort import Cohort
 
-    groups = roles(table, columns, options.control)
+    groups = role_columns(table, columns, options.control)
     cohort = Cohort.from_arrays(table.x, features=table.features, **groups)
     run = _describe(options, cohort)
     with joined(options.distributed) as mesh:
-        from jbc.interfaces.estimator import Corrector
-        from jbc.model.criteria import natural
+        from jbc.methods.prepare import prepare, refuse_options
         from jbc.train import processes
 
         processes.refuse_differences(run)
-        corrector = Corrector(
-            options.method,
-            steps=options.steps,
-            random_state=options.seed,
-            stopping=natural(options.method, cohort) if options.stop_early else None,
+        refuse_options(
+            options.method, {"--stop-early": options.stop_early, "--save-every": options.save_every}
         )
-        cohort = corrector.prepare(cohort)
+        cohort = prepare(options.method, cohort, options.steps)
         alone = run_folder(options.out, run, resume=options.resume)
         with alone if processes.leads() else contextlib.nullcontext(False) as finished:
             if not processes.largest(finished):
-                return _train(corrector, cohort, options, run, mesh)
+                return _train(cohort, options, run, mesh)
         if finished:
             print(f"{options.out} is finished already; its model is in {options.out / 'model'}")
         return 0
 
 
-def _train(
-    corrector: Corrector, cohort: Cohort, options: Options, run: dict[str, Any], mesh: Mesh | None
-) -> int:
+def _train(cohort: Cohort, options: Options, run: dict[str, Any], mesh: Mesh | None) -> int:
     """Train, with everything that hangs on the loop; save the model at the end."""
+    from jbc.methods.base import Trainable
+    from jbc.model import fit as models
+    from jbc.model.criteria import default_criterion
+    from jbc.train import Options as LoopOptions
     from jbc.train import checkpoint, hooks, processes
 
     steps, path, leads = options.out / "checkpoints", options.out / "log.jsonl", processes.leads()
@@ -141,31 +139,38 @@ def _train(
 
     save = hooks.saving(steps, {"kind": "checkpoint", "run": run}, every=options.save_every)
     with contextlib.ExitStack() as stack:
-        told = [hooks.log_lines(path, start), hooks.progress(run["method"]["name"])] if leads else []
-        told = [stack.enter_context(each) for each in told]
+        shown = [hooks.log_lines(path, start), hooks.progress(run["method"]["name"])] if leads else []
+        shown = [stack.enter_context(each) for each in shown]
         stop, caught = stack.enter_context(hooks.interruptible(lambda event: save(event, force=True)))
-        corrector.fit_prepared(cohort, hooks=(*told, save, stop), resume=resume, mesh=mesh)
-    if caught and corrector.stopped_:
+        loop = LoopOptions()
+        if isinstance(options.method, Trainable):
+            loop = LoopOptions(hooks=(*shown, save, stop), resume=resume, mesh=mesh)
+        stopping = default_criterion(options.method) if options.stop_early else None
+        model = models.fit_prepared(options.method, cohort, options.seed, options.steps, stopping, loop)
+    record = model.record
+    if caught and record.stopped:
         if leads:
-            print(f"interrupted after step {corrector.n_steps_}, and saved; go on with --resume")
+            print(f"interrupted after step {record.steps}, and saved; go on with --resume")
         return 128 + caught[0]
     if not leads:
         return 0
     # The history of a run that was resumed is as long as that of one that ran through.
-    corrector.history_[:0] = [{k: v for k, v in row.items() if k not in TIMING} for row in earlier]
+    before = [{name: value for name, value in row.items() if name not in TIMING} for row in earlier]
     notes = {
         "columns": dataclasses.asdict(options.columns()),
         "control": options.control,
         "arcsinh": options.arcsinh,
         "run": run,
     }
-    corrector.save(options.out / "model", overwrite=True, notes=notes)
-    _report(corrector, cohort, options)
+    record = dataclasses.replace(record, history=[*before, *record.history], notes=notes)
+    model = dataclasses.replace(model, record=record)
+    model.save(options.out / "model", overwrite=True)
+    _report(model, cohort, options)
     return 0
 
 
-def _report(corrector: Corrector, cohort: Cohort, options: Options) -> None:
-    """Tell what was fitted, to what."""
+def _report(model: Model, cohort: Cohort, options: Options) -> None:
+    """Print what was fitted, to what."""
     label = np.asarray(cohort.label)
     lost = None if options.labels_key is None else label < 0
     rows = [
@@ -179,7 +184,7 @@ def _report(corrector: Corrector, cohort: Cohort, options: Options) -> None:
             zip(cohort.names.domains, np.asarray(cohort.domains.count), strict=True)
         )
     ]
-    show(rows, f"{corrector.n_steps_} steps, {cohort.x.shape[1]} features")
+    print_table(rows, f"{model.record.steps} steps, {cohort.x.shape[1]} features")
     if lost is not None:
         classes = listing(cohort.names.labels) or "none"
         print(f"labels: {int((~lost).sum())} rows labelled, {int(lost.sum())} unknown; classes: {classes}")

@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from jbc.cli.common import Cofactor, Column, Files, Run, open_run, parse, rows_for, spare
+from jbc.cli.common import Cofactor, Column, Files, Run, open_run, parse, refuse_overwrite, rows_for
 from jbc.data.io.tables import Table
 from jbc.data.io.write import refuse_taken, write_table
-from jbc.errors import InputError
+from jbc.methods.base import Classifies
+from jbc.methods.prepare import without
 from jbc.validation import checks
 
 
@@ -38,25 +39,20 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Options, "predict", arguments)
-    spare(options.data, options.out)
+    refuse_overwrite(options.data, options.out)
     model = open_run(options.run)
-    if not hasattr(model, "predict_proba"):
-        raise InputError(
-            f"{type(model.resolved).__name__} does not classify",
-            why="It corrects tables, and knows no classes.",
-            fix="Fit a method that classifies, such as joint-calibration.",
-            code="no-classifier",
-        )
+    if not isinstance(model.method, Classifies):
+        raise without(model.method, Classifies)
     table, domain = rows_for(model, options.data, options.batch_key, options.arcsinh)
-    names = tuple(f"probability_{each}" for each in model.classes_)
+    names = tuple(f"probability_{each}" for each in model.names.labels)
     refuse_taken(table, ["predicted", *names])
     unit = None
     if options.unit_key is not None:
         if options.unit_key not in table.obs:
             raise checks.missing_column(options.unit_key, [str(name) for name in table.obs.columns])
         unit = table.obs[options.unit_key].to_numpy(dtype=object)
-    probability = model.predict_proba(table.x, domain=domain, unit=unit)
-    best = model.classes_[probability.argmax(axis=1)]
+    probability = model.predict_proba(table.x, domain, unit=unit)
+    best = model.classes[probability.argmax(axis=1)]
     obs = table.obs.assign(predicted=[str(each) for each in best])
     write_table(Table(probability, names, obs, table.source), options.out)
     print(f"{len(probability)} rows classified: {options.out}")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from jbc.cli.common import Cofactor, Column, Files, Run, open_run, parse, rows_for, spare
+from jbc.cli.common import Cofactor, Column, Files, Run, open_run, parse, refuse_overwrite, rows_for
 from jbc.data.io.tables import Table
 from jbc.data.io.write import refuse_taken, write_table
 
@@ -38,18 +38,17 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parse(Options, "transform", arguments)
-    spare(options.data, options.out)
-    model = open_run(options.run).set_params(output=options.output)
+    refuse_overwrite(options.data, options.out)
+    model = open_run(options.run)
     table, domain = rows_for(model, options.data, options.batch_key, options.arcsinh)
-    # Of codes that the method does not have, transform will tell.
-    encoded = options.output == "codes" and model.resolved.encodes
-    names = tuple(str(name) for name in (model.get_feature_names_out() if encoded else model.features_))
+    encoded = options.output == "codes"
+    names = model.code_names() if encoded else model.names.features
     kept, added = ((), names) if encoded else (names, ())
     refuse_taken(table, [*added, "jbc_outside"] if options.outside else added, features=kept)
-    corrected = model.transform(table.x, domain=domain)
+    corrected = model.encode(table.x, domain) if encoded else model.transform(table.x, domain)
     obs = table.obs
     if options.outside:
-        obs = obs.assign(jbc_outside=model.outside(table.x, domain=domain))
+        obs = obs.assign(jbc_outside=model.out_of_support(table.x, domain))
     write_table(Table(corrected, names, obs, table.source), options.out)
     print(f"{len(corrected)} rows corrected: {options.out}")
     return 0

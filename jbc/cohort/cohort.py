@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -11,9 +11,9 @@ import jax
 import numpy as np
 from jax import Array
 
-from jbc.cohort.groups import Groups, Shared, runs, shared
+from jbc.cohort.groups import Groups, Shared, runs
 from jbc.cohort.row_order import order_rows
-from jbc.errors import InputError, listing
+from jbc.errors import InputError
 from jbc.numerics.centring import centre, find_offset
 from jbc.validation import checks
 
@@ -22,24 +22,25 @@ ArrayLike = Any
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """What the integer codes of a cohort stand for.
+    """What the integer codes of a cohort stand for; ``named`` tells whether the caller has named the features.
 
-    Static data: a compiled program never depends on them (see :meth:`Cohort.nameless`).
+    Static data: a compiled program never depends on them (see :meth:`Cohort.without_names`).
     """
 
     domains: tuple[str, ...] = ()
     treatments: tuple[str, ...] = ()
     labels: tuple[Any, ...] = ()
     features: tuple[str, ...] = ()
+    named: bool = False
 
 
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=[
         "x", "domain", "treatment", "label", "control", "unit", "weight", "row",
-        "domains", "cells", "shared", "sources", "role", "importance", "observed", "offset",
+        "domains", "cells", "sources", "observed", "offset", "role", "shared",
     ],
-    meta_fields=["n_labels", "names"],
+    meta_fields=["n_labels", "n_treatments", "names"],
 )  # fmt: skip
 @dataclasses.dataclass(frozen=True)
 class Cohort:
@@ -63,21 +64,19 @@ class Cohort:
         Position of each row in the caller's table.
     domains, cells : Groups
         Domains, and treatment × domain cells.
-    shared : Shared
-        Cells of the treatments that occur in two domains or more.
     sources : (K,) int32
         Codes of the domains in which at least one label is known.
-    role : (D,) int32
-        What each domain is to a method with a direction (see :mod:`jbc.cohort.roles`); 0 before one has taken aim.
-    importance : (T,) float32
-        What each treatment counts where treatments are averaged; 1 unless :meth:`weigh` says otherwise.
     observed : (n, d) bool, optional
         False where a value is missing; None when the table is complete.
     offset : (d,) float32, optional
         What was taken off every feature before it became float32 (:mod:`jbc.numerics.centring`); None when
         nothing was, as in tables whose features lie less than a hundred deviations from 0.
-    n_labels : int
-        Number of classes.
+    role : (D,) int32, optional
+        What each domain is to a method with a direction (:mod:`jbc.cohort.roles`); None for other methods.
+    shared : Shared, optional
+        Cells of the treatments that domains share, for a method that compares them; None for other methods.
+    n_labels, n_treatments : int
+        Number of classes, and of treatments.
     names : Names
         What the codes stand for.
     """
@@ -92,13 +91,13 @@ class Cohort:
     row: Array
     domains: Groups
     cells: Groups
-    shared: Shared
     sources: Array
-    role: Array
-    importance: Array
     observed: Array | None
     offset: Array | None
+    role: Array | None
+    shared: Shared | None
     n_labels: int
+    n_treatments: int
     names: Names
 
     @classmethod
@@ -178,28 +177,27 @@ class Cohort:
             "weight": np.ones(n, np.int32),
             "row": order.astype(np.int32),
             "domains": runs(place, np.full(n, -1, np.int32)),
-            "cells": (cells := runs(place, condition)),
-            "shared": shared(cells, len(domains)),
+            "cells": runs(place, condition),
             "sources": np.unique(place[kind >= 0]).astype(np.int32),
-            "role": np.zeros(len(domains), np.int32),
-            "importance": np.ones(max(len(treatments), 1), np.float32),
             "observed": None if observed is None else observed[order],
             "offset": offset,
+            "role": None,
+            "shared": None,
         }
-        names = Names(domains, treatments, labels, columns)
-        return cls(**fields, n_labels=len(labels), names=names)
+        names = Names(domains, treatments, labels, columns, named=features is not None)
+        return cls(**fields, n_labels=len(labels), n_treatments=len(treatments), names=names)
 
-    def nameless(self) -> Cohort:
+    def without_names(self) -> Cohort:
         """Return the same arrays without names: what compiled programs take, so that names recompile nothing."""
         return dataclasses.replace(self, names=Names())
 
-    def hide(self, domain: str) -> Cohort:
+    def mask_labels(self, domain: str) -> Cohort:
         """Return the cohort with the labels of one domain unknown: that domain becomes a target.
 
         Examples
         --------
         >>> cohort = Cohort.from_arrays([[1.0], [2.0]], ["a", "b"], label=["x", "y"])
-        >>> cohort.hide("b").sources.tolist()
+        >>> cohort.mask_labels("b").sources.tolist()
         [0]
         """
         code = checks.one_domain(domain, self.names.domains)
@@ -207,7 +205,7 @@ class Cohort:
         sources = np.unique(np.asarray(self.domain)[label >= 0]).astype(np.int32)
         return dataclasses.replace(self, label=label, sources=sources)
 
-    def reweight(self, weight: ArrayLike) -> Cohort:
+    def weigh_rows(self, weight: ArrayLike) -> Cohort:
         """Return the cohort with other row weights, given in the cohort's own row order.
 
         Every domain and every treatment × domain cell must keep at least one row, and none may weigh more than
@@ -234,44 +232,18 @@ class Cohort:
                 )
         return dataclasses.replace(self, weight=weight.astype(np.int32))
 
-    def forget(self, rows: ArrayLike) -> Cohort:
+    def drop_treatments(self, rows: ArrayLike) -> Cohort:
         """Return the cohort with the treatment of these rows unknown, given in the cohort's own row order.
 
         Examples
         --------
         >>> cohort = Cohort.from_arrays([[1.0], [2.0]], ["a", "b"], treatment=["A", "A"])
-        >>> cohort.shared.blocks, cohort.forget([True, True]).shared.blocks
-        (((1, 2),), ())
+        >>> len(cohort.cells.count), cohort.drop_treatments([True, False]).cells.treatment.tolist()
+        (2, [-1, 0])
         """
         treatment = np.where(np.asarray(rows, bool), -1, self.treatment).astype(np.int32)
         cells = runs(np.asarray(self.domain), treatment)
-        found = shared(cells, len(self.domains.count))
-        return dataclasses.replace(self, treatment=treatment, cells=cells, shared=found)
-
-    def weigh(self, importance: Mapping[str, float]) -> Cohort:
-        """Return the cohort with other weights of its treatments; those that are not named keep theirs.
-
-        Examples
-        --------
-        >>> cohort = Cohort.from_arrays([[1.0], [2.0]], treatment=["DMSO", "A"])
-        >>> cohort.weigh({"DMSO": 5.0}).importance.tolist()  # in the order of the names: A, DMSO
-        [1.0, 5.0]
-        """
-        known = {name: code for code, name in enumerate(self.names.treatments)}
-        weight = np.array(self.importance)
-        bad = [f"{name}: {value}" for name, value in importance.items() if not 0 < value < np.inf]
-        bad += [name for name in importance if name not in known]
-        if bad:
-            raise InputError(
-                "Weights of treatments that cannot be used",
-                which=bad,
-                why="A weight is a number above 0 of a treatment of the cohort.",
-                fix=f"Its treatments are {listing(known)}.",
-                code="bad-weights",
-            )
-        for name, value in importance.items():
-            weight[known[name]] = value
-        return dataclasses.replace(self, importance=weight)
+        return dataclasses.replace(self, treatment=treatment, cells=cells, shared=None)
 
     def _name(self, groups: Groups, i: int) -> str:
         """Name a domain, or a treatment in a domain."""

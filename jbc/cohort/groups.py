@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -38,7 +39,11 @@ class Groups:
     capacity: int
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["cells", "members", "place"], meta_fields=["blocks"])
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["cells", "importance", "members", "slot"],
+    meta_fields=["blocks"],
+)
 @dataclasses.dataclass(frozen=True)
 class Shared:
     """The cells of the treatments that two domains or more have in common.
@@ -51,19 +56,22 @@ class Shared:
     ----------
     cells : Groups
         The cells, block after block; in a block by treatment, then by domain.
+    importance : (C,) float32
+        What the treatment of each cell counts where treatments are averaged.
     blocks : tuple of (T, k)
         How many treatments occur in how many domains. Static.
     members : tuple of (S, D, C) int32
         For every batch of a block, the positions in it of the cells of each domain; -1 where a domain has fewer
         than C.
-    place : tuple of (S, T / S * k) int32
+    slot : tuple of (S, T / S * k) int32
         For every batch of a block, where ``members`` holds each cell, among those of its domain.
     """
 
     cells: Groups
+    importance: Array
     blocks: tuple[tuple[int, int], ...]
     members: tuple[Array, ...]
-    place: tuple[Array, ...]
+    slot: tuple[Array, ...]
 
 
 def runs(domain: np.ndarray, treatment: np.ndarray) -> Groups:
@@ -80,22 +88,35 @@ def runs(domain: np.ndarray, treatment: np.ndarray) -> Groups:
     return _groups(domain[offset], treatment[offset], offset, count)
 
 
-def shared(cells: Groups, domains: int) -> Shared:
-    """Find the treatments that domains have in common.
+def shared_treatments(cells: Groups) -> np.ndarray:
+    """Return the codes of the treatments that occur in two domains or more.
+
+    Examples
+    --------
+    >>> shared_treatments(runs(np.array([0, 0, 1, 1]), np.array([-1, 0, 0, 1]))).tolist()
+    [0]
+    """
+    treatment = np.asarray(cells.treatment)
+    return np.flatnonzero(np.bincount(treatment[treatment >= 0], minlength=1) > 1)
+
+
+def find_shared(cells: Groups, domains: int, importance: np.ndarray | None = None) -> Shared:
+    """Return the cells of the treatments that domains have in common.
+
+    ``importance`` is what each treatment counts, (treatments,); 1 by default.
 
     Examples
     --------
     >>> cells = runs(np.array([0, 0, 1, 1, 2]), np.array([0, 1, 0, 2, 0]))
-    >>> found = shared(cells, domains=3)  # treatment 0 is in all domains, the others are in one each
+    >>> found = find_shared(cells, domains=3)  # treatment 0 is in all domains, the others are in one each
     >>> found.blocks, found.cells.domain.tolist(), found.members[0].tolist()
     (((1, 3),), [0, 1, 2], [[[0], [1], [2]]])
     """
     domain, treatment = np.asarray(cells.domain), np.asarray(cells.treatment)
-    known = np.flatnonzero(treatment >= 0)
-    number = np.bincount(treatment[known], minlength=1)[treatment]
-    which = known[number[known] > 1]
+    number = np.bincount(treatment[treatment >= 0], minlength=1)[treatment]
+    which = np.flatnonzero(np.isin(treatment, shared_treatments(cells)))
     which = which[np.lexsort((domain[which], treatment[which], number[which]))]
-    blocks, members, place = [], [], []
+    blocks, members, slot = [], [], []
     for k in np.unique(number[which]).tolist():
         inside = domain[which[number[which] == k]].reshape(-1, k)
         each = max(2 * PAIRS // k**2, 1)
@@ -106,21 +127,22 @@ def shared(cells: Groups, domains: int) -> Shared:
                 table, where = _by_domain(part.reshape(-1, size * k), domains)
                 blocks.append((len(part), k))
                 members.append(table)
-                place.append(where)
+                slot.append(where)
     taken = (np.asarray(field)[which] for field in (domain, treatment, cells.offset, cells.count))
-    return Shared(_groups(*taken), tuple(blocks), tuple(members), tuple(place))
+    counts: Any = np.ones(len(which)) if importance is None else importance[treatment[which]]
+    return Shared(_groups(*taken), counts.astype(np.float32), tuple(blocks), tuple(members), tuple(slot))
 
 
 def _by_domain(domain: np.ndarray, domains: int) -> tuple[np.ndarray, np.ndarray]:
-    """List the positions of every domain in each batch (S, n), and the place of each position in that list."""
+    """List the positions of every domain in each batch (S, n), and the slot of each position in that list."""
     order = np.argsort(domain, axis=1, kind="stable")
     sorted_, position = np.take_along_axis(domain, order, axis=1), np.arange(domain.shape[1])
     begins = np.diff(sorted_, axis=1, prepend=-1) != 0
-    place = np.empty(domain.shape, np.int32)
-    np.put_along_axis(place, order, position - np.maximum.accumulate(begins * position, axis=1), axis=1)
-    table = np.full((len(domain), domains, place.max() + 1), -1, np.int32)
-    table[np.arange(len(domain))[:, None], domain, place] = position
-    return table, place
+    slot = np.empty(domain.shape, np.int32)
+    np.put_along_axis(slot, order, position - np.maximum.accumulate(begins * position, axis=1), axis=1)
+    table = np.full((len(domain), domains, slot.max() + 1), -1, np.int32)
+    table[np.arange(len(domain))[:, None], domain, slot] = position
+    return table, slot
 
 
 def _groups(domain: np.ndarray, treatment: np.ndarray, offset: np.ndarray, count: np.ndarray) -> Groups:

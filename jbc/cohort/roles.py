@@ -14,7 +14,7 @@ from jbc.validation import checks
 STAYS, SOURCE, TARGET, EXTRAPOLATE = range(4)
 
 
-def direct(
+def assign_roles(
     cohort: Cohort, *, target: str = "", source: Sequence[str] = (), extrapolate: Sequence[str] = ()
 ) -> Cohort:
     """Return the cohort with a role for every domain, by name, on the host: compiled programs know codes only.
@@ -33,7 +33,7 @@ def direct(
     Examples
     --------
     >>> cohort = Cohort.from_arrays([[1.0], [2.0], [3.0], [4.0]], ["a", "b", "b", "c"])
-    >>> direct(cohort).role.tolist(), direct(cohort, target="a", source=["c"]).role.tolist()
+    >>> assign_roles(cohort).role.tolist(), assign_roles(cohort, target="a", source=["c"]).role.tolist()
     ([1, 2, 1], [2, 0, 1])
     """
     names, named = cohort.names.domains, [*([target] if target else []), *source, *extrapolate]

@@ -16,7 +16,7 @@ from jbc.cohort.groups import Groups
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["x", "label", "control", "domain", "treatment", "observed"],
+    data_fields=["x", "label", "domain", "observed"],
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
@@ -29,19 +29,15 @@ class Rows:
         Measurements.
     label : (G, m)
         Label codes, -1 where unknown.
-    control : (G, m)
-        Control rows.
-    domain, treatment : (G,)
-        Codes of the groups.
+    domain : (G,)
+        Domain of every group.
     observed : (G, m, d), optional
         False where a value is missing.
     """
 
     x: Array
     label: Array
-    control: Array
     domain: Array
-    treatment: Array
     observed: Array | None
 
 
@@ -56,20 +52,20 @@ class Draw:
     Attributes
     ----------
     by
-        Draw from every domain, from every treatment × domain cell, or from the cells of shared treatments.
+        Draw from every domain, or from the treatment × domain cells of treatments that domains share.
     rows
         Rows per group and step.
-    replace
-        Draw with replacement instead of by epochs.
     """
 
-    by: Literal["domain", "cell", "shared"] = "domain"
+    by: Literal["domain", "shared"] = "domain"
     rows: int = 128
-    replace: bool = False
 
     def groups(self, cohort: Cohort) -> Groups:
         """Return the groups that this draw takes rows from."""
-        return {"domain": cohort.domains, "cell": cohort.cells, "shared": cohort.shared.cells}[self.by]
+        if self.by == "domain":
+            return cohort.domains
+        assert cohort.shared is not None, "prepare() finds what domains share"
+        return cohort.shared.cells
 
     def epoch(self, cohort: Cohort) -> Array:
         """Return the number of steps in one pass over the largest group."""
@@ -77,7 +73,7 @@ class Draw:
         return jnp.maximum(total.max() // self.rows, 1)
 
     def steps(self, cohort: Cohort, epochs: int, least: int, most: int) -> int:
-        """Return the steps of so many passes over the largest group, or the number that bounds them."""
+        """Return the steps of ``epochs`` passes over the largest group, or the number that bounds them."""
         return min(max(epochs * int(self.epoch(cohort)), least), most)
 
     def plan(self, key: Array, cohort: Cohort, start: Array | int, steps: int) -> Array:
@@ -106,10 +102,7 @@ class Draw:
         """
         groups = self.groups(cohort)
         cumulative, total = _weights(cohort, groups)
-        if self.replace:
-            place = _with_replacement(key, total, self.rows, start, steps)
-        else:
-            place = _by_epochs(key, total, groups.capacity, self.rows, start, steps)
+        place = _by_epochs(key, total, groups.capacity, self.rows, start, steps)
         # A place counts rows by weight; the row that holds it is found in the running sum of weights.
         before = jnp.concatenate([jnp.zeros(1, cumulative.dtype), cumulative])[jnp.asarray(groups.offset)]
         index = jnp.searchsorted(cumulative, place + before[:, None], side="right", method="scan_unrolled")
@@ -122,9 +115,7 @@ def take(cohort: Cohort, index: Array, draw: Draw) -> Rows:
     return Rows(
         x=jnp.asarray(cohort.x)[index],
         label=jnp.asarray(cohort.label)[index],
-        control=jnp.asarray(cohort.control)[index],
         domain=jnp.asarray(groups.domain),
-        treatment=jnp.asarray(groups.treatment),
         observed=None if cohort.observed is None else jnp.asarray(cohort.observed)[index],
     )
 
@@ -135,13 +126,6 @@ def _weights(cohort: Cohort, groups: Groups) -> tuple[Array, Array]:
     edge = jnp.concatenate([jnp.zeros(1, cumulative.dtype), cumulative])
     offset, count = jnp.asarray(groups.offset), jnp.asarray(groups.count)
     return cumulative, edge[offset + count] - edge[offset]
-
-
-def _with_replacement(key: Array, total: Array, m: int, start: Array | int, steps: int) -> Array:
-    def draw(step: Array) -> Array:
-        return jax.random.randint(jax.random.fold_in(key, step), (len(total), m), 0, total[:, None])
-
-    return jax.vmap(draw)(start + jnp.arange(steps))
 
 
 def _by_epochs(key: Array, total: Array, capacity: int, m: int, start: Array | int, steps: int) -> Array:
@@ -156,7 +140,7 @@ def _by_epochs(key: Array, total: Array, capacity: int, m: int, start: Array | i
 
     def one(carry: tuple[Array, Array], step: Array) -> tuple[tuple[Array, Array], Array]:
         number = step // per_pass
-        # Sorting is dear, so a permutation is carried along until some group begins a new pass.
+        # Sorting is expensive, so a permutation is carried along until some group begins a new pass.
         order = jax.lax.cond(jnp.any(number != carry[0]), lambda: shuffle_all(number), lambda: carry[1])
         slot = ((step % per_pass)[:, None] * m + jnp.arange(m)) % jnp.maximum(total, 1)[:, None]
         return (number, order), jnp.take_along_axis(order, slot, axis=1)

@@ -1,9 +1,7 @@
-"""Tables, data sets by name, images, and simulated worlds with a known answer."""
+"""Tables, data sets by name, and simulated worlds with a known answer."""
 
 from __future__ import annotations
 
-from jbc.data.digits import DigitEdits, digit_edits
-from jbc.data.images import Images, read_images
 from jbc.data.io.atomic import atomic_path
 from jbc.data.io.tables import Table, read_table
 from jbc.data.io.write import write_table
@@ -14,16 +12,12 @@ from jbc.data.simulate.screen import simulate_screen
 from jbc.validation.dense import densify
 
 __all__ = [
-    "DigitEdits",
     "Drugs",
-    "Images",
     "SpikeIn",
     "Table",
     "World",
     "atomic_path",
     "densify",
-    "digit_edits",
-    "read_images",
     "read_table",
     "simulate_drugs",
     "simulate_plates",

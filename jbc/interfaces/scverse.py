@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from jbc.interfaces.estimator import Corrector
     from jbc.methods.base import Method
+    from jbc.model import Model
 
 # Metrics look at this many random rows: enough for two digits, at any size of table.
 JUDGED = 3000
@@ -90,12 +90,14 @@ def correct(
     >>> adata.obsm["X_jbc"].shape == adata.layers["jbc"].shape == adata.shape
     True
     """
-    import pandas as pd
+    from jbc.cohort import Cohort
+    from jbc.interfaces.estimator import seed_of
+    from jbc.methods.base import Classifies, Encodes
+    from jbc.methods.joint import JointCalibration
+    from jbc.model import fit
 
-    from jbc.interfaces.estimator import Corrector
-
-    model, base = Corrector(method, steps=steps, random_state=random_state), key_added.removeprefix("X_")
-    classified = labels_key is not None and getattr(model.resolved, "classifies", False)
+    method, base = JointCalibration() if method is None else method, key_added.removeprefix("X_")
+    classified = labels_key is not None and isinstance(method, Classifies)
     _not_taken(adata, key_added, base, use_rep, classified)
     if copy:
         adata = adata.copy()
@@ -111,19 +113,18 @@ def correct(
         label = checks.known_labels(label, len(label))
     if isinstance(control, str):
         control = expression.controls(control, {key: adata.obs[key] for key in adata.obs.columns})
-    # With names, by which errors, warnings and the model tell columns; nothing is copied.
-    table = pd.DataFrame(x, columns=pd.Index(names, dtype=object), copy=False)
-    model.fit(table, label, control=control, **groups)
-    corrected = model.transform(table, domain=groups["domain"])
-    encodes = model.resolved.encodes
-    adata.obsm[key_added] = model.encode(table, domain=groups["domain"]) if encodes else corrected
+    cohort = Cohort.from_arrays(x, label=label, control=control, features=names, **groups)
+    model = fit(method, cohort, seed=seed_of(random_state), steps=steps)
+    corrected = model.transform(x, groups["domain"])
+    encodes = isinstance(method, Encodes)
+    adata.obsm[key_added] = model.encode(x, groups["domain"]) if encodes else corrected
     if use_rep is None:
         adata.layers[base] = corrected
     else:
         adata.obsm[f"{key_added}_features"] = corrected
-    if len(model.classes_) and hasattr(model, "predict_proba"):
-        probability = model.predict_proba(table, domain=groups["domain"])
-        adata.obs[f"{base}_label"] = _categories(model.classes_, probability.argmax(axis=1))
+    if classified and model.names.labels:
+        probability = model.predict_proba(x, groups["domain"])
+        adata.obs[f"{base}_label"] = _categories(model.classes, probability.argmax(axis=1))
         adata.obs[f"{base}_probability"] = probability.max(axis=1)
     adata.uns[base] = _receipt(model, x, corrected, groups, label, columns)
     return adata if copy else None
@@ -222,7 +223,7 @@ def _categories(classes: np.ndarray, code: np.ndarray) -> Any:
 
 
 def _receipt(
-    model: Corrector,
+    model: Model,
     x: np.ndarray,
     corrected: np.ndarray,
     groups: dict[str, Any],
@@ -234,16 +235,16 @@ def _receipt(
     domain, unit = groups["domain"][some], groups["unit"][some] if "unit" in groups else None
     label = None if label is None else label[some]
     receipt: dict[str, Any] = {
-        "method": json.dumps(to_json(model.resolved)),
-        "seed": model.seed_,
-        "steps": model.n_steps_,
+        "method": json.dumps(to_json(model.method)),
+        "seed": model.record.seed,
+        "steps": model.record.steps,
         "columns": {role: key for role, key in columns.items() if key is not None},
-        "domains": list(model.domains_),
+        "domains": list(model.names.domains),
     }
     try:
-        _, observed = checks.values(x[some], model.features_, new=True)
+        _, observed = checks.values(x[some], model.names.features, new=True)
         if observed is not None:
-            raise checks.incomplete(observed, model.features_, "The evaluation")
+            raise checks.incomplete(observed, model.names.features, "The evaluation")
         receipt["metrics"] = _metrics(x[some], corrected[some], domain, label, unit)
     except InputError as error:  # too few rows or units to judge are no reason to lose the correction
         receipt["unjudged"] = str(error)

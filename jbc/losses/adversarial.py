@@ -25,7 +25,7 @@ from jax import Array
 Objective = Literal["logistic", "squares", "hinge", "wasserstein"]
 
 
-def discriminate(objective: Objective, real: Array, fake: Array, smoothing: float = 0.0) -> Array:
+def discriminator_loss(objective: Objective, real: Array, fake: Array, smoothing: float = 0.0) -> Array:
     r"""Return what the discriminator wants small, averaged over rows.
 
     Parameters
@@ -40,7 +40,7 @@ def discriminate(objective: Objective, real: Array, fake: Array, smoothing: floa
     Examples
     --------
     >>> zero = jnp.zeros(3)
-    >>> [round(float(discriminate(o, zero, zero)), 3) for o in ("logistic", "squares", "hinge", "wasserstein")]
+    >>> [round(float(discriminator_loss(o, zero, zero)), 3) for o in ("logistic", "squares", "hinge", "wasserstein")]
     [1.386, 1.0, 2.0, 0.0]
     """
     if objective == "logistic":
@@ -53,12 +53,12 @@ def discriminate(objective: Objective, real: Array, fake: Array, smoothing: floa
     return fake.mean(axis=-1) - real.mean(axis=-1)
 
 
-def deceive(objective: Objective, fake: Array) -> Array:
+def generator_loss(objective: Objective, fake: Array) -> Array:
     """Return what the generator wants small, averaged over rows.
 
     Examples
     --------
-    >>> round(float(deceive("logistic", jnp.zeros(3))), 3), float(deceive("hinge", jnp.ones(3)))
+    >>> round(float(generator_loss("logistic", jnp.zeros(3))), 3), float(generator_loss("hinge", jnp.ones(3)))
     (0.693, -1.0)
     """
     if objective == "logistic":
@@ -66,12 +66,12 @@ def deceive(objective: Objective, fake: Array) -> Array:
     return jnp.square(fake - 1).mean(axis=-1) if objective == "squares" else -fake.mean(axis=-1)
 
 
-def steepness(slope: Array) -> Array:
+def gradient_penalty(slope: Array) -> Array:
     r"""Return the mean of :math:`\max(0, \lVert \nabla f \rVert - 1)^2` over slopes (..., m, d) of the discriminator.
 
     Examples
     --------
-    >>> float(steepness(jnp.array([[3.0, 0.0], [0.5, 0.0]])))
+    >>> float(gradient_penalty(jnp.array([[3.0, 0.0], [0.5, 0.0]])))
     2.0
     """
     # Below 1 nothing is penalised, and the root's derivative at 0 is never asked for.

@@ -63,7 +63,7 @@ def _kernel_and_slope(
     return out, slope
 
 
-def median_bandwidth(z: Array, rows: int = 64) -> Array:
+def median_distance(z: Array, rows: int = 64) -> Array:
     """Return the median distance between rows of all domains: a scale for the bandwidths.
 
     Where half of the pairs coincide (zeros, replicates), it is the root of the mean squared distance of the others,
@@ -74,13 +74,13 @@ def median_bandwidth(z: Array, rows: int = 64) -> Array:
     z
         Rows, (G, m, h). No gradient flows through the result.
     rows
-        Rows that are looked at, the same number from every domain: a median needs few, and sorting is dear.
+        Rows that are looked at, the same number from every domain: a median needs few, and sorting is expensive.
 
     Examples
     --------
-    >>> float(median_bandwidth(jnp.array([[[0.0], [3.0]], [[0.0], [3.0]]])))
+    >>> float(median_distance(jnp.array([[[0.0], [3.0]], [[0.0], [3.0]]])))
     3.0
-    >>> float(median_bandwidth(jnp.array([[[0.0], [0.0]], [[0.0], [2.0**-30]]]))) == 2.0**-30
+    >>> float(median_distance(jnp.array([[[0.0], [0.0]], [[0.0], [2.0**-30]]]))) == 2.0**-30
     True
     """
     each = max(rows // len(z), 2)
@@ -137,9 +137,14 @@ def mmd2_matrix(
 
 
 def mmd2_to(
-    z: Array, target: Array, bandwidths: Sequence[float], *, unbiased: bool = False
+    z: Array,
+    target: Array,
+    bandwidths: Sequence[float],
+    scale: float | None = None,
+    *,
+    unbiased: bool = False,
 ) -> tuple[Array, Array]:
-    """Return the squared MMD of every domain from one target, each in units of the median distance of the two.
+    """Return the squared MMD of every domain from one target.
 
     Parameters
     ----------
@@ -147,6 +152,8 @@ def mmd2_to(
         Rows, (G, m, h) and (m, h).
     bandwidths, unbiased
         As in :func:`mmd2_matrix`.
+    scale
+        A common factor of all bandwidths; None for the median distance between rows of a domain and the target.
 
     Returns
     -------
@@ -160,13 +167,22 @@ def mmd2_to(
     >>> [round(float(value), 4) for value in mmd2]
     [0.7869, 0.0]
     """
+    return jax.vmap(lambda z: mmd2_between(z, target, bandwidths, scale, unbiased=unbiased))(z)
 
-    def one(z: Array) -> tuple[Array, Array]:
-        both = jnp.stack([z, target])
-        mmd2, between = mmd2_matrix(both, bandwidths, median_bandwidth(both), unbiased=unbiased)
-        return mmd2[0, 1], between
 
-    return jax.vmap(one)(z)
+def mmd2_between(
+    first: Array,
+    second: Array,
+    bandwidths: Sequence[float],
+    scale: float | None = None,
+    *,
+    unbiased: bool = False,
+) -> tuple[Array, Array]:
+    """Return the squared MMD of two groups of rows, (m, h) each, and the mean kernel; see :func:`mmd2_to`."""
+    both = jnp.stack([first, second])
+    unit = median_distance(both) if scale is None else scale
+    mmd2, between = mmd2_matrix(both, bandwidths, unit, unbiased=unbiased)
+    return mmd2[0, 1], between
 
 
 exact = partial(jnp.matmul, precision="highest")

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jbc.losses.mmd import median_bandwidth, mmd2_matrix
+from jbc.losses.mmd import mmd2_between
 from jbc.numerics.linalg import polar
 
 Layer = dict[str, Array]
@@ -121,12 +121,18 @@ def sliced_terms(key: Array, first: Array, second: Array, slices: int = 64) -> A
     return d * jnp.square(first - second).mean(axis=(1, 2))
 
 
-def kernel_terms(first: Array, second: Array, bandwidths: Sequence[float]) -> Array:
-    """Return the squared MMD of two groups of rows, (C, m, d) each, widths in units of their median distance."""
+def kernel_terms(
+    first: Array,
+    second: Array,
+    bandwidths: Sequence[float],
+    scale: float | None = None,
+    *,
+    unbiased: bool = True,
+) -> Array:
+    """Return the squared MMD of two groups of rows, (C, m, d) each; see :func:`jbc.losses.mmd.mmd2_between`."""
 
     def one(first: Array, second: Array) -> Array:
-        both = jnp.stack([first, second])
-        return mmd2_matrix(both, bandwidths, median_bandwidth(both), unbiased=True)[0][0, 1]
+        return mmd2_between(first, second, bandwidths, scale, unbiased=unbiased)[0]
 
     return jax.vmap(one)(first, second)
 

@@ -12,28 +12,30 @@ import jax.numpy as jnp
 from jax import Array
 
 from jbc.cohort import Cohort
-from jbc.cohort.roles import SOURCE, direct
+from jbc.cohort.roles import SOURCE
 from jbc.cohort.sampling import Draw, Rows
 from jbc.errors import InputError
 from jbc.losses import adversarial as losses
 from jbc.losses.adversarial import Objective
 from jbc.methods import preconditions, source_maps
-from jbc.methods.base import Fitted, Info, Trainable
-from jbc.methods.constraints import Fraction, NonNegative, Positive, PositiveFloat, Widths
-from jbc.methods.inputs import Inputs, Scale, Tables
-from jbc.nets import Discriminator, Mover, Player, Start
+from jbc.methods.base import Diagnoses, Directed, Fitted, Info, Trainable
+from jbc.methods.constraints import Fraction, NonNegative, Positive, Widths
+from jbc.methods.inputs import Inputs, Tables
+from jbc.methods.settings import ROUTE, AdversarialTraining, Route, build_optimiser
+from jbc.methods.turns import whose_turn
+from jbc.nets import Discriminator, PlayerState, ResidualMap, Start
 from jbc.numerics import noise
 from jbc.numerics.linalg import mean_of_rows
 
-MEMORY = 0.9  # of the spread that is looked at for collapse: about ten minibatches
-LOST, TOLD = 0.5, 0.9
+KEPT_DECAY = 0.9  # of the average that is looked at for collapse: about ten minibatches
+COLLAPSED, TOLD_APART = 0.5, 0.9
 
 
 class AdversarialState(flax.struct.PyTreeNode):
     """The maps, their discriminators, what they look at, and the logarithm of the spread that features keep."""
 
-    maps: Player
-    critics: Player
+    maps: PlayerState
+    critics: PlayerState
     tables: Tables
     role: Array
     kept: Array
@@ -41,7 +43,7 @@ class AdversarialState(flax.struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class AdversarialCorrection(Trainable):
+class AdversarialCorrection(Directed, Trainable, Diagnoses):
     r"""Move every source onto the target, such that a discriminator cannot tell the two apart.
 
     A generator G maps rows of a source, and a discriminator D tells them from rows of the target. In turn, they
@@ -55,12 +57,11 @@ class AdversarialCorrection(Trainable):
 
     Parameters
     ----------
-    target, source
-        Names of the domains, see :func:`jbc.cohort.roles.direct`: by default all others move to the largest one.
-    log, scale
-        Logarithm, and standardisation of the inputs (pooled: by the sources): see
-        :class:`~jbc.methods.inputs.Inputs`. By domain, a map begins as the shift and scale that give a source the
-        means and spreads of the target.
+    route
+        Which domains move where; by default all others move to the largest one.
+    inputs
+        Logarithm, level of the row, and standardisation of the inputs (pooled: by the sources). By domain, a map
+        begins as the shift and scale that give a source the means and standard deviations of the target.
     residual
         The generator adds to its input, or (a plain GAN) makes rows anew.
     blocks, widths, start
@@ -81,16 +82,9 @@ class AdversarialCorrection(Trainable):
     cycle
         Weight of the mean absolute difference between rows and what a way there and back makes of them. Above 0,
         every source has a generator of the way back, and a discriminator for it.
-    rows
-        Rows of every domain in a minibatch.
-    updates, critic_steps
-        Updates of the generators, each after so many of the discriminators.
-    learning_rate, critic_rate
-        Rates of Adam for generators and discriminators.
-    decay
-        Let both rates fall linearly to 0.
-    average
-        Use the moving average of the generators with this memory, instead of the last one.
+    training
+        Minibatches and turns: the discriminators are the critics, the generators the maps. A linear decay is that of
+        both rates.
 
     Notes
     -----
@@ -120,12 +114,18 @@ class AdversarialCorrection(Trainable):
     ----------
     Upadhyay and Jain, Removal of batch effects using generative adversarial networks, 2019.
     Zhu et al., Unpaired image-to-image translation using cycle-consistent adversarial networks, ICCV 2017.
+
+    Examples
+    --------
+    >>> import jbc
+    >>> cohort = jbc.Cohort.from_arrays([[0.0], [1.0], [5.0], [6.0], [7.0]], list("aabbb"))
+    >>> model = jbc.fit(jbc.AdversarialCorrection(route=jbc.Route(target="b")), cohort, steps=2)
+    >>> model.transform([[0.0], [6.0]], ["a", "b"]).shape
+    (2, 1)
     """
 
-    target: str = ""
-    source: tuple[str, ...] = ()
-    log: bool = False
-    scale: Scale = "domain"
+    route: Route = ROUTE
+    inputs: Inputs = Inputs(log=False, level="keep", scale="domain")
     residual: bool = True
     blocks: Positive = 3
     widths: Widths = (25,)
@@ -137,39 +137,27 @@ class AdversarialCorrection(Trainable):
     gamma: NonNegative = 10.0
     identity: NonNegative = 1.0
     cycle: NonNegative = 0.0
-    rows: Positive = 256
-    updates: Positive = 2000
-    critic_steps: Positive = 3
-    learning_rate: PositiveFloat = 1e-3
-    critic_rate: PositiveFloat = 1e-3
-    decay: bool = True
-    average: Fraction = 0.99
-
-    @property
-    def inputs(self) -> Inputs:
-        """What is moved."""
-        return Inputs(self.log, "keep", self.scale)
+    training: AdversarialTraining = AdversarialTraining(
+        rows=256, updates=2000, critic_steps=3, optimiser="adam", map_rate=1e-3, critic_rate=1e-3,
+        linear_decay=True, ema_decay=0.99,
+    )  # fmt: skip
 
     @property
     def draw(self) -> Draw:
         """By epochs, the same number of rows from every domain."""
-        return Draw(rows=self.rows)
+        return Draw(rows=self.training.rows)
 
     def steps(self, cohort: Cohort) -> int:
         """Return the number of updates of the discriminators."""
         del cohort
-        return self.updates * self.critic_steps
-
-    def aim(self, cohort: Cohort) -> Cohort:
-        """Find the target and the sources by name."""
-        return direct(cohort, target=self.target, source=self.source)
+        return self.training.updates * self.training.critic_steps
 
     def check(self, cohort: Cohort) -> None:
         """Refuse domains and minibatches of a single row, and settings that contradict each other."""
+        preconditions.no_extrapolation(self.route.extrapolate, "AdversarialCorrection")
         preconditions.enough_rows(cohort)
-        if self.scale == "domain":
-            preconditions.warn_constant(cohort)
-        preconditions.two_rows_drawn(self.rows)
+        self.inputs.check(cohort)
+        preconditions.two_rows_drawn(self.training.rows)
         if self.norm and self.gamma:
             raise InputError(
                 "A penalty of gradients, and norms in the discriminator",
@@ -188,14 +176,14 @@ class AdversarialCorrection(Trainable):
             )
 
     def init(self, key: Array, cohort: Cohort) -> AdversarialState:
-        """Draw the networks; measure what standardises the inputs."""
-        keys, tx = jax.random.split(key), source_maps.build_optimiser("adam")
+        """Return drawn networks, and what standardises the inputs."""
+        keys, tx = jax.random.split(key), build_optimiser(self.training.optimiser)
         d, ways = cohort.x.shape[-1], 2 if self.cycle else 1
         groups = ways * len(cohort.domains.count)
         return AdversarialState(
-            maps=source_maps.make(self._net, tx, keys[0], d, groups, self.average),
-            critics=source_maps.make(self._critic, tx, keys[1], d, groups),
-            tables=source_maps.measure(self.inputs, cohort),
+            maps=source_maps.init_players(self._net, tx, keys[0], d, groups, self.training.ema_decay),
+            critics=source_maps.init_players(self._critic, tx, keys[1], d, groups),
+            tables=source_maps.measure_inputs(self.inputs, cohort),
             role=jnp.asarray(cohort.role),
             kept=jnp.zeros((groups - ways, d)),
             step=jnp.int32(0),
@@ -204,47 +192,45 @@ class AdversarialCorrection(Trainable):
     def step(self, key: Array, state: AdversarialState, rows: Rows) -> tuple[AdversarialState, Info]:
         """Train the discriminators, and then, if it is their turn, the maps."""
         z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
-        target, z = z[source_maps.aim_of(state.role)], source_maps.without_target(state.role, z)
+        target, z = z[source_maps.target_index(state.role)], source_maps.without_target(state.role, z)
         z, target = self._ways(z, jnp.broadcast_to(target, z.shape))
-        left = 1.0
-        if self.decay:
-            left = jnp.maximum(1 - state.maps.step / self.updates, 0)
-        state, info = self._criticise(key, state, z, target, left)
-        generate = functools.partial(self._generate, z=z, target=target, left=left)
-        if self.critic_steps == 1:
+        factor = self.training.rate_factor(state.maps.step)
+        state, info = self._critic_step(key, state, z, target, factor)
+        generate = functools.partial(self._generator_step, z=z, target=target, factor=factor)
+        if self.training.critic_steps == 1:
             maps = generate(state)  # the compiler sees that both players look at the same generated rows
         else:
-            turn = (state.step + 1) % self.critic_steps == 0
+            turn = whose_turn(state.step, (self.training.critic_steps - 1, 1)) == 1
             maps = jax.lax.cond(turn, generate, lambda state: state.maps, state)
         return state.replace(maps=maps, step=state.step + 1), info
 
     def finish(self, state: AdversarialState, cohort: Cohort) -> Fitted:
-        """Keep the maps to the target, and settle the statistics of their norms."""
-        there = jax.tree.map(lambda leaf: leaf[: len(state.role)], state.maps.settled[0])
-        return source_maps.settle(self._net, there, state.tables, self.inputs, cohort)
+        """Return the maps to the target, with the statistics of their norms."""
+        there = jax.tree.map(lambda leaf: leaf[: len(state.role)], state.maps.inference_params)
+        return source_maps.freeze_statistics(self._net, there, state.tables, self.inputs, cohort)
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Move rows of the sources."""
+        """Return rows of the sources moved to the target."""
         return source_maps.transform(self._net, self.inputs, fitted, x, domain)
 
-    def review(self, info: dict[str, float]) -> list[str]:
-        """Warn when a map has collapsed, or a discriminator still tells everything apart."""
+    def diagnose(self, info: dict[str, float]) -> list[str]:
+        """Return warnings when a map has collapsed, or a discriminator still tells everything apart."""
         found = []
-        if info.get("kept", 1.0) < LOST:
+        if info.get("kept", 1.0) < COLLAPSED:
             found.append(
                 f"A map has collapsed: a feature keeps {info['kept']:.0%} of the spread that source and target have. "
                 "Raise identity or gamma, or keep residual=True; the corrected rows should not be used."
             )
-        if info.get("accuracy", 0.0) > TOLD:
+        if info.get("accuracy", 0.0) > TOLD_APART:
             found.append(
                 f"A discriminator still tells {info['accuracy']:.0%} of the rows apart: its source has not arrived "
-                "at the target. Train longer (updates), raise gamma or lower critic_rate, or lower identity."
+                "at the target. Train longer (updates=), raise gamma or lower critic_rate, or lower identity."
             )
         return found
 
     @property
-    def _net(self) -> Mover:
-        return source_maps.build_mover(self.blocks, self.widths, self.start, residual=self.residual)
+    def _net(self) -> ResidualMap:
+        return source_maps.build_map(self.blocks, self.widths, self.start, residual=self.residual)
 
     @property
     def _critic(self) -> Discriminator:
@@ -256,65 +242,69 @@ class AdversarialCorrection(Trainable):
             return source, target
         return jnp.concatenate([source, target]), jnp.concatenate([target, source])
 
-    def _criticise(
-        self, key: Array, state: AdversarialState, z: Array, target: Array, left: Array | float
+    def _critic_step(
+        self, key: Array, state: AdversarialState, z: Array, target: Array, factor: Array | float
     ) -> tuple[AdversarialState, Info]:
         """Sharpen the discriminators, and report how the maps fare."""
         maps, role = source_maps.without_target(state.role, (state.maps.params, state.role))
-        fake = source_maps.each(self._net, maps, z)
+        fake = source_maps.apply_each(self._net, maps, z)
 
         def loss(params: Any) -> tuple[Array, tuple[Array, Array, Array]]:
             params = source_maps.without_target(state.role, params)
             real_scores, fake_scores = self._scores(params, target, fake)
-            value = losses.discriminate(self.objective, real_scores, fake_scores, self.smoothing)
+            value = losses.discriminator_loss(self.objective, real_scores, fake_scores, self.smoothing)
             total = value
             if self.gamma:
-                total += self.gamma * self._steepness(key, params, target, fake)
+                total += self.gamma * self._gradient_penalty(key, params, target, fake)
             return self._sum(total, role), (value, real_scores, fake_scores)
 
         grads, (value, real_scores, fake_scores) = jax.grad(loss, has_aux=True)(state.critics.params)
         rows = jnp.concatenate([fake, z, target], axis=-1)
         spread = jnp.sqrt(mean_of_rows(jnp.square(rows - mean_of_rows(rows))))[:, 0] + 1e-3
-        made, *had = jnp.split(spread, 3, axis=-1)
-        kept = MEMORY * state.kept + (1 - MEMORY) * jnp.log(made / jnp.minimum(*had))
+        generated, source, goal = jnp.split(spread, 3, axis=-1)
+        kept = KEPT_DECAY * state.kept + (1 - KEPT_DECAY) * jnp.log(generated / jnp.minimum(source, goal))
         moves = role == SOURCE
         there = slice(len(moves))
 
         def mean(values: Array) -> Array:
             return source_maps.mean_of_sources(values[there], role)
 
-        told = losses.accuracy(real_scores, fake_scores)
+        accuracy = losses.accuracy(real_scores, fake_scores)
         info = {
-            "loss": mean(losses.deceive(self.objective, fake_scores)),
+            "loss": mean(losses.generator_loss(self.objective, fake_scores)),
             "critic": mean(value),
-            "accuracy": jnp.where(moves, told[there], 0).max(),
+            "accuracy": jnp.where(moves, accuracy[there], 0).max(),
             "kept": jnp.exp(jnp.where(moves[:, None], kept[there], jnp.inf).min()),
             "moved": mean(jnp.square(fake - z).mean(axis=(1, 2))),
         }
         if self.cycle:
-            info["cycle"] = mean(self._missed(maps, z, fake))
-        return state.replace(critics=state.critics.update(grads, self.critic_rate * left), kept=kept), info
+            info["cycle"] = mean(self._cycle_error(maps, z, fake))
+        return state.replace(
+            critics=state.critics.update(grads, self.training.critic_rate * factor), kept=kept
+        ), info
 
-    def _generate(self, state: AdversarialState, z: Array, target: Array, left: Array | float) -> Player:
+    def _generator_step(
+        self, state: AdversarialState, z: Array, target: Array, factor: Array | float
+    ) -> PlayerState:
         """Move the sources to where they look more like the target."""
         critics, role = source_maps.without_target(state.role, (state.critics.params, state.role))
 
         def loss(params: Any) -> Array:
             params = source_maps.without_target(state.role, params)
-            fake = source_maps.each(self._net, params, z)
-            total = losses.deceive(self.objective, self._scores(critics, target, fake)[1])
+            fake = source_maps.apply_each(self._net, params, z)
+            total = losses.generator_loss(self.objective, self._scores(critics, target, fake)[1])
             if self.identity:
                 total += self.identity * jnp.square(fake - z).mean(axis=(1, 2))
             if self.cycle:
-                total += self.cycle * self._missed(params, z, fake)
+                total += self.cycle * self._cycle_error(params, z, fake)
             return self._sum(total, role)
 
-        return state.maps.update(jax.grad(loss)(state.maps.params), self.learning_rate * left)
+        return state.maps.update(jax.grad(loss)(state.maps.params), self.training.map_rate * factor)
 
-    def _missed(self, params: Any, z: Array, fake: Array) -> Array:
+    def _cycle_error(self, params: Any, z: Array, fake: Array) -> Array:
         """Measure how far from where they came generated rows end, when they go the other way, (ways,)."""
         other = jax.tree.map(lambda leaf: jnp.roll(leaf, len(z) // 2, axis=0), params)
-        return jnp.abs(source_maps.each(self._net, other, fake) - z).mean(axis=(1, 2))
+        return jnp.abs(source_maps.apply_each(self._net, other, fake) - z).mean(axis=(1, 2))
 
     def _sum(self, values: Array, role: Array) -> Array:
         """Add up one value per way: no source scales the gradient of another."""
@@ -322,10 +312,10 @@ class AdversarialCorrection(Trainable):
 
     def _scores(self, params: Any, target: Array, fake: Array) -> tuple[Array, Array]:
         """Score target and generated rows together, (D, m) each."""
-        scores = source_maps.each(self._critic, params, jnp.concatenate([target, fake], axis=1))
+        scores = source_maps.apply_each(self._critic, params, jnp.concatenate([target, fake], axis=1))
         return scores[:, : target.shape[1]], scores[:, target.shape[1] :]
 
-    def _steepness(self, key: Array, params: Any, target: Array, fake: Array) -> Array:
+    def _gradient_penalty(self, key: Array, params: Any, target: Array, fake: Array) -> Array:
         """Penalise gradients at one point between every pair of rows."""
         mix = noise.fractions(key, target.shape[:2])[..., None]
 
@@ -333,4 +323,4 @@ class AdversarialCorrection(Trainable):
             return jax.grad(lambda row: self._critic.apply({"params": params}, row))(row)
 
         between = mix * target + (1 - mix) * fake
-        return losses.steepness(jax.vmap(jax.vmap(slope, in_axes=(None, 0)))(params, between))
+        return losses.gradient_penalty(jax.vmap(jax.vmap(slope, in_axes=(None, 0)))(params, between))

@@ -1,4 +1,4 @@
-"""What methods with an autoencoder share."""
+"""Autoencoders, as several methods have them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from jax import Array
 from jbc.cohort.roles import EXTRAPOLATE, SOURCE
 from jbc.methods.base import Fitted
 from jbc.methods.inputs import Tables
-from jbc.nets import Autoencoder, Player
+from jbc.nets import Autoencoder, PlayerState
 
 
-class CoderState(flax.struct.PyTreeNode):
-    """The autoencoder, what it looks at, and the domains that move."""
+class AutoencoderState(flax.struct.PyTreeNode):
+    """The autoencoder, what it looks at, the domains that move, and the steps of an epoch and of training."""
 
-    coder: Player
+    autoencoder: PlayerState
     tables: Tables
     role: Array
+    epoch: Array
+    step: Array
 
 
 @functools.cache
@@ -31,12 +33,12 @@ def build(
     return Autoencoder(widths, d, image, linear)
 
 
-def mistakes(image: tuple[int, int, int] | None, d: int) -> list[str]:
-    """Say what is wrong with the shape of images whose rows have ``d`` values.
+def image_mismatch(image: tuple[int, int, int] | None, d: int) -> list[str]:
+    """Return what is wrong with the shape of images whose rows have ``d`` values.
 
     Examples
     --------
-    >>> mistakes((2, 2, 3), 12), mistakes((2, 2, 1), 12)
+    >>> image_mismatch((2, 2, 3), 12), image_mismatch((2, 2, 1), 12)
     ([], ['image=(2, 2, 1): rows have 12 values'])
     """
     wrong = image is not None and (min(image) < 1 or math.prod(image) != d)
@@ -44,13 +46,13 @@ def mistakes(image: tuple[int, int, int] | None, d: int) -> list[str]:
 
 
 def moves(fitted: Fitted, domain: Array) -> Array:
-    """Tell which rows are of a source, or of a domain to extrapolate."""
+    """Return which rows are of a source, or of a domain to extrapolate."""
     role = jnp.asarray(fitted["role"])[domain]
     return (role == SOURCE) | (role == EXTRAPOLATE)
 
 
 def average_for_new(tables: Array, role: Array) -> Array:
-    """Give domains to extrapolate the average of what the sources have, (D, ...).
+    """Return tables (D, ...) in which domains to extrapolate have the average of what the sources have.
 
     Examples
     --------

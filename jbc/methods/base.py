@@ -1,30 +1,30 @@
 """The contract: what a method is.
 
-A method is a frozen dataclass of hyper-parameters with pure methods. It holds no state, so the same object is
-the configuration, the command line, the JSON record inside a saved model, and a hashable static argument of
-``jit``. Classes are abstract (here) or final (everywhere else).
+A method is a frozen dataclass of settings with pure methods. It holds no state, so the same object is the
+configuration, the command line, the JSON record inside a saved model, and a hashable static argument of ``jit``.
+Classes are abstract (here) or final (everywhere else); what only some methods can do are capabilities, asked by
+``isinstance``.
 """
 
 from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
+from chex import ArrayTree
 from jax import Array
 
 from jbc.cohort import Cohort
 from jbc.cohort.sampling import Draw, Rows
+from jbc.methods.settings import Route, Settings, Training
 
-State = Any
+State = ArrayTree
 """What training carries: a pytree with one Flax TrainState per player."""
 
 Fitted = dict[str, Any]
 """What inference needs and nothing else: a nested dict of arrays."""
-
-On = Literal["all", "controls"]
-"""Which rows a method measures."""
 
 Info = dict[str, Array]
 """What one step reports: scalars by name."""
@@ -36,98 +36,49 @@ class Method(abc.ABC):
 
     Attributes
     ----------
-    honours_missing
-        Whether the method uses the mask of observed values; one that does not refuses missing values.
-    classifies
-        Whether the method has :meth:`predict`.
-    encodes
-        Whether the method has :meth:`encode`.
-    adapts
-        Whether the method has :meth:`adapt`.
-    ranges
-        Whether the method has :meth:`stray`.
     keeps_units
         Whether :meth:`transform` returns measurements in the units of the input; other outputs have units of their
         own, and no part in the input's offset (:mod:`jbc.numerics.centring`).
-    compiled
-        Whether :meth:`finish` is compiled; one that decomposes matrices runs on the host instead, with NumPy.
     """
 
-    honours_missing: ClassVar[bool] = False
-    classifies: ClassVar[bool] = False
-    encodes: ClassVar[bool] = False
-    adapts: ClassVar[bool] = False
-    ranges: ClassVar[bool] = False
     keeps_units: ClassVar[bool] = True
-    compiled: ClassVar[bool] = True
 
-    def aim(self, cohort: Cohort) -> Cohort:
-        """Turn the names of domains in the settings into codes, on the host, before anything else is done."""
-        return cohort
-
-    def check(self, cohort: Cohort) -> None:
-        """Refuse a cohort that this method cannot use, before anything is computed."""
-        del cohort
+    def __post_init__(self) -> None:
+        """Fill what a group of settings leaves to the method."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Settings) and isinstance(field.default, type(value)):
+                object.__setattr__(self, field.name, value.over(field.default))
 
     @abc.abstractmethod
-    def finish(self, state: State, cohort: Cohort) -> Fitted:
-        """Reduce the trained state (None for closed-form methods) to what inference needs."""
+    def check(self, cohort: Cohort) -> None:
+        """Refuse a cohort that this method cannot use, and settings that contradict each other."""
+
+    @abc.abstractmethod
+    def finish(self, state: Any, cohort: Cohort) -> Fitted:
+        """Return what inference needs, from the trained state (None for methods in closed form) and the cohort."""
 
     @abc.abstractmethod
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Correct rows ``x`` (n, d) of the domains ``domain`` (n,), in the units of the input or documented ones."""
-
-    def encode(self, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Return the latent codes of rows."""
-        raise NotImplementedError
-
-    def predict(self, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Return the logits of rows, (n, classes)."""
-        raise NotImplementedError
-
-    def domains(self, fitted: Fitted) -> int:
-        """Return the number of domains that a fitted classifier knows."""
-        raise NotImplementedError
-
-    def stray(self, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Count the values of every row that lie outside the range that was measured on the fit's rows, (n,)."""
-        raise NotImplementedError
-
-    @property
-    def strict(self) -> bool:
-        """Whether rows with such values are refused."""
-        return False
-
-    def adapt(self, fitted: Fitted, controls: np.ndarray, reference: np.ndarray) -> Fitted:
-        """Take in one more domain, numbered behind the others, from its control rows alone; on the host.
-
-        ``reference`` holds corrected control rows of known domains. Everything that is fitted to these stays as it
-        is, to the last bit. Without control rows, the new domain is read as an average one.
-        """
-        raise NotImplementedError
-
-    def review(self, info: dict[str, float]) -> list[str]:
-        """Look at what the last steps reported, and return warnings for the user."""
-        del info
-        return []
+        """Return corrected rows, of rows ``x`` (n, d) of the domains ``domain`` (n,)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ClosedForm(Method):
-    """A method without training: all its work is in :meth:`finish`, whose state is None."""
+    """A method without training: all its work is in :meth:`finish`, on the host, whose state is None."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Trainable(Method):
-    """A method that is trained step by step.
+    """A method that is trained step by step; everything but :meth:`steps` is compiled.
 
     Attributes
     ----------
-    spread
+    sharded_fields
         Fields of its state whose arrays are divided, by their first axis, over the devices of a mesh.
     """
 
-    spread: ClassVar[tuple[str, ...]] = ()
+    sharded_fields: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abc.abstractmethod
@@ -139,9 +90,95 @@ class Trainable(Method):
         """Return the number of steps to train by default."""
 
     @abc.abstractmethod
-    def init(self, key: Array, cohort: Cohort) -> State:
-        """Make the state to start from."""
+    def init(self, key: Array, cohort: Cohort) -> Any:
+        """Return the state to start from."""
 
     @abc.abstractmethod
-    def step(self, key: Array, state: State, rows: Rows) -> tuple[State, Info]:
-        """Train on one minibatch."""
+    def step(self, key: Array, state: Any, rows: Rows) -> tuple[Any, Info]:
+        """Return the state after training on one minibatch, and the report of the step."""
+
+
+class Classifies(abc.ABC):
+    """A method that learns to tell classes."""
+
+    @abc.abstractmethod
+    def predict(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Return the logits of rows, (n, classes)."""
+
+    @abc.abstractmethod
+    def n_domains(self, fitted: Fitted) -> int:
+        """Return the number of domains that a fitted classifier knows."""
+
+
+class Encodes(abc.ABC):
+    """A method with a latent space."""
+
+    @abc.abstractmethod
+    def encode(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Return the latent codes of rows, (n, codes)."""
+
+
+class Adapts(abc.ABC):
+    """A method that can learn one more domain from its controls."""
+
+    @abc.abstractmethod
+    def adapt(self, fitted: Fitted, controls: np.ndarray, reference: np.ndarray) -> Fitted:
+        """Return the fitted arrays with one more domain, numbered behind the others; on the host.
+
+        ``reference`` holds corrected control rows of known domains. Everything that is fitted to these stays as it
+        is, to the last bit. Without control rows, the new domain is read as an average one.
+        """
+
+
+class Bounded(abc.ABC):
+    """A method that knows the range of values that it was measured on."""
+
+    @property
+    @abc.abstractmethod
+    def refuses_out_of_range(self) -> bool:
+        """Whether rows with values outside that range are refused."""
+
+    @abc.abstractmethod
+    def out_of_range(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Return how many values of every row lie outside the range that was measured, (n,)."""
+
+
+class Diagnoses(abc.ABC):
+    """A method that can tell from its reports that training went wrong."""
+
+    @abc.abstractmethod
+    def diagnose(self, info: dict[str, float]) -> list[str]:
+        """Return warnings for the user, from what the last steps reported."""
+
+
+class Resolves(abc.ABC):
+    """A method whose settings name domains or treatments."""
+
+    @abc.abstractmethod
+    def resolve(self, cohort: Cohort) -> Cohort:
+        """Return the cohort with what the settings name found in it; on the host, before anything else is done."""
+
+
+class Directed(Resolves):
+    """A method that moves sources to one target, by its setting ``route``."""
+
+    route: Route
+
+    def resolve(self, cohort: Cohort) -> Cohort:
+        """Return the cohort with a role for every domain."""
+        return self.route.resolve(cohort)
+
+
+class ByEpochs(abc.ABC):
+    """A method that is trained by epochs, as its setting ``training`` says."""
+
+    training: Training
+
+    @property
+    def draw(self) -> Draw:
+        """By epochs, the same number of rows from every domain."""
+        return self.training.draw
+
+    def steps(self, cohort: Cohort) -> int:
+        """Return ``epochs`` passes over the largest domain, or the number of steps that bounds them."""
+        return self.training.steps(cohort)

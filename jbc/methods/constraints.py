@@ -1,4 +1,4 @@
-"""What numbers in the settings of methods may be, as annotations: :mod:`jbc.methods.settings` reads them.
+"""What numbers in the settings of methods may be, as annotations: :mod:`jbc.methods.rules` reads them.
 
 To everything else, the command line and type checkers included, they are the plain types that they limit.
 """

@@ -12,26 +12,28 @@ import jax.numpy as jnp
 from jax import Array
 
 from jbc.cohort import Cohort
-from jbc.cohort.sampling import Draw, Rows
+from jbc.cohort.sampling import Rows
 from jbc.methods import preconditions
-from jbc.methods.base import Fitted, Info, Trainable
-from jbc.methods.constraints import Fraction, Masked, Positive, PositiveFloat, Widths
+from jbc.methods.base import ByEpochs, Fitted, Info, Trainable
+from jbc.methods.constraints import Masked, Widths
 from jbc.methods.inputs import Inputs, Tables
-from jbc.methods.source_maps import build_optimiser
-from jbc.nets import Chain, Player
+from jbc.methods.settings import TRAINING, Training, build_optimiser
+from jbc.nets import MLP, PlayerState
 from jbc.numerics import noise
 
 
 class DenoiserState(flax.struct.PyTreeNode):
     """The network, what standardises its inputs, and what a measurement of zero is in them, (d,)."""
 
-    coder: Player
+    network: PlayerState
     tables: Tables
     zero: Array
+    epoch: Array
+    step: Array
 
 
 @dataclasses.dataclass(frozen=True)
-class DenoisingAutoencoder(Trainable):
+class DenoisingAutoencoder(ByEpochs, Trainable):
     r"""Fill in zeros that stand for signals below what a machine can tell from nothing.
 
     A network f sees rows in which a random part of the values, :math:`m = 0`, are zeros as well, and is trained to
@@ -44,8 +46,8 @@ class DenoisingAutoencoder(Trainable):
 
     Parameters
     ----------
-    log, scale
-        Logarithm, and standardisation of the inputs over all rows: see :class:`~jbc.methods.inputs.Inputs`.
+    inputs
+        Logarithm, level of the row, and standardisation of the inputs, over all rows (``scale="pooled"``) or none.
     widths
         Widths of the hidden layers.
     dropout
@@ -53,65 +55,54 @@ class DenoisingAutoencoder(Trainable):
     fill
         Replace zeros (by 0 at least), or all values by what the network makes of them. A feature that is zero in
         every row stays so.
-    rows
-        Rows of every domain in a minibatch.
-    epochs, min_steps, max_steps
-        Length of training: passes over the largest domain, within these numbers of steps.
-    learning_rate
-        Rate of Adam.
-    average
-        Use the moving average of the weights with this memory, instead of the last weights.
+    training
+        Minibatches, length, optimiser and averaging.
 
     Notes
     -----
-    MMD-ResNet's paper, which filled in cytometry before it moved it, gives out all that the network makes of
-    logarithms (``log=True, fill="all"``), and trains on rows with few zeros only. Where zeros are a result and not a
-    lack of one, as in counts of genes that are off, leave them.
+    MMD-ResNet's paper, which filled in cytometry before it moved it, outputs all that the network makes of
+    logarithms (``inputs=Inputs(log=True), fill="all"``), and trains on rows with few zeros only. Where zeros are a
+    result and not a lack of one, as in counts of genes that are off, leave them.
 
     References
     ----------
     Shaham et al., Removal of batch effects using distribution-matching residual networks, Bioinformatics 2017.
+
+    Examples
+    --------
+    >>> import jbc
+    >>> cohort = jbc.Cohort.from_arrays([[1.0, 2.0], [0.0, 4.0], [3.0, 6.0], [4.0, 8.0]])
+    >>> model = jbc.fit(jbc.DenoisingAutoencoder(), cohort, steps=2)
+    >>> filled = model.transform([[0.0, 4.0]])
+    >>> bool(filled[0, 0] >= 0), float(filled[0, 1])
+    (True, 4.0)
     """
 
-    log: bool = False
-    scale: Literal["pooled", "none"] = "pooled"
+    inputs: Inputs = Inputs(log=False, level="keep", scale="pooled")
     widths: Widths = (25, 25)
     dropout: Masked = 0.2
     fill: Literal["zeros", "all"] = "zeros"
-    rows: Positive = 100
-    epochs: Positive = 100
-    min_steps: Positive = 1000
-    max_steps: Positive = 4000
-    learning_rate: PositiveFloat = 1e-3
-    average: Fraction = 0.99
-
-    @property
-    def inputs(self) -> Inputs:
-        """What the network sees."""
-        return Inputs(self.log, "keep", self.scale)
-
-    @property
-    def draw(self) -> Draw:
-        """By epochs, the same number of rows from every domain."""
-        return Draw(rows=self.rows)
-
-    def steps(self, cohort: Cohort) -> int:
-        """Return ``epochs`` passes over the largest domain, or the number of steps that bounds them."""
-        return self.draw.steps(cohort, self.epochs, self.min_steps, self.max_steps)
+    training: Training = TRAINING
 
     def check(self, cohort: Cohort) -> None:
         """Refuse domains of a single row."""
         preconditions.enough_rows(cohort)
-        preconditions.steps_in_order(self.min_steps, self.max_steps)
+        preconditions.scale_is_one_of(
+            self.inputs.scale, ("pooled", "none"), "One network serves all domains."
+        )
+        self.training.check(compares=False)
 
     def init(self, key: Array, cohort: Cohort) -> DenoiserState:
-        """Draw the network; measure what standardises the inputs."""
+        """Return a drawn network, and what standardises the inputs."""
         x = jnp.asarray(cohort.x)
         net = _build(self.widths, x.shape[1])
+        tx = build_optimiser(self.training.optimiser, self.training.weight_decay)
         return DenoiserState(
-            coder=Player.make(net, build_optimiser("adam"), key, x[:1], memory=self.average),
+            network=PlayerState.of_net(net, tx, key, x[:1], ema_decay=self.training.ema_decay),
             tables=self.inputs.of_cohort(cohort),
             zero=_zero(cohort),
+            epoch=self.draw.epoch(cohort).astype(jnp.int32),
+            step=jnp.int32(0),
         )
 
     def step(self, key: Array, state: DenoiserState, rows: Rows) -> tuple[DenoiserState, Info]:
@@ -123,23 +114,24 @@ class DenoisingAutoencoder(Trainable):
         measured = rows.x != state.zero
 
         def loss(params: Any) -> Array:
-            missed = jnp.square(net.apply({"params": params}, seen) - z)
-            return jnp.where(measured, missed, 0).sum() / jnp.maximum(measured.sum(), 1)
+            error = jnp.square(net.apply({"params": params}, seen) - z)
+            return jnp.where(measured, error, 0).sum() / jnp.maximum(measured.sum(), 1)
 
-        value, grads = jax.value_and_grad(loss)(state.coder.params)
-        return state.replace(coder=state.coder.update(grads, self.learning_rate)), {"loss": value}
+        value, grads = jax.value_and_grad(loss)(state.network.params)
+        network = state.network.update(grads, self.training.rate(state.step // state.epoch))
+        return state.replace(network=network, step=state.step + 1), {"loss": value}
 
     def finish(self, state: DenoiserState, cohort: Cohort) -> Fitted:
-        """Keep the network, and which features were measured at all."""
+        """Return the network, and which features were measured at all."""
         measured = (jnp.asarray(cohort.x) != state.zero) & (jnp.asarray(cohort.weight) > 0)[:, None]
-        fitted = {"coder": state.coder.settled[0], "inputs": state.tables, "zero": state.zero}
+        fitted = {"network": state.network.inference_params, "inputs": state.tables, "zero": state.zero}
         return fitted | {"known": measured.any(axis=0)}
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Fill in rows of any domain."""
+        """Return rows of any domain, filled in."""
         z = self.inputs.apply(fitted["inputs"], x, domain)
-        made = _build(self.widths, x.shape[1]).apply({"params": fitted["coder"]}, z)
-        out = self.inputs.restore(fitted["inputs"], made, x, domain)
+        output = _build(self.widths, x.shape[1]).apply({"params": fitted["network"]}, z)
+        out = self.inputs.restore(fitted["inputs"], output, x, domain)
         if self.fill == "zeros":
             out = jnp.where(x == fitted["zero"], jnp.maximum(out, fitted["zero"]), x)
         return jnp.where(fitted["known"], out, x)
@@ -153,4 +145,4 @@ def _zero(cohort: Cohort) -> Array:
 @functools.cache
 def _build(widths: tuple[int, ...], d: int) -> Any:
     """Build the network once per configuration: programs compare it by identity."""
-    return Chain(widths, d)
+    return MLP(widths, d)

@@ -20,7 +20,7 @@ WHOLE = 2**30  # a sum of weights that int32 holds
 Change = Callable[[int, Array], Array]
 """Edits the activations of a layer, by its number."""
 
-Tables = Mapping[str, Mapping[str, Array]]
+LayerEdits = Mapping[str, Mapping[str, Array]]
 """What is kept of edits: their fields, by the number of the layer, as a text."""
 
 
@@ -42,7 +42,7 @@ Measure = Callable[[Weighted, Weighted], Edit]
 """Measures an edit from a source to a target."""
 
 
-class Coder(NamedTuple):
+class EditedAutoencoder(NamedTuple):
     """An autoencoder, its weights, and the layers that are edited, in ascending order.
 
     With ``residual``, rows are what they were and what the edits change; without, what the network makes of them.
@@ -107,7 +107,7 @@ class Coder(NamedTuple):
         return found
 
 
-def by_domain(tables: Tables, domain: Array, rule: Beyond) -> Change:
+def by_domain(tables: LayerEdits, domain: Array, rule: Beyond) -> Change:
     """Edit every row as its domain wants it."""
 
     def change(layer: int, h: Array) -> Array:
@@ -116,7 +116,9 @@ def by_domain(tables: Tables, domain: Array, rule: Beyond) -> Change:
     return change
 
 
-def count_outside(coder: Coder, tables: Tables, z: Array, domain: Array, rule: Beyond) -> Array:
+def count_outside(
+    autoencoder: EditedAutoencoder, tables: LayerEdits, z: Array, domain: Array, rule: Beyond
+) -> Array:
     """Count the values of every row that lie outside the range that its edits were measured on, (n,)."""
     counts = jnp.zeros(len(z), jnp.int32)
     edit = by_domain(tables, domain, rule)
@@ -127,11 +129,11 @@ def count_outside(coder: Coder, tables: Tables, z: Array, domain: Array, rule: B
         counts += outside.sum(axis=1)
         return edit(layer, h)
 
-    coder.edited(z, change)
+    autoencoder.edited(z, change)
     return counts
 
 
-def balance(own: Array, kind: Array, other: Array, its: Array, kinds: int) -> tuple[Array, Array]:
+def balance(weight: Array, kind: Array, other: Array, other_kind: Array, kinds: int) -> tuple[Array, Array]:
     """Let every kind of rows weigh the same in a source and in a target, and nothing where one of them lacks it.
 
     Examples
@@ -140,7 +142,8 @@ def balance(own: Array, kind: Array, other: Array, its: Array, kinds: int) -> tu
     >>> (own > 0).tolist(), bool(own.sum() == other.sum())
     ([True, True, False], True)
     """
-    counts = [jax.ops.segment_sum(weight, code, kinds) for weight, code in ((own, kind), (other, its))]
+    sides = (weight, kind), (other, other_kind)
+    counts = [jax.ops.segment_sum(own, code, kinds) for own, code in sides]
     both = jnp.minimum(*counts) > 0
     each = [jnp.where(both, WHOLE // kinds // jnp.maximum(count, 1), 0) for count in counts]
-    return own * each[0][kind], other * each[1][its]
+    return weight * each[0][kind], other * each[1][other_kind]

@@ -10,6 +10,8 @@ import numpy as np
 from jax import Array
 
 from jbc.cohort import Cohort
+from jbc.methods import preconditions
+from jbc.methods.settings import LEFT, Settings
 from jbc.numerics.linalg import ROUNDING, average_of_others, constant, mean_and_deviation
 
 Scale = Literal["domain", "pooled", "none"]
@@ -24,7 +26,7 @@ NEVER = 1e38
 
 
 @dataclasses.dataclass(frozen=True)
-class Inputs:
+class Inputs(Settings):
     r"""Signed logarithm, level of the row, location and spread of its domain.
 
     .. math:: x \to \frac{\ell(x) - \bar\ell(x) - \mu_g}{\sigma_g}, \qquad
@@ -53,9 +55,14 @@ class Inputs:
     ([-1.0, 1.0, -1.0, 1.0], [5.0, 9.0, 5.0, 9.0])
     """
 
-    log: bool
-    level: Level
-    scale: Scale
+    log: bool = LEFT
+    level: Level = LEFT
+    scale: Scale = LEFT
+
+    def check(self, cohort: Cohort) -> None:
+        """Warn of features without a scale in a domain, where every domain is scaled by itself."""
+        if self.scale == "domain":
+            preconditions.warn_constant(cohort)
 
     def measure(
         self, x: Array, domain: Array, weight: Array, groups: int, offset: Array | None = None

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import Array
 
 from jbc.cohort import Cohort
-from jbc.cohort.sampling import Draw, Rows
+from jbc.cohort.sampling import Rows
 from jbc.errors import InputError
-from jbc.losses import alignment, cross_entropy, median_bandwidth, mmd2_matrix, squared_error
+from jbc.losses import alignment, cross_entropy, median_distance, mmd2_matrix, squared_error
 from jbc.methods import joint_players, preconditions
-from jbc.methods.base import Fitted, Info, Trainable
-from jbc.methods.constraints import Bandwidths, Factor, Fraction, NonNegative, Positive, PositiveFloat
-from jbc.methods.inputs import Inputs, Level, Scale
+from jbc.methods.base import ByEpochs, Classifies, Diagnoses, Encodes, Fitted, Info, Trainable
+from jbc.methods.constraints import Fraction, NonNegative, Positive
+from jbc.methods.inputs import Inputs
 from jbc.methods.joint_players import JointState, Nets
-from jbc.nets import Family, Player
+from jbc.methods.settings import KERNEL, TRAINING, Kernel, Training, build_optimiser
+from jbc.methods.turns import repeat
+from jbc.nets import Family, PlayerState
 from jbc.numerics.noise import jitter
 
 Reduction = Literal["mean", "sum"]
 
 
 @dataclasses.dataclass(frozen=True)
-class JointCalibration(Trainable):
+class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
     r"""Align all domains in one latent space while learning to classify the labelled ones.
 
     A calibrator C maps rows of every domain into one space, a classifier D tells the class there, and one
@@ -43,8 +46,8 @@ class JointCalibration(Trainable):
 
     Parameters
     ----------
-    log, level, scale
-        Logarithm, level of the row, and standardisation of the inputs: see :class:`~jbc.methods.inputs.Inputs`.
+    inputs
+        Logarithm, level of the row, and standardisation of the inputs.
     family
         Networks: ours starts as the identity; the others are the papers'.
     dropout
@@ -54,7 +57,7 @@ class JointCalibration(Trainable):
     coupled
         Let the gradient of the classifiers pass into the calibrator.
     noise
-        Spread of the noise that is added to the codes that the classifier learns from, in units of the
+        Standard deviation of the noise that is added to the codes that the classifier learns from, in units of the
         standardised inputs.
     smoothing
         Probability that the targets of the classifier leave to the classes that a label does not name.
@@ -69,25 +72,15 @@ class JointCalibration(Trainable):
         Steps A and B in turn instead of one joint step.
     classify_rounds, rebuild_rounds
         How often step A and step B are repeated, λ1 and λ2.
-    bandwidths
-        Widths of the Gaussian kernels.
-    bandwidth_unit
-        Multiply the widths by the median distance of the codes in the minibatch, or take them as they are.
-    unbiased
-        Leave the kernel of a row with itself out of the MMD.
+    kernel
+        Kernels of the MMD.
     pairs, rows_reduced, features_reduced, domains_reduced
         Reduction of the MMD over pairs of domains (a sum runs over ordered pairs), of the cross-entropy over
         rows, of the squared error over features, and of both over domains.
-    rows
-        Rows per domain in a minibatch.
-    epochs, min_steps, max_steps
-        Length of training: passes over the largest domain, within these numbers of steps.
-    learning_rate, decay, weight_decay
-        Adam's rate, its factor per epoch, and the decay added to the gradient.
+    training
+        Minibatches, length, optimiser and averaging; the decay of weights is that of all parameters.
     restart
-        Forget Adam's moments at every epoch.
-    average
-        Use the moving average of the weights with this memory, instead of the last weights.
+        Forget the optimiser's moments at every epoch.
 
     Notes
     -----
@@ -97,7 +90,7 @@ class JointCalibration(Trainable):
     units of the data. Their batch norm sees one domain at a time in training but pools them at inference; the
     default keeps the statistics of every domain. Rows without a label train everything but the classifier.
 
-    *What each step buys*, in accuracy on three plates of mass spectra (0.864; ``experiments/joint.py --tables
+    *What each step buys*, in accuracy on three plates of mass spectra (0.864; ``experiments/joint/run.py --tables
     ablations``): standardised inputs 0.105, reconstruction 0.046, the networks in place of the paper's 0.037,
     dropout 0.019, the logarithm 0.009, keeping the classifier's gradient from the calibrator 0.007, noise 0.004;
     level, members, smoothing, average and the alignment itself 0.002 at most. Where a z-score per domain
@@ -108,14 +101,18 @@ class JointCalibration(Trainable):
     Niu et al., Joint deep learning for batch effect removal and classification toward MALDI MS based
     metabolomics, BMC Bioinformatics 2022. Niu et al., Deep learning based multi-batch calibration for
     classification in various omics, doi 10.21203/rs.3.rs-1017151/v1.
+
+    Examples
+    --------
+    >>> import jbc
+    >>> world = jbc.datasets.load("simulated-plates")
+    >>> cohort = jbc.Cohort.from_arrays(world.X, world.obs["domain"], label=world.obs["label"])
+    >>> model = jbc.fit(jbc.JointCalibration(training=jbc.Training(rows=32)), cohort, steps=2)
+    >>> model.predict(world.X[:2], world.obs["domain"][:2]).shape
+    (2,)
     """
 
-    classifies: ClassVar[bool] = True
-    encodes: ClassVar[bool] = True
-
-    log: bool = True
-    level: Level = "auto"
-    scale: Scale = "domain"
+    inputs: Inputs = Inputs(log=True, level="auto", scale="domain")
     family: Family = "residual"
     dropout: Fraction = 0.5
     members: Positive = 4
@@ -130,46 +127,22 @@ class JointCalibration(Trainable):
     alternate: bool = False
     classify_rounds: Positive = 1
     rebuild_rounds: Positive = 1
-    bandwidths: Bandwidths = (0.25, 0.5, 1.0, 2.0, 4.0)
-    bandwidth_unit: Literal["median", "fixed"] = "median"
-    unbiased: bool = True
+    kernel: Kernel = KERNEL
     pairs: Reduction = "mean"
     rows_reduced: Reduction = "mean"
     features_reduced: Reduction = "mean"
     domains_reduced: Reduction = "mean"
-    rows: Positive = 128
-    epochs: Positive = 40
-    min_steps: Positive = 400
-    max_steps: Positive = 2000
-    learning_rate: PositiveFloat = 1e-3
-    decay: Factor = 1.0
-    weight_decay: NonNegative = 1e-4
+    training: Training = Training(rows=128, epochs=40, min_steps=400, max_steps=2000, weight_decay=1e-4).over(
+        TRAINING
+    )
     restart: bool = False
-    average: Fraction = 0.99
-
-    @property
-    def inputs(self) -> Inputs:
-        """What the networks see."""
-        return Inputs(self.log, self.level, self.scale)
-
-    @property
-    def draw(self) -> Draw:
-        """By epochs, the same number of rows from every domain."""
-        return Draw(by="domain", rows=self.rows)
-
-    def steps(self, cohort: Cohort) -> int:
-        """Return ``epochs`` passes over the largest domain, or the number of steps that bounds them."""
-        return self.draw.steps(cohort, self.epochs, self.min_steps, self.max_steps)
 
     def check(self, cohort: Cohort) -> None:
         """Refuse cohorts that cannot be aligned or classified."""
         several = len(cohort.domains.count) > 1
         preconditions.enough_rows(cohort)
-        if self.scale == "domain":
-            preconditions.warn_constant(cohort)
-        preconditions.steps_in_order(self.min_steps, self.max_steps)
-        if self.family != "residual" or (self.align and several):
-            preconditions.two_rows_drawn(self.rows)
+        self.inputs.check(cohort)
+        self.training.check(compares=self.family != "residual" or bool(self.align and several))
         terms = (
             self.align and several,
             self.classify and len(cohort.sources),
@@ -183,7 +156,7 @@ class JointCalibration(Trainable):
                 fix="Give one of them a weight above 0.",
                 code="bad-setting",
             )
-        preconditions.gram_fits(cohort, self.rows)
+        preconditions.gram_fits(cohort, self.training.rows)
         preconditions.classes_estimable(cohort)
 
     def init(self, key: Array, cohort: Cohort) -> JointState:
@@ -195,13 +168,13 @@ class JointCalibration(Trainable):
         return self.begin(key, cohort, sources, rebuilt)
 
     def begin(self, key: Array, cohort: Cohort, sources: Array, rebuilt: Array) -> JointState:
-        """Make a state for minibatches whose labelled and rebuilt domains are at these positions."""
+        """Return a state for minibatches whose labelled and rebuilt domains are at these positions."""
         d, groups = cohort.x.shape[-1], len(cohort.domains.count)
         nets = self._nets(groups, joint_players.outputs(cohort.n_labels))
         keys = jax.random.split(key, 3)
         tables = self.inputs.of_cohort(cohort)
         example = jnp.zeros((groups, 2, d))
-        player = functools.partial(Player.make, tx=nets.tx, memory=self.average)
+        player = functools.partial(PlayerState.of_net, tx=self._tx, ema_decay=self.training.ema_decay)
         classifier = reconstructors = None
         if nets.classifier is not None:
             classifier = player(nets.classifier, key=keys[1], x=example, copies=self.members)
@@ -221,51 +194,50 @@ class JointCalibration(Trainable):
     def step(self, key: Array, state: JointState, rows: Rows) -> tuple[JointState, Info]:
         """Train on one minibatch of every domain."""
         epoch = state.step // state.epoch
-        rate = self.learning_rate * self.decay ** (epoch + 1)
+        rate = self.training.rate(epoch + 1)
         if self.restart:
             first = state.step % state.epoch == 0
             players = {p: getattr(state, p) for p in ("calibrator", "classifier", "reconstructors")}
             state = state.replace(**{p: v.restart(first) if v else None for p, v in players.items()})
         x = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
+        update = functools.partial(self._update, x=x, label=rows.label, rate=rate)
+        if not self.alternate:
+            state, info = update(key, state, parts=("classify", "rebuild"))
+            return state.replace(step=state.step + 1), info
         info: Info = {}
-        if self.alternate:
-            for number, (rounds, parts) in enumerate(
-                ((self.classify_rounds, ("classify",)), (self.rebuild_rounds, ("rebuild",)))
-            ):
-                keys = jax.random.split(jax.random.fold_in(key, number), rounds)
-                update = functools.partial(self._update, x=x, label=rows.label, rate=rate, parts=parts)
-                state, told = jax.lax.scan(lambda s, k, u=update: u(k, s), state, keys)
-                info |= jax.tree.map(lambda leaf: leaf[-1], told)
-        else:
-            state, info = self._update(
-                key, state, x=x, label=rows.label, rate=rate, parts=("classify", "rebuild")
-            )
+        turns = ((self.classify_rounds, "classify"), (self.rebuild_rounds, "rebuild"))
+        for player, (rounds, part) in enumerate(turns):
+            turn = functools.partial(update, parts=(part,))
+            state, last = repeat(turn, jax.random.fold_in(key, player), state, rounds)
+            info |= last
         return state.replace(step=state.step + 1), info
 
     def finish(self, state: JointState, cohort: Cohort) -> Fitted:
-        """Keep the parameters, and settle the statistics of every domain."""
+        """Return the parameters, with the statistics of every domain."""
         groups, domain = len(cohort.domains.count), jnp.asarray(cohort.domain)
         nets = self._nets(groups, joint_players.outputs(cohort.n_labels))
-        settle = functools.partial(
-            joint_players.settle,
+        freeze = functools.partial(
+            joint_players.freeze_statistics,
             domain=domain,
             weight=jnp.asarray(cohort.weight),
             domains=groups,
             own=self.statistics == "domain",
         )
         x = self.inputs.apply(state.tables, jnp.asarray(cohort.x), domain)
-        z, calibrator = settle(nets.calibrator, state.calibrator.settled, x)
+        z, calibrator = freeze(
+            nets.calibrator, state.calibrator.inference_params, state.calibrator.running, x
+        )
         fitted = {"calibrator": calibrator, "inputs": state.tables}
         if state.classifier is not None:
-            each = jax.vmap(lambda member: settle(nets.classifier, member, z)[1])
-            fitted["classifier"] = each(state.classifier.settled)
+            each = jax.vmap(lambda params, running: freeze(nets.classifier, params, running, z)[1])
+            fitted["classifier"] = each(state.classifier.inference_params, state.classifier.running)
         if state.reconstructors is not None:
-            fitted["reconstructors"] = {"params": state.reconstructors.settled[0]}
+            fitted["reconstructors"] = {"params": state.reconstructors.inference_params}
         return fitted
 
     def encode(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Return calibrated codes z = C(x)."""
-        net = self._nets(self.domains(fitted), 1).calibrator
+        net = self._nets(self.n_domains(fitted), 1).calibrator
         inputs = self.inputs.apply(fitted["inputs"], x, domain)
         return joint_players.infer(net, fitted["calibrator"], inputs, domain)
 
@@ -276,34 +248,38 @@ class JointCalibration(Trainable):
         """
         z = self.encode(fitted, x, domain)
         if "reconstructors" in fitted:
-            net = self._nets(self.domains(fitted), 1).reconstructor
+            net = self._nets(self.n_domains(fitted), 1).reconstructor
             z = joint_players.infer_mean(net, fitted["reconstructors"], z)
         return self.inputs.restore(fitted["inputs"], z, x, domain)
 
-    def domains(self, fitted: Fitted) -> int:
+    def n_domains(self, fitted: Fitted) -> int:
         """Return the number of domains."""
         return len(fitted["inputs"]["location"])
 
     def predict(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Return logits, (n, classes); two classes have the logits 0 and D(z)."""
         outputs = joint_players.width(fitted["classifier"])
-        net = self._nets(self.domains(fitted), outputs).classifier
+        net = self._nets(self.n_domains(fitted), outputs).classifier
         z = self.encode(fitted, x, domain)
         logits = joint_players.infer_mean(net, fitted["classifier"], z, domain)
         return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1) if outputs == 1 else logits
 
-    def review(self, info: dict[str, float]) -> list[str]:
-        """Warn when the kernels see nothing."""
+    def diagnose(self, info: dict[str, float]) -> list[str]:
+        """Return a warning when the kernels see nothing."""
         if self.align and info.get("kernel", 0.5) < 1e-3:
             return [
                 f"The MMD kernels are saturated: rows of different domains have a mean kernel of "
                 f"{info['kernel']:.1e}. So far apart, the alignment has no gradient and does nothing. "
-                'Use bandwidth_unit="median", or standardise the inputs (scale="domain").'
+                'Use kernel=Kernel(unit="median"), or standardise the inputs (inputs=Inputs(scale="domain")).'
             ]
         return []
 
     def _nets(self, domains: int, outputs: int) -> Nets:
-        return joint_players.build(self.family, self.dropout, self.weight_decay, domains, outputs)
+        return joint_players.build(self.family, self.dropout, domains, outputs)
+
+    @property
+    def _tx(self) -> optax.GradientTransformation:
+        return build_optimiser(self.training.optimiser, self.training.weight_decay, matrices_only=False)
 
     def _update(
         self, key: Array, state: JointState, *, x: Array, label: Array, rate: Array, parts: tuple[str, ...]
@@ -330,8 +306,8 @@ class JointCalibration(Trainable):
         z, running["calibrator"] = joint_players.forward(state.calibrator, params["calibrator"], x, keys[0])
         total = jnp.zeros(())
         if self.align and len(x) > 1:
-            unit = median_bandwidth(z) if self.bandwidth_unit == "median" else 1.0
-            mmd2, info["kernel"] = mmd2_matrix(z, self.bandwidths, unit, unbiased=self.unbiased)
+            unit = median_distance(z) if self.kernel.unit == "median" else 1.0
+            mmd2, info["kernel"] = mmd2_matrix(z, self.kernel.bandwidths, unit, unbiased=self.kernel.unbiased)
             info["align"] = alignment(mmd2, self.pairs)
             total += self.align * info["align"]
         if "classifier" in params and state.classifier is not None:

@@ -9,12 +9,11 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
-import optax
 from jax import Array
 
 from jbc.methods.base import Fitted
 from jbc.methods.inputs import Tables
-from jbc.nets import Calibrator, Classifier, Family, Player, Reconstructor
+from jbc.nets import Calibrator, Classifier, Family, PlayerState, Reconstructor
 
 
 class JointState(flax.struct.PyTreeNode):
@@ -24,9 +23,9 @@ class JointState(flax.struct.PyTreeNode):
     reconstructor (one network each, stacked); ``epoch`` is the number of steps in one pass over the largest domain.
     """
 
-    calibrator: Player
-    classifier: Player | None
-    reconstructors: Player | None
+    calibrator: PlayerState
+    classifier: PlayerState | None
+    reconstructors: PlayerState | None
     tables: Tables
     sources: Array
     rebuilt: Array
@@ -36,22 +35,20 @@ class JointState(flax.struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class Nets:
-    """Networks and optimiser of one configuration."""
+    """Networks of one configuration."""
 
     calibrator: Calibrator
     reconstructor: Reconstructor
     classifier: Classifier | None
-    tx: optax.GradientTransformation
 
 
 @functools.cache
-def build(family: Family, dropout: float, weight_decay: float, domains: int, outputs: int) -> Nets:
-    """Build networks and optimiser once per configuration: programs compare them by identity."""
+def build(family: Family, dropout: float, domains: int, outputs: int) -> Nets:
+    """Build the networks once per configuration: programs compare them by identity."""
     return Nets(
         Calibrator(family, dropout, domains),
         Reconstructor(family, dropout),
         Classifier(family, dropout, domains, outputs) if outputs else None,
-        optax.chain(optax.add_decayed_weights(weight_decay), optax.scale_by_adam()),
     )
 
 
@@ -67,7 +64,7 @@ def width(variables: Fitted) -> int:
     return layers[last]["bias"].shape[-1]
 
 
-def forward(player: Player, params: Any, x: Array, key: Array) -> tuple[Array, Any]:
+def forward(player: PlayerState, params: Any, x: Array, key: Array) -> tuple[Array, Any]:
     """Run a network in training; return its output and its running statistics."""
     y, moved = player.apply_fn(
         {"params": params, "running": player.running},
@@ -80,7 +77,7 @@ def forward(player: Player, params: Any, x: Array, key: Array) -> tuple[Array, A
 
 
 def forward_each(
-    player: Player, params: Any, x: Array, keys: Array, *, shared: bool = False
+    player: PlayerState, params: Any, x: Array, keys: Array, *, shared: bool = False
 ) -> tuple[Array, Any]:
     """Run every copy of a stacked network in training, each on its own part of ``x``, or all on the same rows."""
 
@@ -100,9 +97,10 @@ def infer_mean(net: Any, variables: Fitted, *inputs: Array) -> Array:
     return jax.vmap(lambda one: infer(net, one, *inputs))(variables).mean(axis=0)
 
 
-def settle(
+def freeze_statistics(
     net: Any,
-    settled: tuple[Any, Any],
+    params: Any,
+    running: Any,
     x: Array,
     *,
     domain: Array,
@@ -112,9 +110,8 @@ def settle(
 ) -> tuple[Array, Fitted]:
     """Give a network its statistics for inference: every domain's own, or the running ones for all.
 
-    ``settled`` are its parameters and running statistics. Returns its output on the given rows, and its variables.
+    Returns its output on the given rows, and its variables.
     """
-    params, running = settled
     if own:
         y, found = net.apply({"params": params}, x, domain, weight, mutable=["statistics"])
         return y, {"params": params, "statistics": found.get("statistics", {})}

@@ -11,21 +11,20 @@ import jax.numpy as jnp
 from jax import Array
 
 from jbc.cohort import Cohort
-from jbc.cohort.roles import direct
-from jbc.cohort.sampling import Draw, Rows
+from jbc.cohort.sampling import Rows
 from jbc.losses.mmd import mmd2_to
 from jbc.methods import preconditions, source_maps
-from jbc.methods.base import Fitted, Info, Trainable
-from jbc.methods.constraints import Bandwidths, Factor, Fraction, NonNegative, Positive, PositiveFloat
-from jbc.methods.inputs import Inputs, Scale, Tables
-from jbc.methods.source_maps import Optimiser
-from jbc.nets import Mover, Player, Start
+from jbc.methods.base import ByEpochs, Directed, Fitted, Info, Trainable
+from jbc.methods.constraints import NonNegative, Positive
+from jbc.methods.inputs import Inputs, Tables
+from jbc.methods.settings import KERNEL, ROUTE, TRAINING, Kernel, Route, Training, build_optimiser
+from jbc.nets import PlayerState, ResidualMap, Start
 
 
-class MoverState(flax.struct.PyTreeNode):
+class MapState(flax.struct.PyTreeNode):
     """The maps, and what they look at."""
 
-    maps: Player
+    maps: PlayerState
     tables: Tables
     role: Array
     epoch: Array
@@ -33,7 +32,7 @@ class MoverState(flax.struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class MMDResNet(Trainable):
+class MMDResNet(ByEpochs, Directed, Trainable):
     r"""Move every source onto the target by a residual network that makes their MMD small.
 
     A network :math:`\psi_s`, which begins as the identity, maps the rows :math:`X_s` of a source s such that
@@ -45,33 +44,23 @@ class MMDResNet(Trainable):
 
     Parameters
     ----------
-    target, source
-        Names of the domains, see :func:`jbc.cohort.roles.direct`: by default all others move to the largest one.
-    log, scale
-        Logarithm, and standardisation of the inputs (pooled: by the sources): see
-        :class:`~jbc.methods.inputs.Inputs`. By domain, a map begins as the shift and scale that give a source the
-        means and spreads of the target.
+    route
+        Which domains move where; by default all others move to the largest one.
+    inputs
+        Logarithm, level of the row, and standardisation of the inputs (pooled: by the sources). By domain, a map
+        begins as the shift and scale that give a source the means and standard deviations of the target.
     blocks, width
         Blocks of the network, and width of their hidden layer.
     start
         First weights: the identity, by zeros in the last layer of a block, or all of them N(0, 1e-4²).
-    bandwidths
-        Widths of the Gaussian kernels, in units of the median distance between rows of the minibatch.
+    kernel
+        Kernels of the MMD.
     objective
-        What every map descends on: the unbiased estimate of the squared MMD while it is above 0, which it is half of
-        the time between rows of one distribution; or the root of the biased one, which never is 0.
+        What every map descends on: the squared MMD while its estimate is above 0; or its root.
     identity
         Weight of the mean squared displacement, in units of the standardised inputs.
-    rows
-        Rows per domain in a minibatch.
-    epochs, min_steps, max_steps
-        Length of training: passes over the largest domain, within these numbers of steps.
-    optimiser, learning_rate, weight_decay
-        Optimiser, its rate, and the decay that is added to the gradient of matrices.
-    decay, decay_epochs
-        Factor of the rate after every so many epochs.
-    average
-        Use the moving average of the weights with this memory, instead of the last weights.
+    training
+        Minibatches, length, optimiser and averaging.
 
     Notes
     -----
@@ -87,77 +76,59 @@ class MMDResNet(Trainable):
     References
     ----------
     Shaham et al., Removal of batch effects using distribution-matching residual networks, Bioinformatics 2017.
+
+    Examples
+    --------
+    >>> import jbc
+    >>> cohort = jbc.Cohort.from_arrays([[0.0], [1.0], [5.0], [6.0], [7.0]], list("aabbb"))
+    >>> model = jbc.fit(jbc.MMDResNet(route=jbc.Route(target="b")), cohort, steps=2)
+    >>> model.transform([[0.0], [6.0]], ["a", "b"]).shape
+    (2, 1)
     """
 
-    target: str = ""
-    source: tuple[str, ...] = ()
-    log: bool = False
-    scale: Scale = "domain"
+    route: Route = ROUTE
+    inputs: Inputs = Inputs(log=False, level="keep", scale="domain")
     blocks: Positive = 3
     width: Positive = 25
     start: Start = "identity"
-    bandwidths: Bandwidths = (0.25, 0.5, 1.0, 2.0, 4.0)
-    objective: Literal["excess", "root"] = "excess"
+    kernel: Kernel = KERNEL
+    objective: Literal["squared", "root"] = "squared"
     identity: NonNegative = 0.1
-    rows: Positive = 256
-    epochs: Positive = 100
-    min_steps: Positive = 1000
-    max_steps: Positive = 4000
-    optimiser: Optimiser = "adam"
-    learning_rate: PositiveFloat = 1e-3
-    weight_decay: NonNegative = 0.0
-    decay: Factor = 1.0
-    decay_epochs: Positive = 150
-    average: Fraction = 0.99
-
-    @property
-    def inputs(self) -> Inputs:
-        """What is moved."""
-        return Inputs(self.log, "keep", self.scale)
-
-    @property
-    def draw(self) -> Draw:
-        """By epochs, the same number of rows from every domain."""
-        return Draw(rows=self.rows)
-
-    def steps(self, cohort: Cohort) -> int:
-        """Return ``epochs`` passes over the largest domain, or the number of steps that bounds them."""
-        return self.draw.steps(cohort, self.epochs, self.min_steps, self.max_steps)
-
-    def aim(self, cohort: Cohort) -> Cohort:
-        """Find the target and the sources by name."""
-        return direct(cohort, target=self.target, source=self.source)
+    training: Training = Training(rows=256).over(TRAINING)
 
     def check(self, cohort: Cohort) -> None:
         """Refuse domains and minibatches of a single row."""
+        preconditions.no_extrapolation(self.route.extrapolate, "MMDResNet")
         preconditions.enough_rows(cohort)
-        if self.scale == "domain":
-            preconditions.warn_constant(cohort)
-        preconditions.two_rows_drawn(self.rows)
-        preconditions.steps_in_order(self.min_steps, self.max_steps)
+        self.inputs.check(cohort)
+        self.training.check(compares=True)
 
-    def init(self, key: Array, cohort: Cohort) -> MoverState:
-        """Draw the networks; measure what standardises the inputs."""
-        tx = source_maps.build_optimiser(self.optimiser, self.weight_decay)
+    def init(self, key: Array, cohort: Cohort) -> MapState:
+        """Return drawn networks, and what standardises the inputs."""
+        tx = build_optimiser(self.training.optimiser, self.training.weight_decay)
         size = cohort.x.shape[-1], len(cohort.domains.count)
-        return MoverState(
-            maps=source_maps.make(self._net, tx, key, *size, self.average),
-            tables=source_maps.measure(self.inputs, cohort),
+        return MapState(
+            maps=source_maps.init_players(self._net, tx, key, *size, self.training.ema_decay),
+            tables=source_maps.measure_inputs(self.inputs, cohort),
             role=jnp.asarray(cohort.role),
             epoch=self.draw.epoch(cohort).astype(jnp.int32),
             step=jnp.int32(0),
         )
 
-    def step(self, key: Array, state: MoverState, rows: Rows) -> tuple[MoverState, Info]:
+    def step(self, key: Array, state: MapState, rows: Rows) -> tuple[MapState, Info]:
         """Train every map on one minibatch."""
         del key
         z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
-        target = z[source_maps.aim_of(state.role)]
+        target = z[source_maps.target_index(state.role)]
         z, role = source_maps.without_target(state.role, (z, state.role))
 
+        scale = None if self.kernel.unit == "median" else 1.0
+
         def loss(params: Any) -> tuple[Array, Info]:
-            moved = source_maps.each(self._net, source_maps.without_target(state.role, params), z)
-            mmd2, kernel = mmd2_to(moved, target, self.bandwidths, unbiased=self.objective == "excess")
+            moved = source_maps.apply_each(self._net, source_maps.without_target(state.role, params), z)
+            mmd2, kernel = mmd2_to(
+                moved, target, self.kernel.bandwidths, scale, unbiased=self.kernel.unbiased
+            )
             wanted = jnp.sqrt(jnp.maximum(mmd2, 1e-12)) if self.objective == "root" else jnp.maximum(mmd2, 0)
             if self.identity:
                 wanted += self.identity * jnp.square(moved - z).mean(axis=(1, 2))
@@ -166,17 +137,18 @@ class MMDResNet(Trainable):
             return source_maps.sum_of_sources(wanted, role), means
 
         grads, info = jax.grad(loss, has_aux=True)(state.maps.params)
-        rate = self.learning_rate * self.decay ** (state.step // state.epoch // self.decay_epochs)
+        rate = self.training.rate(state.step // state.epoch)
         return state.replace(maps=state.maps.update(grads, rate), step=state.step + 1), info
 
-    def finish(self, state: MoverState, cohort: Cohort) -> Fitted:
-        """Keep the maps, and settle the statistics of their norms."""
-        return source_maps.settle(self._net, state.maps.settled[0], state.tables, self.inputs, cohort)
+    def finish(self, state: MapState, cohort: Cohort) -> Fitted:
+        """Return the maps, with the statistics of their norms."""
+        params = state.maps.inference_params
+        return source_maps.freeze_statistics(self._net, params, state.tables, self.inputs, cohort)
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Move rows of the sources."""
+        """Return rows of the sources moved to the target."""
         return source_maps.transform(self._net, self.inputs, fitted, x, domain)
 
     @property
-    def _net(self) -> Mover:
-        return source_maps.build_mover(self.blocks, (self.width,), self.start)
+    def _net(self) -> ResidualMap:
+        return source_maps.build_map(self.blocks, (self.width,), self.start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,12 @@ from jax import Array
 from jbc.cohort import Cohort
 from jbc.cohort.sampling import Draw, Rows
 from jbc.methods import preconditions
-from jbc.methods.base import Fitted, Info, State, Trainable
+from jbc.methods.base import Classifies, Encodes, Fitted, Info, Trainable
 from jbc.methods.joint import JointCalibration
 
 
 @dataclasses.dataclass(frozen=True)
-class PairwiseCalibration(Trainable):
+class PairwiseCalibration(Trainable, Classifies, Encodes):
     """Calibrate every target against every source on its own, and average what they say.
 
     What the many-batch paper compares itself with: for every pair of a labelled source and another domain, one
@@ -28,27 +28,34 @@ class PairwiseCalibration(Trainable):
     ----------
     pair
         The method of every pair.
+
+    Examples
+    --------
+    >>> import jbc
+    >>> world = jbc.datasets.load("simulated-plates")
+    >>> cohort = jbc.Cohort.from_arrays(world.X, world.obs["domain"], label=world.obs["label"])
+    >>> pair = jbc.JointCalibration(training=jbc.Training(rows=32), members=1)
+    >>> model = jbc.fit(jbc.PairwiseCalibration(pair), cohort.mask_labels("plate 3"), steps=2)
+    >>> model.predict(world.X[:2], world.obs["domain"][:2]).shape
+    (2,)
     """
 
-    classifies: ClassVar[bool] = True
-    encodes: ClassVar[bool] = True
-
-    pair: JointCalibration = JointCalibration()  # noqa: RUF009  # frozen, so one for all is safe
+    pair: JointCalibration = JointCalibration()  # frozen, so one for all is safe
 
     @property
     def draw(self) -> Draw:
-        """As the method of a pair."""
+        """How the method of a pair draws."""
         return self.pair.draw
 
     def steps(self, cohort: Cohort) -> int:
-        """As the method of a pair."""
+        """Return the steps of the method of a pair."""
         return self.pair.steps(cohort)
 
     def check(self, cohort: Cohort) -> None:
-        """As the method of a pair."""
+        """Refuse what the method of a pair refuses."""
         self.pair.check(cohort)
         if self.pair.align:  # a domain that is alone makes a pair with itself
-            preconditions.two_rows_drawn(self.pair.rows)
+            preconditions.two_rows_drawn(self.pair.training.rows)
 
     def init(self, key: Array, cohort: Cohort) -> dict[str, Any]:
         """Draw the networks of every pair."""
@@ -59,7 +66,7 @@ class PairwiseCalibration(Trainable):
         members = jax.vmap(lambda k: self.pair.begin(k, cohort, source, rebuilt))(keys)
         return {"members": members, "pairs": pairs}
 
-    def step(self, key: Array, state: State, rows: Rows) -> tuple[State, Info]:
+    def step(self, key: Array, state: dict[str, Any], rows: Rows) -> tuple[dict[str, Any], Info]:
         """Train every pair on its two domains."""
 
         def one(key: Array, member: Any, pair: Array) -> tuple[Any, Info]:
@@ -69,8 +76,8 @@ class PairwiseCalibration(Trainable):
         members, info = jax.vmap(one)(keys, state["members"], state["pairs"])
         return state | {"members": members}, jax.tree.map(jnp.mean, info)
 
-    def finish(self, state: State, cohort: Cohort) -> Fitted:
-        """Settle every pair, and note which domains it is about."""
+    def finish(self, state: dict[str, Any], cohort: Cohort) -> Fitted:
+        """Return the fitted pairs, and which domains each is about."""
         members = jax.vmap(lambda member: self.pair.finish(member, cohort))(state["members"])
         domains = jnp.arange(len(cohort.domains.count))
         about = (state["pairs"][:, :, None] == domains).any(axis=1).astype(jnp.float32)
@@ -84,7 +91,7 @@ class PairwiseCalibration(Trainable):
         """Average the codes; spaces of different pairs need not agree, so prefer the features."""
         return self._mean(self.pair.encode, fitted, x, domain)
 
-    def domains(self, fitted: Fitted) -> int:
+    def n_domains(self, fitted: Fitted) -> int:
         """Return the number of domains."""
         return fitted["share"].shape[1]
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
 from jbc.cohort import Cohort
 from jbc.cohort.roles import SOURCE, TARGET
-from jbc.errors import SHOWN, InputError, InputWarning, enumeration
-from jbc.methods.base import On
+from jbc.errors import SHOWN, InputError, enumeration, warn
 from jbc.numerics.linalg import constant_range
 
 GRAM_BYTES = MATRIX_BYTES = 2 << 30
@@ -80,12 +79,10 @@ def warn_constant(cohort: Cohort, *, controls: bool = False) -> None:
     names = cohort.names
     where = [f"{names.features[j]!r} in {names.domains[here[g]]!r}" for g, j in which[:SHOWN]]
     rows, number = "controls of a domain" if controls else "rows of a domain", len(np.unique(which[:, 1]))
-    warnings.warn(
+    warn(
         f"Features that are constant in the {rows}, {number}: {enumeration(where, len(which))}. "
         "What they vary by is unknown there, and taken from the other domains. If such a feature was not measured "
-        "there, leave it out.",
-        InputWarning,
-        stacklevel=3,
+        "there, leave it out."
     )
 
 
@@ -143,7 +140,30 @@ def classes_estimable(cohort: Cohort) -> None:
         )
 
 
-def two_controls(cohort: Cohort, on: On) -> None:
+def scale_is_one_of(scale: str, allowed: Sequence[str], why: str) -> None:
+    """Refuse a standardisation of the inputs that a method cannot work with."""
+    if scale not in allowed:
+        raise InputError(
+            f"Inputs standardised in a way that this method cannot use (scale={scale!r})",
+            why=why,
+            fix=f"Use scale={' or '.join(map(repr, allowed))}.",
+            code="bad-setting",
+        )
+
+
+def no_extrapolation(extrapolate: Sequence[str], method: str) -> None:
+    """Refuse domains to extrapolate, for a method that learns from the rows of every domain that it moves."""
+    if extrapolate:
+        raise InputError(
+            f"{method} cannot extrapolate to domains",
+            which=extrapolate,
+            why="It learns a map from the rows of every domain that it moves.",
+            fix="Name these domains as sources, or use NeuronEditing.",
+            code="bad-setting",
+        )
+
+
+def two_controls(cohort: Cohort, on: str) -> None:
     """Refuse domains with fewer than two controls, where these are what is measured."""
     if on == "all":
         return
@@ -160,7 +180,7 @@ def two_controls(cohort: Cohort, on: On) -> None:
         )
 
 
-def by_controls(on: On, what: str) -> None:
+def by_controls(on: str, what: str) -> None:
     """Refuse to take in a new domain by its controls, where known ones were measured on all rows."""
     if on == "all":
         raise InputError(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from jbc.cohort import Cohort
-from jbc.methods import settings
-from jbc.methods.base import Method
+from jbc.errors import InputError
+from jbc.methods import rules
+from jbc.methods.base import Method, Resolves, Trainable
+from jbc.methods.registry import with_capability
 from jbc.validation import checks
 
 
 def prepare(method: Method, cohort: Cohort, steps: Any = None) -> Cohort:
-    """Refuse what a method cannot be fitted to, before anything is computed or written.
+    """Return a cohort that a method can be fitted to, or refuse it, before anything is computed or written.
 
     Parameters
     ----------
@@ -25,7 +28,7 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None) -> Cohort:
     Returns
     -------
     Cohort
-        The cohort with the codes of the domains that the settings name.
+        The cohort, with what the settings name found in it: roles of domains, treatments that domains share.
 
     Raises
     ------
@@ -40,9 +43,67 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None) -> Cohort:
         ...
     jbc.errors.InputError: Domains of a single row (n_samples=1): 'a', 'b'. ...
     """
-    settings.check(method, steps)
-    if not method.honours_missing and cohort.observed is not None:
+    rules.check(method, steps)
+    refuse_options(method, {"steps": steps})
+    if cohort.observed is not None:
         raise checks.incomplete(np.asarray(cohort.observed), cohort.names.features, type(method).__name__)
-    cohort = method.aim(cohort)
+    if isinstance(method, Resolves):
+        cohort = method.resolve(cohort)
     method.check(cohort)
     return cohort
+
+
+def refuse_options(method: Method, options: Mapping[str, Any]) -> None:
+    """Refuse options of training for a method that is not trained.
+
+    Examples
+    --------
+    >>> from jbc.methods.closed_form.standardise import Standardise
+    >>> refuse_options(Standardise(), {"steps": 5, "hooks": ()})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    jbc.errors.InputError: Standardise is not trained, and cannot honour these options: 'steps'. ...
+    """
+    given = [
+        name for name, value in options.items() if value is not None and value is not False and value != ()
+    ]
+    if given and not isinstance(method, Trainable):
+        raise InputError(
+            f"{type(method).__name__} is not trained, and cannot honour these options",
+            which=given,
+            why="It is fitted in one go, in closed form: there are no steps to count, stop, watch or divide.",
+            fix="Leave them out.",
+            code="not-trained",
+        )
+
+
+def without(method: Method, capability: type) -> InputError:
+    """Return the error for a method that lacks a capability, with the methods that have it.
+
+    Examples
+    --------
+    >>> from jbc.methods.base import Classifies
+    >>> from jbc.methods.closed_form.standardise import Standardise
+    >>> print(without(Standardise(), Classifies))
+    Standardise does not classify. It corrects tables, and knows no classes. Use JointCalibration or
+    PairwiseCalibration.
+    """
+    does, why, code = LACKS[capability.__name__]
+    return InputError(
+        f"{type(method).__name__} {does}",
+        why=why,
+        fix=f"Use {' or '.join(with_capability(capability))}.",
+        code=code,
+    )
+
+
+LACKS = {
+    "Classifies": ("does not classify", "It corrects tables, and knows no classes.", "no-classifier"),
+    "Encodes": ("has no latent codes", "It corrects features one for one.", "no-codes"),
+    "Adapts": (
+        "cannot adapt to new domains",
+        "What it does to a domain is learned from all rows of it.",
+        "cannot-adapt",
+    ),
+    "Bounded": ("measures no range", "It corrects values of any size.", "no-range"),
+}

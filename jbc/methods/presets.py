@@ -7,41 +7,41 @@ they are what we believe in.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
+from jbc.errors import InputError, closest, listing
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method
+from jbc.methods.editing import Editing
+from jbc.methods.inputs import Inputs
 from jbc.methods.joint import JointCalibration
 from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.neuron_editing import NeuronEditing
 from jbc.methods.regularised_autoencoder import RegularisedAutoencoder
+from jbc.methods.settings import AdversarialTraining, Kernel, Settings, Training
 from jbc.methods.wasserstein import WassersteinAlignment
 
+M = TypeVar("M", bound=Method)
+Changes = dict[str, Any]
 Truth = Literal["paper", "reference"]
 Kind = Literal["paper", "gan", "resnet-gan", "cycle-gan"]
 Comparison = Literal["saucie", "neuron-editing"]
 
 # Kernels of width 1 to 16 on codes as they are, raw inputs, running statistics, the last weights: common to
 # both truths.
-_PUBLISHED: dict[str, Any] = {
-    "log": False,
-    "level": "keep",
-    "scale": "none",
+_RAW = Inputs(log=False, level="keep", scale="none")
+_ANY_LENGTH = Training(min_steps=1, max_steps=2**31 - 1, ema_decay=0.0)
+_PUBLISHED: Changes = {
+    "inputs": _RAW,
     "members": 1,
     "coupled": True,
     "noise": 0.0,
     "smoothing": 0.0,
-    "average": 0.0,
     "statistics": "running",
-    "bandwidths": (1.0, 2.0, 4.0, 8.0, 16.0),
-    "bandwidth_unit": "fixed",
-    "unbiased": False,
-    "decay": 0.9 ** (1 / 10_000),
-    "weight_decay": 5e-5,
-    "min_steps": 1,
-    "max_steps": 2**31 - 1,
+    "kernel": Kernel((1.0, 2.0, 4.0, 8.0, 16.0), "fixed", unbiased=False),
 }
-_MANY: dict[str, Any] = _PUBLISHED | {
+_SLOW_DECAY = Training(decay=0.9 ** (1 / 10_000), weight_decay=5e-5).over(_ANY_LENGTH)
+_MANY: Changes = _PUBLISHED | {
     "family": "multibatch",
     "rebuild": "sources",
     "align": 10.0,
@@ -50,14 +50,14 @@ _MANY: dict[str, Any] = _PUBLISHED | {
     "alternate": True,
 }
 # The equations: means over pairs (1), squared norms (2), sums over rows (3), means over sources (2, 3).
-_EQUATIONS: dict[str, Any] = {
+_EQUATIONS: Changes = {
     "pairs": "mean",
     "rows_reduced": "sum",
     "features_reduced": "sum",
     "domains_reduced": "mean",
 }
 # The programs: sums over ordered pairs, rows and sources, a mean over features, a new optimiser every epoch.
-_PROGRAMS: dict[str, Any] = {
+_PROGRAMS: Changes = {
     "pairs": "sum",
     "rows_reduced": "sum",
     "features_reduced": "mean",
@@ -65,10 +65,12 @@ _PROGRAMS: dict[str, Any] = {
     "restart": True,
 }
 
-JOINT: dict[str, dict[str, Any]] = {
-    "mi": _MANY | {"epochs": 100, "learning_rate": 1e-3},
-    "chd": _MANY | {"epochs": 50, "learning_rate": 1e-4, "classify_rounds": 4},
-    "scrna": _MANY | {"epochs": 55, "learning_rate": 5e-6, "reconstruct": 0.1},
+JOINT: dict[str, Changes] = {
+    "mi": _MANY | {"training": Training(epochs=100, learning_rate=1e-3).over(_SLOW_DECAY)},
+    "chd": _MANY
+    | {"training": Training(epochs=50, learning_rate=1e-4).over(_SLOW_DECAY), "classify_rounds": 4},
+    "scrna": _MANY
+    | {"training": Training(epochs=55, learning_rate=5e-6).over(_SLOW_DECAY), "reconstruct": 0.1},
     "cytof": _PUBLISHED
     | {
         "family": "twobatch",
@@ -77,9 +79,7 @@ JOINT: dict[str, dict[str, Any]] = {
         "align": 1.0,
         "classify": 0.01,
         "reconstruct": 0.01,
-        "rows": 100,
-        "epochs": 2000,
-        "learning_rate": 1e-4,
+        "training": Training(rows=100, epochs=2000, learning_rate=1e-4).over(_SLOW_DECAY),
     },
 }
 
@@ -94,7 +94,8 @@ def joint(data: str, truth: Truth = "paper", **changes: Any) -> JointCalibration
     truth
         ``"paper"`` for the publication, ``"reference"`` for the released program.
     changes
-        Fields to set differently.
+        Settings that differ; of a group such as ``training=Training(rows=32)``, those that are left out stay
+        published.
 
     Examples
     --------
@@ -104,22 +105,30 @@ def joint(data: str, truth: Truth = "paper", **changes: Any) -> JointCalibration
     truths = {"paper": _EQUATIONS, "reference": _PROGRAMS}
     # The two-batch paper prints one pair, so its mean and its sum over unordered pairs agree.
     one_pair = {"pairs": "mean"} if data == "cytof" else {}
-    return dataclasses.replace(JointCalibration(), **(JOINT[data] | truths[truth] | one_pair | changes))
+    published = _choose("data", JOINT, data) | _choose("truth", truths, truth) | one_pair
+    return _with(JointCalibration, published, changes)
 
 
-_ALIGNMENT: dict[str, Any] = {
+_ALIGNMENT: Changes = {
     "form": "pairs",
-    "scale": "none",
+    "inputs": _RAW,
     "pretrain": 100_000,
-    "updates": 5100,
-    "optimiser": "rmsprop",
-    "critic_rate": 1e-4,
-    "transform_rate": 1e-4,
-    "decay": False,
 }
-WASSERSTEIN: dict[Truth, dict[str, Any]] = {
-    "paper": {"critic": (2,), "critic_steps": 1, "transform_steps": 50},
-    "reference": {"critic": (2, 2), "start": "identity", "critic_steps": 49, "transform_steps": 1},
+_ALIGNMENT_TRAINING = AdversarialTraining(
+    updates=5100, optimiser="rmsprop", critic_rate=1e-4, map_rate=1e-4, linear_decay=False
+)
+WASSERSTEIN: dict[str, Changes] = {
+    "paper": {
+        "critic": (2,),
+        "map_steps": 50,
+        "training": AdversarialTraining(critic_steps=1).over(_ALIGNMENT_TRAINING),
+    },
+    "reference": {
+        "critic": (2, 2),
+        "critic_start": "identity",
+        "map_steps": 1,
+        "training": AdversarialTraining(critic_steps=49).over(_ALIGNMENT_TRAINING),
+    },
 }
 
 
@@ -132,32 +141,27 @@ def wasserstein(truth: Truth = "paper", **changes: Any) -> WassersteinAlignment:
         ``"paper"`` for the publication, which does not tell the learning rate or the number of updates of the
         maps; ``"reference"`` for the released program.
     changes
-        Fields to set differently.
+        Settings that differ; of a group such as ``training=Training(rows=32)``, those that are left out stay
+        published.
 
     Examples
     --------
-    >>> wasserstein("reference").critic_steps
+    >>> wasserstein("reference").training.critic_steps
     49
     """
-    return dataclasses.replace(WassersteinAlignment(), **(_ALIGNMENT | WASSERSTEIN[truth] | changes))
+    return _with(WassersteinAlignment, _ALIGNMENT | _choose("truth", WASSERSTEIN, truth), changes)
 
 
 # The penalty 1e-2 of squared weights has a gradient of 2e-2 times the weights.
-MMD_RESNET: dict[str, Any] = {
-    "log": True,
-    "scale": "pooled",
+MMD_RESNET: Changes = {
+    "inputs": Inputs(log=True, scale="pooled"),
     "start": "small",
-    "bandwidths": (0.5, 1.0, 2.0),
+    "kernel": Kernel((0.5, 1.0, 2.0), unbiased=False),
     "objective": "root",
     "identity": 0.0,
-    "rows": 1000,
-    "epochs": 500,
-    "min_steps": 1,
-    "max_steps": 2**31 - 1,
-    "optimiser": "rmsprop",
-    "weight_decay": 2e-2,
-    "decay": 0.1,
-    "average": 0.0,
+    "training": Training(
+        rows=1000, epochs=500, optimiser="rmsprop", weight_decay=2e-2, decay=0.1, decay_epochs=150
+    ).over(_ANY_LENGTH),
 }
 
 
@@ -167,36 +171,35 @@ def mmd_resnet(**changes: Any) -> MMDResNet:
     Parameters
     ----------
     changes
-        Fields to set differently.
+        Settings that differ; of a group such as ``training=Training(rows=32)``, those that are left out stay
+        published.
 
     Examples
     --------
-    >>> mmd_resnet().rows
+    >>> mmd_resnet().training.rows
     1000
     """
-    return dataclasses.replace(MMDResNet(), **(MMD_RESNET | changes))
+    return _with(MMDResNet, MMD_RESNET, changes)
 
 
 # Of these, the paper tells widths and rows. With norms in the discriminator, and nothing that bounds its slopes,
 # they diverge on rows that they were not trained on; so all that is not told is our default.
-_COMPARED: dict[str, Any] = {
-    "scale": "pooled",
+_COMPARED: Changes = {
+    "inputs": Inputs(scale="pooled"),
     "widths": (500, 250, 50, 250, 500),
     "critic": (500, 250, 50),
-    "rows": 100,
+    "training": AdversarialTraining(rows=100),
     "identity": 0.0,
 }
 # The weight of the cycle is that of Zhu et al.
-ADVERSARIAL: dict[Kind, dict[str, Any]] = {
+ADVERSARIAL: dict[str, Changes] = {
     "paper": {
-        "scale": "pooled",
+        "inputs": Inputs(scale="pooled"),
         "start": "small",
         "norm": True,
         "gamma": 0.0,
         "identity": 0.0,
-        "critic_steps": 1,
-        "decay": False,
-        "average": 0.0,
+        "training": AdversarialTraining(critic_steps=1, linear_decay=False, ema_decay=0.0),
     },
     "gan": _COMPARED | {"residual": False},
     "resnet-gan": _COMPARED | {"blocks": 1},
@@ -214,47 +217,57 @@ def adversarial(kind: Kind = "paper", **changes: Any) -> AdversarialCorrection:
         ``"resnet-gan"`` and ``"cycle-gan"`` for what neuron editing compares itself with, of which only the widths
         and the rows are told: how their game is played is our default.
     changes
-        Fields to set differently.
+        Settings that differ; of a group such as ``training=Training(rows=32)``, those that are left out stay
+        published.
 
     Examples
     --------
-    >>> adversarial("gan").residual, adversarial("gan").rows, adversarial("cycle-gan").cycle
+    >>> adversarial("gan").residual, adversarial("gan").training.rows, adversarial("cycle-gan").cycle
     (False, 100, 10.0)
     """
-    return dataclasses.replace(AdversarialCorrection(), **(ADVERSARIAL[kind] | changes))
+    return _with(AdversarialCorrection, _choose("kind", ADVERSARIAL, kind), changes)
 
 
 # 1000 steps are a guess: the paper does not tell.
-NEURON_EDITING: dict[str, Any] = {
+NEURON_EDITING: Changes = {
     "widths": (500, 250, 50),
-    "edit_layers": (3,),
-    "residual": False,
-    "percentiles": 101,
-    "cautious": False,
-    "average": 0.0,
+    "editing": Editing(layers=(3,), residual=False, percentiles=101, cautious=False),
+    "training": Training(ema_decay=0.0),
 }
 
 
 def neuron_editing(**changes: Any) -> NeuronEditing:
-    """Return neuron editing as published: the inner layer is edited, and what the decoder makes of it given out.
+    """Return neuron editing as published: the inner layer is edited, and what the decoder makes of it is the output.
 
     Parameters
     ----------
     changes
-        Fields to set differently, such as ``constant_shift=True``, which the paper compares with.
+        Settings that differ, such as ``editing=Editing(constant_shift=True)``, which the paper compares with; of a
+        group, those that are left out stay published.
 
     Examples
     --------
-    >>> neuron_editing().layers, NeuronEditing().layers
-    ((3,), (0, 3, 6))
+    >>> neuron_editing().editing.layers, neuron_editing().widths
+    ((3,), (500, 250, 50))
     """
-    return dataclasses.replace(NeuronEditing(), **(NEURON_EDITING | changes))
+    return _with(NeuronEditing, NEURON_EDITING, changes)
 
 
 # The weight, the rows and the steps are those of SAUCIE's released program, which takes two files.
-REGULARISED: dict[Comparison, dict[str, Any]] = {
-    "saucie": {"widths": (512, 256, 128, 2), "scale": "none", "rows": 50, "max_steps": 1000},
-    "neuron-editing": {"widths": (500, 250, 50), "scale": "pooled", "rows": 100},
+_REGULARISED: Changes = {"weight": 0.1, "kernel": Kernel(unbiased=False)}
+REGULARISED: dict[str, Changes] = {
+    "saucie": _REGULARISED
+    | {
+        "widths": (512, 256, 128, 2),
+        "inputs": Inputs(scale="none"),
+        "training": Training(rows=50, max_steps=1000, ema_decay=0.0),
+    },
+    "neuron-editing": _REGULARISED
+    | {
+        "widths": (500, 250, 50),
+        "inputs": Inputs(scale="pooled"),
+        "training": Training(rows=100, ema_decay=0.0),
+    },
 }
 
 
@@ -267,15 +280,46 @@ def regularised_autoencoder(kind: Comparison = "saucie", **changes: Any) -> Regu
         ``"saucie"`` for its own paper, on values such as arcsinh(v / 5) makes of cytometry; ``"neuron-editing"`` for
         what neuron editing compares itself with.
     changes
-        Fields to set differently.
+        Settings that differ; of a group such as ``training=Training(rows=32)``, those that are left out stay
+        published.
 
     Examples
     --------
     >>> regularised_autoencoder().widths, regularised_autoencoder("neuron-editing").weight
     ((512, 256, 128, 2), 0.1)
     """
-    published = {"weight": 0.1, "unbiased": False, "average": 0.0} | REGULARISED[kind] | changes
-    return dataclasses.replace(RegularisedAutoencoder(), **published)
+    return _with(RegularisedAutoencoder, _choose("kind", REGULARISED, kind), changes)
+
+
+def _choose(what: str, table: dict[str, Changes], key: str) -> Changes:
+    """Return the entry of a table, or refuse a key that it does not have."""
+    if key not in table:
+        close = closest(str(key), table)
+        raise InputError(
+            f"No configuration was published as {what}={key!r}",
+            why="A preset is what a publication or its program says, and nothing else.",
+            fix=f"Did you mean {close!r}?" if close else f"It is {listing(table)}.",
+            code="unknown-preset",
+        )
+    return table[key]
+
+
+def _with(cls: type[M], published: Changes, changes: Changes) -> M:
+    """Return a method as published, with changes; groups of settings keep what the changes leave out."""
+    known = [field.name for field in dataclasses.fields(cls)]  # pyright: ignore[reportArgumentType]
+    if lost := [name for name in changes if name not in known]:
+        raise InputError(
+            f"Unknown settings of {cls.__name__}",
+            which=lost,
+            why="They would change nothing.",
+            fix=f"Its settings are {listing(known)}.",
+            code="unknown-setting",
+        )
+    merged = {
+        name: value.over(published[name]) if isinstance(value, Settings) and name in published else value
+        for name, value in changes.items()
+    }
+    return cls(**(published | merged))
 
 
 PUBLISHED: dict[str, Method] = {

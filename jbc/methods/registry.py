@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from jbc.errors import InputError, closest
-from jbc.methods import settings
+from jbc.methods import rules
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method
+from jbc.methods.closed_form.component_editing import ComponentEditing
 from jbc.methods.closed_form.coral import Coral
 from jbc.methods.closed_form.percentiles import Percentiles
 from jbc.methods.closed_form.quantile_map import QuantileMap
 from jbc.methods.closed_form.standardise import Standardise
 from jbc.methods.closed_form.typical_variation import TypicalVariation
 from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
+from jbc.methods.distance_alignment import DistanceAlignment
 from jbc.methods.joint import JointCalibration
 from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.neuron_editing import NeuronEditing
@@ -25,10 +27,12 @@ from jbc.methods.pairwise import PairwiseCalibration
 from jbc.methods.regularised_autoencoder import RegularisedAutoencoder
 from jbc.methods.wasserstein import WassersteinAlignment
 
+# The one list of all methods: the package, the command line and the conformance suite read it.
 METHODS: dict[str, type[Method]] = {
     "joint-calibration": JointCalibration,
     "pairwise-calibration": PairwiseCalibration,
     "wasserstein-alignment": WassersteinAlignment,
+    "distance-alignment": DistanceAlignment,
     "mmd-resnet": MMDResNet,
     "adversarial-correction": AdversarialCorrection,
     "neuron-editing": NeuronEditing,
@@ -39,11 +43,24 @@ METHODS: dict[str, type[Method]] = {
     "coral": Coral,
     "typical-variation": TypicalVariation,
     "percentiles": Percentiles,
+    "component-editing": ComponentEditing,
 }
 
 
+def with_capability(capability: type) -> list[str]:
+    """Return the names of the classes of all methods that have a capability.
+
+    Examples
+    --------
+    >>> from jbc.methods.base import Adapts
+    >>> with_capability(Adapts)
+    ['WassersteinAlignment', 'DistanceAlignment', 'Standardise', 'QuantileMap']
+    """
+    return [cls.__name__ for cls in METHODS.values() if issubclass(cls, capability)]
+
+
 def to_json(method: Method) -> dict[str, Any]:
-    """Write a configuration as plain JSON values.
+    """Return a configuration as plain JSON values.
 
     Examples
     --------
@@ -55,7 +72,7 @@ def to_json(method: Method) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn NumPy's scalars into Python's, which JSON knows."""
+    """Return NumPy's scalars as Python's, which JSON knows."""
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, tuple):
@@ -64,18 +81,18 @@ def _plain(value: Any) -> Any:
 
 
 def from_json(record: dict[str, Any]) -> Method:
-    """Read what :func:`to_json` wrote; fields that this version does not know, or misses, are refused by name.
+    """Return the method that :func:`to_json` wrote; unknown and missing fields are refused by name.
 
     Examples
     --------
-    >>> from_json(to_json(JointCalibration(rows=64))).rows
-    64
+    >>> from_json(to_json(JointCalibration(members=2))).members
+    2
     """
     parts = record if isinstance(record, dict) else {}
     name, fields = parts.get("name"), parts.get("fields")
     if not isinstance(name, str) or not isinstance(fields, dict):
         raise InputError(
-            "This describes no method",
+            "Not the description of a method",
             which=[record],
             why="A method is described by its name and a table of its settings (fields).",
             fix="Use what jbc.methods.registry.to_json has written.",
@@ -91,12 +108,12 @@ def from_json(record: dict[str, Any]) -> Method:
             code="unknown-method",
         )
     method = _build(METHODS[name], fields)
-    settings.check(method)
+    rules.check(method)
     return method
 
 
 def _build(cls: type[Any], record: dict[str, Any]) -> Any:
-    """Make a dataclass, its nested ones, and tuples from JSON's objects and lists."""
+    """Return a dataclass, its nested ones, and tuples from JSON's objects and lists."""
     hints = typing.get_type_hints(cls)
     types = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
     for names, others, what in ((record, types, "unknown"), (types, record, "missing")):
@@ -112,6 +129,11 @@ def _build(cls: type[Any], record: dict[str, Any]) -> Any:
     def value(name: str, given: Any) -> Any:
         if dataclasses.is_dataclass(types[name]) and isinstance(given, dict):
             return _build(typing.cast("type[Any]", types[name]), given)
-        return tuple(given) if isinstance(given, list) else given
+        return _tuples(given)
 
     return cls(**{name: value(name, given) for name, given in record.items()})
+
+
+def _tuples(value: Any) -> Any:
+    """Return JSON's lists as tuples, however nested."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from jbc.cohort import Cohort
-from jbc.cohort.roles import STAYS, direct
-from jbc.cohort.sampling import Draw, Rows
+from jbc.cohort.roles import STAYS
+from jbc.cohort.sampling import Rows
 from jbc.errors import InputError
 from jbc.losses.mmd import mmd2_to
 from jbc.methods import preconditions, source_maps
-from jbc.methods.autoencoders import CoderState, average_for_new, build, mistakes, moves
-from jbc.methods.base import Fitted, Info, Trainable
-from jbc.methods.constraints import Bandwidths, Fraction, NonNegative, Positive, PositiveFloat, Widths
-from jbc.methods.inputs import Inputs, Scale
-from jbc.nets import Autoencoder, Player
+from jbc.methods.autoencoders import AutoencoderState, average_for_new, build, image_mismatch, moves
+from jbc.methods.base import ByEpochs, Directed, Encodes, Fitted, Info, Trainable
+from jbc.methods.constraints import NonNegative, Positive, Widths
+from jbc.methods.inputs import Inputs
+from jbc.methods.settings import KERNEL, ROUTE, TRAINING, Kernel, Route, Training, build_optimiser
+from jbc.nets import Autoencoder, PlayerState
 
 
 @dataclasses.dataclass(frozen=True)
-class RegularisedAutoencoder(Trainable):
+class RegularisedAutoencoder(ByEpochs, Directed, Trainable, Encodes):
     r"""Send rows through an autoencoder in which the codes of every source lie where those of the target do.
 
     An encoder E and a decoder D, which know no domains, are trained together on
@@ -38,30 +39,22 @@ class RegularisedAutoencoder(Trainable):
 
     Parameters
     ----------
-    target, source, extrapolate
-        Names of the domains, see :func:`jbc.cohort.roles.direct`: by default all others move to the largest one.
-    log, scale
-        Logarithm, and standardisation of the inputs (pooled: by the sources): see
-        :class:`~jbc.methods.inputs.Inputs`. By domain, what is rebuilt has the means and spreads of the target, and
-        domains to extrapolate are shifted and scaled as the sources are on average.
+    route
+        Which domains move where, and which are extrapolated; by default all others move to the largest one.
+    inputs
+        Logarithm, level of the row, and standardisation of the inputs (pooled: by the sources). By domain, what is
+        rebuilt has the means and standard deviations of the target, and domains to extrapolate are shifted and scaled
+        as the sources are on average.
     widths
         Widths of the encoder's layers, the inner layer last; the decoder mirrors them. Of images, numbers of filters.
     image
         Height, width and channels of rows that are images: their layers are convolutions.
     weight
         Weight of the MMD.
-    bandwidths
-        Widths of the Gaussian kernels, in units of the median distance between codes of the minibatch.
-    unbiased
-        Leave out the kernels of rows with themselves: codes of one distribution are not drawn together.
-    rows
-        Rows per domain in a minibatch.
-    epochs, min_steps, max_steps
-        Length of training: passes over the largest domain, within these numbers of steps.
-    learning_rate
-        Rate of Adam.
-    average
-        Use the moving average of the weights with this memory, instead of the last weights.
+    kernel
+        Kernels of the MMD between codes of a minibatch.
+    training
+        Minibatches, length, optimiser and averaging.
 
     Notes
     -----
@@ -69,7 +62,7 @@ class RegularisedAutoencoder(Trainable):
     standardised together, the first wins: the decoder magnifies differences of codes that are too small for the
     kernels, and gives rows back nearly as they came, as the neuron editing paper says of its comparison; at weights
     that prevent this, rows are hardly rebuilt any more. The default standardises by domain, so that a shift and a
-    scale are no matter of the loss; what else differs goes as far as codes align. What the inner layer cannot hold is
+    scale do not affect the loss; what else differs goes as far as codes align. What the inner layer cannot hold is
     lost in any case, so that sources are smoother than the target.
 
     *Paper, released program, and default* (:func:`jbc.presets.regularised_autoencoder`). SAUCIE has two codes, and
@@ -84,78 +77,52 @@ class RegularisedAutoencoder(Trainable):
     References
     ----------
     Amodio et al., Exploring single-cell data with deep multitasking neural networks (SAUCIE), Nature Methods 2019.
+
+    Examples
+    --------
+    >>> import jbc
+    >>> cohort = jbc.Cohort.from_arrays([[0.0], [1.0], [5.0], [6.0], [7.0]], list("aabbb"))
+    >>> method = jbc.RegularisedAutoencoder(route=jbc.Route(target="b"), widths=(4, 1))
+    >>> jbc.fit(method, cohort, steps=2).encode([[0.0], [6.0]], ["a", "b"]).shape
+    (2, 1)
     """
 
-    encodes: ClassVar[bool] = True
-
-    target: str = ""
-    source: tuple[str, ...] = ()
-    extrapolate: tuple[str, ...] = ()
-    log: bool = False
-    scale: Scale = "domain"
+    route: Route = ROUTE
+    inputs: Inputs = Inputs(log=False, level="keep", scale="domain")
     widths: Widths = (500, 250, 50)
     image: tuple[Positive, Positive, Positive] | None = None
     weight: NonNegative = 1.0
-    bandwidths: Bandwidths = (0.25, 0.5, 1.0, 2.0, 4.0)
-    unbiased: bool = True
-    rows: Positive = 100
-    epochs: Positive = 100
-    min_steps: Positive = 1000
-    max_steps: Positive = 4000
-    learning_rate: PositiveFloat = 1e-3
-    average: Fraction = 0.99
-
-    @property
-    def inputs(self) -> Inputs:
-        """What is rebuilt."""
-        return Inputs(self.log, "keep", self.scale)
-
-    @property
-    def draw(self) -> Draw:
-        """By epochs, the same number of rows from every domain."""
-        return Draw(rows=self.rows)
-
-    def steps(self, cohort: Cohort) -> int:
-        """Return ``epochs`` passes over the largest domain, or the number of steps that bounds them."""
-        return self.draw.steps(cohort, self.epochs, self.min_steps, self.max_steps)
-
-    def aim(self, cohort: Cohort) -> Cohort:
-        """Find the target, the sources, and the domains to extrapolate, by name."""
-        return direct(cohort, target=self.target, source=self.source, extrapolate=self.extrapolate)
+    kernel: Kernel = KERNEL
+    training: Training = TRAINING
 
     def check(self, cohort: Cohort) -> None:
-        """Refuse domains and minibatches of a single row, and rows that are no such images."""
+        """Refuse domains and minibatches of a single row, and rows that do not match ``image``."""
         preconditions.enough_rows(cohort)
-        if self.scale == "domain":
-            preconditions.warn_constant(cohort)
-        preconditions.two_rows_drawn(self.rows)
-        preconditions.steps_in_order(self.min_steps, self.max_steps)
-        if wrong := mistakes(self.image, cohort.x.shape[-1]):
+        self.inputs.check(cohort)
+        self.training.check(compares=True)
+        if wrong := image_mismatch(self.image, cohort.x.shape[-1]):
             raise InputError(
-                "The rows are no such images",
+                "Rows do not match image=",
                 which=wrong,
                 why="Convolutions need to know where every value belongs.",
                 fix="Name the height, the width and the channels of a row, or leave image out.",
                 code="bad-setting",
             )
 
-    def init(self, key: Array, cohort: Cohort) -> CoderState:
-        """Draw the network; measure what standardises the inputs."""
+    def init(self, key: Array, cohort: Cohort) -> AutoencoderState:
+        """Return a drawn network, and what standardises the inputs."""
         role, net = jnp.asarray(cohort.role), self._net(cohort.x.shape[-1])
-        coder = Player.make(
-            net, source_maps.build_optimiser("adam"), key, jnp.zeros((1, net.d)), memory=self.average
-        )
+        tx = build_optimiser(self.training.optimiser, self.training.weight_decay)
+        drawn: Any = net.init(key, jnp.zeros((1, net.d)))["params"]
         last = f"layers_{net.depth - 1}"
-
-        def begun(params: Any) -> Any:
-            return params | {last: jax.tree.map(jnp.zeros_like, params[last])}
-
-        coder = coder.replace(params=begun(coder.params), slow=begun(coder.slow) if self.average else None)
-        tables = source_maps.measure(self.inputs, cohort)
+        params = drawn | {last: jax.tree.map(jnp.zeros_like, drawn[last])}
+        autoencoder = PlayerState.of_params(params, tx, ema_decay=self.training.ema_decay)
+        tables = source_maps.measure_inputs(self.inputs, cohort)
         own = {name: average_for_new(tables[name], role) for name in tables["to"]}
-        return CoderState(coder=coder, tables=tables | own, role=role)
+        epoch = self.draw.epoch(cohort).astype(jnp.int32)
+        return AutoencoderState(autoencoder, tables | own, role, epoch, step=jnp.int32(0))
 
-    def step(self, key: Array, state: CoderState, rows: Rows) -> tuple[CoderState, Info]:
+    def step(self, key: Array, state: AutoencoderState, rows: Rows) -> tuple[AutoencoderState, Info]:
         """Train on one minibatch."""
         del key
         z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
@@ -167,29 +134,34 @@ class RegularisedAutoencoder(Trainable):
             errors = jnp.square(out.reshape(z.shape) - z).mean(axis=(1, 2))
             error = jnp.where(used, errors, 0).sum() / used.sum()
             apart = mmd2_to(
-                codes, codes[source_maps.aim_of(state.role)], self.bandwidths, unbiased=self.unbiased
+                codes,
+                codes[source_maps.target_index(state.role)],
+                self.kernel.bandwidths,
+                None if self.kernel.unit == "median" else 1.0,
+                unbiased=self.kernel.unbiased,
             )
             mmd2, kernel = (source_maps.mean_of_sources(values, state.role) for values in apart)
             total = error + self.weight * mmd2
             return total, {"loss": total, "error": error, "mmd2": mmd2, "kernel": kernel}
 
-        grads, info = jax.grad(loss, has_aux=True)(state.coder.params)
-        return state.replace(coder=state.coder.update(grads, self.learning_rate)), info
+        grads, info = jax.grad(loss, has_aux=True)(state.autoencoder.params)
+        rate = self.training.rate(state.step // state.epoch)
+        return state.replace(autoencoder=state.autoencoder.update(grads, rate), step=state.step + 1), info
 
-    def finish(self, state: CoderState, cohort: Cohort) -> Fitted:
-        """Keep the autoencoder."""
+    def finish(self, state: AutoencoderState, cohort: Cohort) -> Fitted:
+        """Return the autoencoder."""
         del cohort
-        return {"coder": state.coder.settled[0], "inputs": state.tables, "role": state.role}
+        return {"autoencoder": state.autoencoder.inference_params, "inputs": state.tables, "role": state.role}
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Rebuild rows of the sources, and of the domains to extrapolate."""
-        _, out = self._through(fitted["coder"], self.inputs.apply(fitted["inputs"], x, domain))
+        """Return rebuilt rows of the sources, and of the domains to extrapolate."""
+        _, out = self._through(fitted["autoencoder"], self.inputs.apply(fitted["inputs"], x, domain))
         rebuilt = self.inputs.restore(fitted["inputs"], out, x, domain)
         return jnp.where(moves(fitted, domain)[:, None], rebuilt, x)
 
     def encode(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Return the activations of the inner layer."""
-        return self._through(fitted["coder"], self.inputs.apply(fitted["inputs"], x, domain))[0]
+        return self._through(fitted["autoencoder"], self.inputs.apply(fitted["inputs"], x, domain))[0]
 
     def _net(self, d: int) -> Autoencoder:
         return build(self.widths, d, self.image)

@@ -1,183 +1,206 @@
-"""What the settings of a method may be: their annotations, read as rules."""
+"""Settings that several methods share, as values with their own documentation.
+
+A field that is left out (None) is left to the method: ``Training(rows=16)`` changes the rows of a minibatch, and
+nothing else of how a method trains.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import types
-import typing
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal, NamedTuple
+import functools
+from typing import Any, Literal, Self
 
-import numpy as np
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
 
-from jbc.errors import InputError
-from jbc.methods.base import Method
-from jbc.methods.constraints import Positive
+from jbc.cohort import Cohort
+from jbc.cohort.roles import assign_roles
+from jbc.cohort.sampling import Draw
+from jbc.methods import preconditions
+from jbc.methods.constraints import Bandwidths, Factor, Fraction, NonNegative, Positive, PositiveFloat
 
-# What compiled programs hold: counters of 32 bits, and numbers of single precision, of which smaller ones become 0.
-MOST = 2**31 - 1
-LARGEST, LEAST = (float(end) for end in (np.finfo(np.float32).max, np.finfo(np.float32).tiny))
+On = Literal["all", "controls"]
+"""Which rows a method measures."""
 
+Optimiser = Literal["adam", "rmsprop", "lion", "sgd"]
 
-class Rule(NamedTuple):
-    """What values of an annotation are: how one and several of them are called, and whether a value is one."""
-
-    one: str
-    many: str
-    holds: Callable[[Any], bool]
+LEFT: Any = None
+"""Stands for a field that is left to the method."""
 
 
-def check(method: Any, steps: Any = None) -> None:
-    """Refuse settings that mean nothing: unknown words, other types, numbers out of their range.
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """A group of settings; fields that are None are left to the method."""
 
-    Examples
-    --------
-    >>> from jbc.methods.closed_form.standardise import Standardise
-    >>> check(Standardise(on="wells"))  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-        ...
-    jbc.errors.InputError: Settings of Standardise out of range: "on='wells' is not one of all, controls". ...
+    def over(self, default: Self) -> Self:
+        """Return these settings, with those that are None taken from others.
+
+        Examples
+        --------
+        >>> Kernel(unbiased=False).over(Kernel((1.0, 2.0), "fixed", True))
+        Kernel(bandwidths=(1.0, 2.0), unit='fixed', unbiased=False)
+        """
+        left = [field.name for field in dataclasses.fields(self) if getattr(self, field.name) is None]
+        return dataclasses.replace(self, **{name: getattr(default, name) for name in left})
+
+
+@dataclasses.dataclass(frozen=True)
+class Route(Settings):
+    """Which domains move, and where to.
+
+    Attributes
+    ----------
+    target
+        Name of the domain that the sources move to; when empty, the domain with the most rows.
+    source
+        Names of the domains that move; when empty, all that are not named otherwise. Where some are named, the
+        others stay as they are.
+    extrapolate
+        Names of domains that move as the sources do, and from which nothing is learned. Only some methods can.
     """
-    if not isinstance(method, Method):
-        raise InputError(
-            "This is no method",
-            which=[method],
-            why="Only the methods of jbc can be fitted.",
-            fix="Pass an instance of one, such as jbc.JointCalibration().",
-            code="not-a-method",
-        )
-    bad = [*(() if steps is None else _wrong("steps", Positive, steps)), *_meaningless(method)]
-    if bad:
-        raise InputError(
-            f"Settings of {type(method).__name__} out of range",
-            which=bad,
-            why="Training would fail, or do something else than it says.",
-            fix="Leave them out for the defaults.",
-            code="bad-setting",
-        )
+
+    target: str = LEFT
+    source: tuple[str, ...] = LEFT
+    extrapolate: tuple[str, ...] = LEFT
+
+    def resolve(self, cohort: Cohort) -> Cohort:
+        """Return the cohort with a role for every domain; see :func:`jbc.cohort.roles.assign_roles`."""
+        return assign_roles(cohort, target=self.target, source=self.source, extrapolate=self.extrapolate)
 
 
-def rule(annotation: Any) -> Rule:
-    """Return the rule of an annotation.
+@dataclasses.dataclass(frozen=True)
+class Kernel(Settings):
+    """Gaussian kernels of the maximum mean discrepancy (MMD).
 
-    Raises
-    ------
-    TypeError
-        For an annotation without a rule: one has to be written before a setting can have it.
-
-    Examples
-    --------
-    >>> rule(tuple[str, ...]).one, rule(float | None).one
-    ('a tuple of texts', 'a number, or None')
-    >>> rule(bool).holds(1), rule(int).holds(True), rule(float).holds(1)
-    (False, False, True)
+    Attributes
+    ----------
+    bandwidths
+        Widths of the kernels.
+    unit
+        Multiply the widths by the median distance between the rows of a minibatch, or take them as they are.
+    unbiased
+        Leave out the kernel of a row with itself. The estimate is then 0 on average between rows of one distribution,
+        and negative half of the time.
     """
-    if annotation in PLAIN:
-        return PLAIN[annotation]
-    if dataclasses.is_dataclass(annotation):
-        name = annotation.__name__  # pyright: ignore[reportAttributeAccessIssue]
-        return Rule(f"a {name}", f"{name}s", lambda value: isinstance(value, annotation))  # pyright: ignore[reportArgumentType]
-    made = COMPOSED.get(typing.get_origin(annotation), lambda _: None)(typing.get_args(annotation))
-    if made is None:
-        raise TypeError(f"Settings cannot be {annotation}: jbc.methods.settings has no rule for it.")
-    return made
+
+    bandwidths: Bandwidths = LEFT
+    unit: Literal["median", "fixed"] = LEFT
+    unbiased: bool = LEFT
 
 
-def _meaningless(method: Any, within: str = "") -> Iterator[str]:
-    hints = typing.get_type_hints(type(method), include_extras=True)
-    for field in dataclasses.fields(method):
-        name, value = within + field.name, getattr(method, field.name)
-        if dataclasses.is_dataclass(value) and isinstance(value, hints[field.name]):
-            yield from _meaningless(value, f"{name}.")
-        else:
-            yield from _wrong(name, hints[field.name], value)
+@dataclasses.dataclass(frozen=True)
+class Training(Settings):
+    r"""How networks are trained on minibatches, by epochs.
+
+    The rate of epoch e is :math:`\text{learning\_rate} \cdot \text{decay}^{\lfloor e / \text{decay\_epochs} \rfloor}`
+    (:func:`optax.exponential_decay`).
+
+    Attributes
+    ----------
+    rows
+        Rows of every domain in a minibatch.
+    epochs, min_steps, max_steps
+        Length of training: passes over the largest domain, within these numbers of steps.
+    optimiser, learning_rate
+        Optimiser, and its rate.
+    decay, decay_epochs
+        Factor of the rate after every ``decay_epochs`` epochs.
+    weight_decay
+        Decay of the weights, which is added to the gradient.
+    ema_decay
+        Take the exponential moving average of the weights with this decay; 0 takes the last weights.
+    """
+
+    rows: Positive = LEFT
+    epochs: Positive = LEFT
+    min_steps: Positive = LEFT
+    max_steps: Positive = LEFT
+    optimiser: Optimiser = LEFT
+    learning_rate: PositiveFloat = LEFT
+    decay: Factor = LEFT
+    decay_epochs: Positive = LEFT
+    weight_decay: NonNegative = LEFT
+    ema_decay: Fraction = LEFT
+
+    @property
+    def draw(self) -> Draw:
+        """By epochs, the same number of rows from every domain."""
+        return Draw(by="domain", rows=self.rows)
+
+    def steps(self, cohort: Cohort) -> int:
+        """Return the steps of ``epochs`` passes over the largest domain, or the number of steps that bounds them."""
+        return self.draw.steps(cohort, self.epochs, self.min_steps, self.max_steps)
+
+    def rate(self, epoch: Array | int) -> Array:
+        """Return the learning rate of an epoch."""
+        schedule = optax.exponential_decay(self.learning_rate, self.decay_epochs, self.decay, staircase=True)
+        return jnp.asarray(schedule(epoch))
+
+    def check(self, *, compares: bool) -> None:
+        """Refuse lengths that contradict each other, and single rows where a method ``compares`` rows of a domain."""
+        preconditions.steps_in_order(self.min_steps, self.max_steps)
+        if compares:
+            preconditions.two_rows_drawn(self.rows)
 
 
-def _wrong(name: str, annotation: Any, value: Any) -> Iterator[str]:
-    """Say what is wrong with a setting, if anything is."""
-    expected = rule(annotation)
-    if not expected.holds(value):
-        yield f"{name}={value!r} is not {expected.one}"
-    elif not all(map(_representable, value if isinstance(value, tuple) else (value,))):
-        yield f"{name}={value!r} is no number of 32 bits"
+@dataclasses.dataclass(frozen=True)
+class AdversarialTraining(Settings):
+    """How maps, and the critics that they are trained against, take turns.
+
+    Attributes
+    ----------
+    rows
+        Rows of every group in a minibatch.
+    updates, critic_steps
+        Number of updates of the maps, and of the critics before each of them.
+    optimiser, map_rate, critic_rate
+        Optimiser of both players, each with moments of its own, and their learning rates.
+    linear_decay
+        Let rates fall linearly to 0 (:func:`optax.linear_schedule`).
+    ema_decay
+        Take the exponential moving average of the maps with this decay; 0 takes the last maps.
+    """
+
+    rows: Positive = LEFT
+    updates: Positive = LEFT
+    critic_steps: Positive = LEFT
+    optimiser: Optimiser = LEFT
+    map_rate: PositiveFloat = LEFT
+    critic_rate: PositiveFloat = LEFT
+    linear_decay: bool = LEFT
+    ema_decay: Fraction = LEFT
+
+    def rate_factor(self, updates: Array | int) -> Array | float:
+        """Return what rates are multiplied by after some updates of the maps."""
+        return (
+            jnp.asarray(optax.linear_schedule(1.0, 0.0, self.updates)(updates)) if self.linear_decay else 1.0
+        )
 
 
-def _representable(value: Any) -> bool:
-    """Tell whether compiled programs can hold a number, or whether it is none."""
-    if not PLAIN[float].holds(value):
-        return True
-    return abs(value) <= MOST if PLAIN[int].holds(value) else value == 0 or LEAST <= abs(value) <= LARGEST
+ROUTE = Route("", (), ())
+KERNEL = Kernel((0.25, 0.5, 1.0, 2.0, 4.0), "median", unbiased=True)
+TRAINING = Training(100, 100, 1000, 4000, "adam", 1e-3, 1.0, 1, 0.0, 0.99)
+"""What methods do unless they say otherwise."""
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+@functools.cache
+def build_optimiser(
+    name: Optimiser, weight_decay: float = 0.0, *, matrices_only: bool = True
+) -> optax.GradientTransformation:
+    """Build an optimiser once per configuration; the decay is added to the gradient, of matrices only or of all."""
+    rules = {
+        "adam": optax.scale_by_adam,
+        "rmsprop": optax.scale_by_rms,
+        "lion": optax.scale_by_lion,
+        "sgd": optax.identity,
+    }
+    rule = rules[name]()
+    if not weight_decay:
+        return rule
+    return optax.chain(optax.add_decayed_weights(weight_decay, _matrices if matrices_only else None), rule)
 
 
-def _finite(value: Any) -> bool:
-    return _whole(value) or (isinstance(value, float | np.floating) and math.isfinite(value))
-
-
-PLAIN: dict[Any, Rule] = {
-    bool: Rule("True or False", "booleans", lambda value: isinstance(value, bool | np.bool_)),
-    int: Rule("a whole number", "whole numbers", _whole),
-    float: Rule("a number", "numbers", _finite),
-    str: Rule("a text", "texts", lambda value: isinstance(value, str)),
-    type(None): Rule("None", "None", lambda value: value is None),
-}
-
-
-def _words(words: tuple[Any, ...]) -> Rule:
-    said = ", ".join(map(str, words))
-
-    def holds(value: Any) -> bool:
-        return any(isinstance(value, type(word)) and value == word for word in words)
-
-    return Rule(f"one of {said}", f"words out of {said}", holds)
-
-
-def _limited(parts: tuple[Any, ...]) -> Rule:
-    one, many, holds = rule(parts[0])
-    limits = parts[1:]
-    said = "".join(f" {limit.said}" for limit in limits)
-
-    def within(value: Any) -> bool:
-        return holds(value) and all(limit.kept(value) for limit in limits)
-
-    return Rule(one + said, many + said, within)
-
-
-def _tuple(parts: tuple[Any, ...]) -> Rule | None:
-    """Make the rule of tuples of one kind of entries, of any length or of a fixed one."""
-    entry, length = rule(parts[0]), None if parts[-1] is ... else len(parts)
-    if len({*parts} - {...}) > 1:
-        return None
-
-    def holds(value: Any) -> bool:
-        of_length = isinstance(value, tuple) and length in (None, len(value))
-        return of_length and all(map(entry.holds, value))
-
-    number = "" if length is None else f"{length} "
-    return Rule(f"a tuple of {number}{entry.many}", f"tuples of {number}{entry.many}", holds)
-
-
-def _either(parts: tuple[Any, ...]) -> Rule:
-    """Make the rule of a union; the words of several literals are listed together."""
-    literals = [part for part in parts if typing.get_origin(part) is Literal]
-    rules = [rule(part) for part in parts if part not in literals]
-    if literals:
-        rules.insert(0, _words(tuple(word for part in literals for word in typing.get_args(part))))
-
-    def holds(value: Any) -> bool:
-        return any(each.holds(value) for each in rules)
-
-    return Rule(", or ".join(each.one for each in rules), ", or ".join(each.many for each in rules), holds)
-
-
-COMPOSED: dict[Any, Callable[[tuple[Any, ...]], Rule | None]] = {
-    Literal: _words,
-    Annotated: _limited,
-    tuple: _tuple,
-    typing.Union: _either,
-    types.UnionType: _either,
-}
+def _matrices(params: Any) -> Any:
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)

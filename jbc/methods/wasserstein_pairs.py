@@ -18,7 +18,7 @@ from jax import Array
 
 from jbc.cohort.groups import Shared
 from jbc.numerics.linalg import by_group, orthogonal
-from jbc.numerics.sharding import split
+from jbc.numerics.sharding import shard_axis
 
 Family = Literal["affine", "low-rank", "residual"]
 Form = Literal["pairs", "barycentre"]
@@ -36,13 +36,13 @@ class Block(NamedTuple):
     critics: slice
     domain: Array
     members: Array
-    place: Array
+    slot: Array
 
 
 class Batch(NamedTuple):
     """Some treatments of a block: their number, the domain of each cell, and where domains have theirs.
 
-    ``members`` (D, C) and ``place`` (t * k,) are explained in :class:`jbc.cohort.groups.Shared`.
+    ``members`` (D, C) and ``slot`` (t * k,) are explained in :class:`jbc.cohort.groups.Shared`.
     """
 
     t: int
@@ -50,18 +50,18 @@ class Batch(NamedTuple):
     pairs: int
     domain: Array
     members: Array
-    place: Array
+    slot: Array
 
 
 def blocks(shared: Shared, form: Form) -> Iterator[Block]:
     """Go through the blocks of the shared treatments."""
     cells = critics = 0
-    for (total, k), members, place in zip(shared.blocks, shared.members, shared.place, strict=True):
+    for (total, k), members, slot in zip(shared.blocks, shared.members, shared.slot, strict=True):
         pairs, batches = pairs_of(k, form), len(members)
         own, seen = slice(cells, cells + total * k), slice(critics, critics + total * pairs)
         domain = jnp.asarray(shared.cells.domain)[own].reshape(batches, -1)
         yield Block(
-            batches, total // batches, k, pairs, own, seen, domain, jnp.asarray(members), jnp.asarray(place)
+            batches, total // batches, k, pairs, own, seen, domain, jnp.asarray(members), jnp.asarray(slot)
         )
         cells, critics = own.stop, seen.stop
 
@@ -91,7 +91,7 @@ def batchwise(
             return leaf[part].reshape(block.batches, -1, *leaf.shape[1:])
 
         of = (
-            (block.domain, block.members, block.place),
+            (block.domain, block.members, block.slot),
             batched(x, block.cells),
             jax.tree.map(lambda leaf, block=block: batched(leaf, block.critics, block), own),
         )
@@ -233,7 +233,7 @@ def _seen(maps: Params | None, w: Array, x: Array, batch: Batch, incident: np.nd
     """Project the rows of every cell for every pair that it takes part in, (T, k * s, h, m)."""
     cells, m, d = x.shape
     s, h = incident.shape[1], w.shape[2]
-    w, x = split(take_evenly(w, incident).reshape(cells, s * h, d)), split(x)
+    w, x = shard_axis(take_evenly(w, incident).reshape(cells, s * h, d)), shard_axis(x)
     shift = None
     if maps is not None and ("bias" in maps or s * h >= m):
         x = move_cells(maps, x, batch)
@@ -292,5 +292,5 @@ def on_domains(function: Callable[[Array], Array], cells: Array, batch: Batch) -
     """Apply a function of all domains, (D, n, d), to the vectors of cells, (cells, v, d)."""
     groups, c = batch.members.shape
     _, v, d = cells.shape
-    rows = split(cells[batch.members].reshape(groups, c * v, d), axis=1)
-    return function(rows).reshape(groups, c, v, d)[batch.domain, batch.place]
+    rows = shard_axis(cells[batch.members].reshape(groups, c * v, d), axis=1)
+    return function(rows).reshape(groups, c, v, d)[batch.domain, batch.slot]

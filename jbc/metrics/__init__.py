@@ -22,7 +22,6 @@ from jbc.metrics.evaluate import evaluate
 from jbc.metrics.frechet import frechet_distance
 from jbc.metrics.mechanisms import MechanismScore, mechanism_knn, mechanism_silhouette
 from jbc.metrics.mmd import bandwidth_ladder, median_bandwidth, mmd, mmd_within
-from jbc.metrics.stopping import nested_stopping
 from jbc.metrics.variance import domain_share
 
 __all__ = [
@@ -49,6 +48,5 @@ __all__ = [
     "median_bandwidth",
     "mmd",
     "mmd_within",
-    "nested_stopping",
     "unit_medians",
 ]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jbc.errors import InputError, InputWarning, listing
+from jbc.errors import InputError, listing, warn
 from jbc.metrics._inputs import measurements, moved
 from jbc.metrics.classification import classification_report
 from jbc.metrics.domains import domain_accuracy, label_accuracy, several_units
@@ -125,11 +124,9 @@ def _judged(domain: np.ndarray, unit: np.ndarray) -> np.ndarray:
     judged = several_units(domain, unit)
     few = np.unique(domain[~judged])
     if len(few) and judged.any():
-        warnings.warn(
+        warn(
             f"Domains with fewer than two units are not judged: {listing(few)}. One half of a domain is compared"
-            " with the other, and a single unit has no halves. Leave them out, or take them as they are.",
-            InputWarning,
-            stacklevel=3,
+            " with the other, and a single unit has no halves. Leave them out, or take them as they are."
         )
     return judged
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from jbc.cohort import Cohort
 from jbc.errors import InputError
-from jbc.methods.base import Fitted, Method
+from jbc.methods.base import Adapts, Fitted, Method
+from jbc.methods.prepare import without
 from jbc.metrics import energy_distance
-from jbc.model.inference import run_blocks
+from jbc.model.inference import apply_in_blocks
 from jbc.numerics import linalg
 
 MOST = 128
@@ -28,7 +29,7 @@ class Controls(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What so many control rows did for known domains that were taken in as if they were new.
+    """What a number of control rows did for known domains that were adapted to as if they were new.
 
     ``distance`` remained between held-out control rows and those of the other domains (median, 5th and 95th
     percentile over draws), and ``before`` is what it was without adaptation (median).
@@ -53,10 +54,10 @@ class Adaptation(NamedTuple):
     before
         Distance of its controls to those of the known domains without adaptation.
     after, low, high
-        The distance that remains: half of the controls are taken in, the others judge (median, 5th and 95th
+        The distance that remains: the model adapts to half of the controls, the others judge (median, 5th and 95th
         percentile over draws).
     curve
-        What so many control rows did for known domains.
+        What numbers of control rows did for known domains.
     """
 
     rows: int
@@ -72,91 +73,77 @@ class Adaptation(NamedTuple):
         return self._asdict() | {"curve": [each._asdict() for each in self.curve]}
 
     @classmethod
-    def from_json(cls, told: dict[str, Any]) -> Adaptation:
+    def from_json(cls, record: dict[str, Any]) -> Adaptation:
         """Read what :meth:`to_json` returned."""
-        curve = tuple(Expected(**each) for each in told["curve"])
-        return cls(**{name: value for name, value in told.items() if name != "curve"}, curve=curve)
+        curve = tuple(Expected(**each) for each in record["curve"])
+        return cls(**{name: value for name, value in record.items() if name != "curve"}, curve=curve)
 
 
 def keep_controls(cohort: Cohort) -> Controls:
-    """Keep control rows of every domain, 128 at most, for domains that come in later."""
+    """Return control rows of every domain, 128 at most, for domains that come in later."""
     rows = np.flatnonzero(np.asarray(cohort.control) & (np.asarray(cohort.weight) > 0))
     domain = np.asarray(cohort.domain)[rows]
     few = np.concatenate([np.flatnonzero(domain == g)[:MOST] for g in range(len(cohort.domains.count))])
     return Controls(np.asarray(cohort.x)[rows[few]], domain[few])
 
 
-class Model(NamedTuple):
-    """A fitted method that knows so many domains."""
-
-    method: Method
-    fitted: Fitted
-    domains: int
-
-
 def adapt(
-    model: Model, known: Controls, new: Mapping[str, np.ndarray]
+    method: Method, fitted: Fitted, known: Controls, new: Mapping[str, np.ndarray], domains: int
 ) -> tuple[Fitted, dict[str, Adaptation]]:
-    """Take in more domains from their control rows, and tell what that did.
+    """Return a model's arrays with new domains, learned from their control rows, and a report for each of them.
 
-    How many rows are needed is calibrated on the known domains. Each is taken in as if it were new, by some of its
-    controls, and its other controls judge. Needed are so many that 95 % of the distances that remain are shorter than
-    the median of those without adaptation. The maps of these domains are not used for this; what domains have in
-    common (a pooled scale) is.
+    How many rows are needed is calibrated on the known domains. Each is adapted to as if it were new, by some of its
+    controls, and its other controls judge. Needed is the number of rows from which on 95 % of the distances that
+    remain are shorter than the median of those without adaptation. The maps of these domains are not used for this;
+    what domains have in common (a pooled scale) is.
 
     Parameters
     ----------
-    model
+    method, fitted
         What was fitted.
     known
         Control rows of the known domains, from :func:`keep_controls`.
     new
-        Control rows of the new domains by name, as measured.
-
-    Returns
-    -------
-    tuple
-        What is fitted now, and a report for each new domain.
+        Control rows of the new domains by name, as the cohort would hold them.
+    domains
+        Number of known domains.
     """
-    if not model.method.adapts:
-        raise InputError(
-            f"{type(model.method).__name__} takes in no new domains",
-            why="What it does to a domain is learned from all rows of it.",
-            fix="Fit again with the new rows, or use WassersteinAlignment or Standardise.",
-            code="cannot-adapt",
-        )
-    members = _members(model, known)
-    scene = _scene(model, known)
+    if not isinstance(method, Adapts):
+        raise without(method, Adapts)
+    members = _members(known, domains)
+    scene = _scene(method, fitted, known, domains)
     curve = _curve(scene, members)
-    fitted, told = model.fitted, {}
+    reports = {}
     for name, x in new.items():
-        told[name] = _report(scene, curve, x, _minimum(curve, len(x), name))
-        fitted = model.method.adapt(fitted, x, scene.corrected)
-    return fitted, told
+        reports[name] = _report(scene, curve, x, _minimum(curve, len(x), name))
+        fitted = method.adapt(fitted, x, scene.corrected)
+    return fitted, reports
 
 
 class _Scene(NamedTuple):
     """A model, the controls that it knows as measured and corrected, and the spread of these within domains."""
 
-    model: Model
+    method: Any
+    fitted: Fitted
+    domains: int
     known: Controls
     corrected: np.ndarray
     units: np.ndarray
 
 
-def _scene(model: Model, known: Controls) -> _Scene:
-    corrected = run_blocks(model.method, "transform", model.fitted, *known, MOST)
+def _scene(method: Method, fitted: Fitted, known: Controls, domains: int) -> _Scene:
+    corrected = apply_in_blocks(method, "transform", fitted, *known, MOST)
     within = corrected.astype(np.float64)
     for g in np.unique(known.domain):
         within[known.domain == g] -= within[known.domain == g].mean(axis=0)
     units = linalg.typical_deviations(np.square(within).mean(axis=0), np.abs(corrected).max(axis=0))
     # The distance is then that of an average feature.
-    return _Scene(model, known, corrected, units * np.sqrt(len(units)))
+    return _Scene(method, fitted, domains, known, corrected, units * np.sqrt(len(units)))
 
 
-def _members(model: Model, known: Controls) -> list[np.ndarray]:
+def _members(known: Controls, domains: int) -> list[np.ndarray]:
     """Return the control rows of the domains that have enough to calibrate by."""
-    rows = [np.flatnonzero(known.domain == g) for g in range(model.domains)]
+    rows = [np.flatnonzero(known.domain == g) for g in range(domains)]
     enough = [each for each in rows if len(each) >= 2 * NUMBERS[0]]
     if not enough or sum(len(each) > 0 for each in rows) < 2:
         raise InputError(
@@ -170,7 +157,7 @@ def _members(model: Model, known: Controls) -> list[np.ndarray]:
 
 
 def _curve(scene: _Scene, members: list[np.ndarray]) -> tuple[Expected, ...]:
-    """Take in known domains as if they were new, by more and more of their controls."""
+    """Return what more and more controls do for known domains that are adapted to as if they were new."""
     of = scene.known.domain
     rng = np.random.default_rng(0)
     draws = [rng.permutation(members[i % len(members)]) for i in range(max(DRAWS, len(members)))]
@@ -199,7 +186,7 @@ def _minimum(curve: tuple[Expected, ...], rows: int, name: str) -> int:
     if harmful:
         last = harmful[-1]
         why = (
-            f"Of known domains that were taken in by {last.rows} rows, distances up to {last.high:.2g} remained, "
+            f"Of known domains that were adapted to by {last.rows} rows, distances up to {last.high:.2g} remained, "
             f"where {last.before:.2g} is usual without."
         )
     if not enough:
@@ -213,7 +200,7 @@ def _minimum(curve: tuple[Expected, ...], rows: int, name: str) -> int:
 
 
 def _report(scene: _Scene, curve: tuple[Expected, ...], x: np.ndarray, minimum: int) -> Adaptation:
-    """Take in a new domain by one half of its controls, and let the other half judge."""
+    """Return what one half of the controls of a new domain does for the other half."""
     everyone, rng = np.full(len(scene.known.x), True), np.random.default_rng(0)
     orders, half = [rng.permutation(len(x)) for _ in range(DRAWS)], len(x) // 2
     after = [_remaining(scene, x[order[:half]], x[order[half:]], everyone) for order in orders]
@@ -223,11 +210,11 @@ def _report(scene: _Scene, curve: tuple[Expected, ...], x: np.ndarray, minimum: 
 
 
 def _remaining(scene: _Scene, rows: np.ndarray, held: np.ndarray, others: np.ndarray) -> float:
-    """Return how far held-out controls are from others, after their domain was taken in by ``rows``."""
-    model, reference = scene.model, scene.corrected[others]
-    fitted = model.method.adapt(model.fitted, rows, reference)
+    """Return how far held-out controls are from others, after their domain was adapted to by ``rows``."""
+    reference = scene.corrected[others]
+    fitted = scene.method.adapt(scene.fitted, rows, reference)
     held = held[:MOST]
-    code = np.full(len(held), model.domains, np.int32)
-    moved = run_blocks(model.method, "transform", fitted, held, code, MOST)
+    code = np.full(len(held), scene.domains, np.int32)
+    moved = apply_in_blocks(scene.method, "transform", fitted, held, code, MOST)
     taken = np.linspace(0, len(reference) - 1, min(len(reference), 2 * MOST)).astype(int)
     return energy_distance(moved / scene.units, reference[taken] / scene.units)

@@ -8,28 +8,29 @@ from typing import Any, Literal
 import numpy as np
 
 from jbc.cohort import Cohort
+from jbc.cohort.groups import shared_treatments
 from jbc.cohort.roles import SOURCE, TARGET
 from jbc.errors import InputError, listing
-from jbc.methods.base import Fitted, Method
+from jbc.methods.base import Directed, Fitted, Method, Resolves
 from jbc.metrics.mmd import bandwidth_ladder, mmd
 from jbc.metrics.variance import domain_share
-from jbc.model.inference import run
+from jbc.model.inference import apply
 from jbc.numerics.linalg import deviations
 from jbc.train.early_stopping import Stopping
 
 SHARE, FEWEST, OTHERS = 0.25, 4, 4096
-TENTH, ROWS = 0.1, 1000
+HELD_OUT, ROWS = 0.1, 1000
 
 How = Literal["replicates", "rows"]
 
 
-def natural(method: Method, cohort: Cohort) -> How:
+def default_criterion(method: Method) -> How:
     """Return how a method stops: with a target by rows, otherwise by replicates."""
-    return "rows" if TARGET in np.asarray(method.aim(cohort).role) else "replicates"
+    return "rows" if isinstance(method, Directed) else "replicates"
 
 
-def keep_aside(how: str, method: Method, cohort: Cohort) -> tuple[Cohort, Stopping]:
-    """Return the cohort to train on, and when to stop."""
+def hold_out(how: str, method: Method, cohort: Cohort) -> tuple[Cohort, Stopping]:
+    """Return the cohort to train on, in which what the settings name is found, and when to stop."""
     known = {"replicates": by_replicates, "rows": by_rows}
     if how not in known:
         raise InputError(
@@ -39,7 +40,8 @@ def keep_aside(how: str, method: Method, cohort: Cohort) -> tuple[Cohort, Stoppi
             fix=f"It is {listing(known)}, None, or a jbc.train.Stopping.",
             code="bad-setting",
         )
-    return known[how](method, cohort)
+    seen, stopping = known[how](method, cohort)
+    return (method.resolve(seen) if isinstance(method, Resolves) else seen), stopping
 
 
 def by_replicates(
@@ -72,12 +74,12 @@ def by_replicates(
     >>> world = simulate_screen(0, n_treatments=16, n_features=4)
     >>> cohort = Cohort.from_arrays(world.x, world.domain, treatment=world.treatment, control=world.control)
     >>> seen, stopping = by_replicates(WassersteinAlignment(), cohort)
-    >>> cohort.shared.blocks, seen.shared.blocks  # eight treatments and the controls, in five domains
-    (((9, 5),), ((7, 5),))
+    >>> len(shared_treatments(cohort.cells)), len(shared_treatments(seen.cells))  # eight, and the controls
+    (9, 7)
     """
     rng = np.random.default_rng(seed)
     treatment, control = np.asarray(cohort.treatment), np.asarray(cohort.control)
-    common = np.unique(np.asarray(cohort.shared.cells.treatment))
+    common = shared_treatments(cohort.cells)
     if not len(common):
         raise InputError(
             "No treatment occurs in two domains",
@@ -88,15 +90,15 @@ def by_replicates(
     free = np.setdiff1d(common, treatment[control])
     if len(free) >= FEWEST:
         hidden = np.isin(treatment, rng.permutation(free)[: round(SHARE * len(free))])
-        seen = cohort.forget(hidden)
+        seen = cohort.drop_treatments(hidden)
     else:
-        hidden = np.isin(treatment, common) & _part(cohort, rng, 0.5)
-        seen = cohort.reweight(np.where(hidden, 0, cohort.weight))
+        hidden = np.isin(treatment, common) & _mark_share(cohort, rng, 0.5)
+        seen = cohort.weigh_rows(np.where(hidden, 0, cohort.weight))
     others = np.flatnonzero(~hidden & ~np.isin(treatment, common))
     rows = np.sort(np.append(np.flatnonzero(hidden), rng.permutation(others)[:OTHERS]))
     known = np.where(hidden, treatment, -1)[rows]
-    told = np.asarray(cohort.x)[rows], np.asarray(cohort.domain)[rows], known
-    return seen, Stopping(partial(_score, method), told, patience=patience)
+    validation = np.asarray(cohort.x)[rows], np.asarray(cohort.domain)[rows], known
+    return seen, Stopping(partial(_minus_domain_share, method), validation, patience=patience)
 
 
 def by_rows(method: Method, cohort: Cohort, *, patience: int = 5, seed: int = 0) -> tuple[Cohort, Stopping]:
@@ -125,9 +127,7 @@ def by_rows(method: Method, cohort: Cohort, *, patience: int = 5, seed: int = 0)
     >>> len(seen.weight), int(seen.weight.sum())
     (80, 72)
     """
-    rng, cohort = np.random.default_rng(seed), method.aim(cohort)
-    role, x, domain = (np.asarray(part) for part in (cohort.role, cohort.x, cohort.domain))
-    if TARGET not in role:
+    if not isinstance(method, Directed):
         raise InputError(
             "A method without a target has no rows to stop by",
             which=[type(method).__name__],
@@ -135,8 +135,10 @@ def by_rows(method: Method, cohort: Cohort, *, patience: int = 5, seed: int = 0)
             fix="Stop by replicates, or fit without early stopping.",
             code="no-target",
         )
+    rng, cohort = np.random.default_rng(seed), method.resolve(cohort)
+    role, x, domain = (np.asarray(part) for part in (cohort.role, cohort.x, cohort.domain))
     used = np.flatnonzero((role == SOURCE) | (role == TARGET))
-    hidden = _part(cohort, rng, TENTH) & np.isin(domain, used)
+    hidden = _mark_share(cohort, rng, HELD_OUT) & np.isin(domain, used)
     if few := np.setdiff1d(used, domain[hidden]).tolist():
         raise InputError(
             "Domains with too few rows to keep some from training",
@@ -154,30 +156,30 @@ def by_rows(method: Method, cohort: Cohort, *, patience: int = 5, seed: int = 0)
         spread > 0, spread, np.inf
     )  # what is constant in all rows has no scale, and tells nothing
     target = x[goal] / spread
-    told = x[~goal], domain[~goal], spread, target, bandwidth_ladder(target)
-    seen = cohort.reweight(np.where(hidden, 0, cohort.weight))
-    return seen, Stopping(partial(_likeness, method), told, patience=patience)
+    validation = x[~goal], domain[~goal], spread, target, bandwidth_ladder(target)
+    seen = cohort.weigh_rows(np.where(hidden, 0, cohort.weight))
+    return seen, Stopping(partial(_minus_mmd, method), validation, patience=patience)
 
 
-def _part(cohort: Cohort, rng: np.random.Generator, share: float) -> np.ndarray:
+def _mark_share(cohort: Cohort, rng: np.random.Generator, share: float) -> np.ndarray:
     """Mark this share of the rows of every cell, whole units, but never all of them."""
     unit, cells, marked = np.asarray(cohort.unit), cohort.cells, np.zeros(len(cohort.x), bool)
-    lucky = dict(zip(units := np.unique(unit), rng.random(len(units)), strict=True))
+    draw = dict(zip(units := np.unique(unit), rng.random(len(units)), strict=True))
     for start, count in zip(cells.offset.tolist(), cells.count.tolist(), strict=True):
         own = np.unique(unit[start : start + count])
-        chosen = sorted(own, key=lucky.__getitem__)[: int(share * len(own))]
+        chosen = sorted(own, key=draw.__getitem__)[: int(share * len(own))]
         marked[start : start + count] = np.isin(unit[start : start + count], chosen)
     return marked
 
 
-def _score(method: Method, fitted: Fitted, told: Any) -> float:
-    x, domain, treatment = told
-    return -domain_share(run(method, "transform", fitted, x, domain), domain, treatment)
+def _minus_domain_share(method: Method, fitted: Fitted, validation: Any) -> float:
+    x, domain, treatment = validation
+    return -domain_share(apply(method, "transform", fitted, x, domain), domain, treatment)
 
 
-def _likeness(method: Method, fitted: Fitted, told: Any) -> float:
-    x, domain, spread, target, bandwidths = told
-    moved = run(method, "transform", fitted, x, domain) / spread
+def _minus_mmd(method: Method, fitted: Fitted, validation: Any) -> float:
+    x, domain, spread, target, bandwidths = validation
+    moved = apply(method, "transform", fitted, x, domain) / spread
     apart = [
         mmd(moved[domain == g], target, rows=ROWS, draws=1, bandwidths=bandwidths) for g in np.unique(domain)
     ]

@@ -14,28 +14,28 @@ from jbc.methods.base import Fitted, Method
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def run(method: Method, name: str, fitted: Fitted, x: Any, domain: Any) -> Array:
-    """Send rows through a function of a fitted method, by its name, in a program that equal methods share."""
+def apply(method: Method, name: str, fitted: Fitted, x: Any, domain: Any) -> Array:
+    """Return what a function of a method, by its name, makes of rows, in a program that equal methods share."""
     return getattr(method, name)(fitted, x, domain)
 
 
-def run_blocks(
+def apply_in_blocks(
     method: Method, name: str, fitted: Fitted, x: np.ndarray, domain: np.ndarray, block: int
 ) -> np.ndarray:
-    """Do the same with any number of rows, in blocks of a fixed shape: nothing recompiles, and memory is bounded."""
+    """Return what :func:`apply` does, block by block of a fixed shape: nothing recompiles, and memory is bounded."""
     fitted, out = jax.device_put(fitted), np.empty(0)
     for start in range(0, len(x), block):
-        part, at = x[start : start + block], domain[start : start + block]
-        padding = block - len(part)
-        made = run(method, name, fitted, np.pad(part, ((0, padding), (0, 0))), np.pad(at, (0, padding)))
+        rows, code = x[start : start + block], domain[start : start + block]
+        padding = block - len(rows)
+        result = apply(method, name, fitted, np.pad(rows, ((0, padding), (0, 0))), np.pad(code, (0, padding)))
         if start == 0:
-            out = np.empty((len(x), *made.shape[1:]), made.dtype)
-        out[start : start + block] = np.asarray(made)[: len(part)]
+            out = np.empty((len(x), *result.shape[1:]), result.dtype)
+        out[start : start + block] = np.asarray(result)[: len(rows)]
     return out
 
 
-def refuse_strays(counts: np.ndarray) -> None:
-    """Refuse rows with values outside the range that was measured."""
+def refuse_out_of_range(counts: np.ndarray) -> None:
+    """Refuse rows with values outside the range that was measured, by their number in every row."""
     rows = np.flatnonzero(counts)
     if len(rows):
         raise InputError(

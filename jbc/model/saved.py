@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from jbc.errors import InputError
-from jbc.methods.base import Method
+from jbc.methods.base import Classifies, Encodes, Method
 from jbc.methods.registry import from_json
 from jbc.model.adaptation import Adaptation, Expected
 
@@ -72,12 +72,12 @@ def _adaptation(told: Any) -> bool:
 
 RULES = {
     "method": Rule("the name and the settings of a method", lambda value: isinstance(value, dict)),
-    "output": Rule("'features' or 'codes'", lambda value: value in ("features", "codes")),
     "features": Rule("a list of different texts", _names),
     "named": Rule("true or false", lambda value: isinstance(value, bool)),
     "domains": Rule("a list of different texts", _names),
     "classes": Rule("a list of different texts, or of different numbers", _classes),
     "steps": Rule("a whole number from 0", _whole),
+    "stopped": Rule("true or false", lambda value: isinstance(value, bool)),
     "seed": Rule("a whole number from 0", _whole),
     "history": Rule("a list of steps with their numbers", _history),
     "notes": Rule("a table of names and values", lambda value: isinstance(value, dict)),
@@ -131,7 +131,7 @@ def understood(folder: Path, tree: Any, meta: dict[str, Any]) -> Method:
     except InputError as error:
         error.args = (f"'{folder / 'MANIFEST.json'}': {error.args[0]}",)
         raise
-    _refuse(folder, "MANIFEST.json", _contradictions(meta, method))
+    _refuse(folder, "MANIFEST.json", _contradictions(meta))
     sizes = {name: len(meta[name]) for name in ("domains", "features", "classes")}
     _refuse(folder, "leaves.json", _misfits(tree, sizes))
     _refuse(folder, "leaves.json", _outputs(method, tree["fitted"], sizes))
@@ -145,10 +145,8 @@ def _strange(meta: dict[str, Any]) -> Iterator[str]:
             yield f"{name} is {_shown(meta[name])}, where {rule.words} is needed"
 
 
-def _contradictions(meta: dict[str, Any], method: Method) -> Iterator[str]:
+def _contradictions(meta: dict[str, Any]) -> Iterator[str]:
     """Tell of parts of the description that other parts rule out."""
-    if meta["output"] == "codes" and not method.encodes:
-        yield f"output is 'codes', which {type(method).__name__} does not have"
     if unknown := [name for name in meta["adapted"] if name not in meta["domains"]]:
         yield f"adapted tells of {_shown(unknown)}, and domains does not"
 
@@ -189,9 +187,9 @@ def _outputs(method: Method, fitted: Any, sizes: dict[str, int]) -> Iterator[str
         if leaf is None:  # which JAX takes for no array at all, and some layers for one that they do without
             yield f"fitted{jax.tree_util.keystr(path)} is not there"
     wanted = {"transform": "features"}
-    if method.classifies and sizes["classes"]:
+    if isinstance(method, Classifies) and sizes["classes"]:
         wanted["predict"] = "classes"
-    if method.encodes:
+    if isinstance(method, Encodes):
         wanted["encode"] = "codes"
     for name, axis in wanted.items():
         found = _shape(getattr(method, name), fitted, rows)

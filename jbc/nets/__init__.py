@@ -1,21 +1,21 @@
 """Networks, and the train state that carries them. The only package that imports linen."""
 
-from jbc.nets.autoencoder import Autoencoder, Chain
+from jbc.nets.autoencoder import MLP, Autoencoder
 from jbc.nets.calibration import Calibrator, Classifier, Family, Reconstructor
 from jbc.nets.layers import DomainNorm
-from jbc.nets.player import Player
-from jbc.nets.residual import Discriminator, Mover, Start
+from jbc.nets.player import PlayerState
+from jbc.nets.residual import Discriminator, ResidualMap, Start
 
 __all__ = [
+    "MLP",
     "Autoencoder",
     "Calibrator",
-    "Chain",
     "Classifier",
     "Discriminator",
     "DomainNorm",
     "Family",
-    "Mover",
-    "Player",
+    "PlayerState",
     "Reconstructor",
+    "ResidualMap",
     "Start",
 ]

@@ -12,7 +12,7 @@ from jax import Array
 from jbc.nets.layers import leaky
 
 
-class Chain(nn.Module):
+class MLP(nn.Module):
     """Send rows through dense layers, and give out rows of the width ``d``."""
 
     widths: tuple[int, ...]
@@ -26,7 +26,7 @@ class Chain(nn.Module):
         return nn.Dense(self.d)(x)
 
 
-class Halve(nn.Module):
+class Downsample(nn.Module):
     """Convolve images (n, height, width, channels) by filters of size 4 at every second pixel.
 
     A patch is four neighbouring blocks of 2 × 2 pixels, so slices and a matrix product do it: on a CPU they and their
@@ -39,17 +39,17 @@ class Halve(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Return images of half the size, rounded up."""
-        n, height, breadth, channels = x.shape
-        tall, wide = -(-height // 2) + 1, -(-breadth // 2) + 1
-        x = jnp.pad(x, ((0, 0), (1, 2 * tall - 1 - height), (1, 2 * wide - 1 - breadth), (0, 0)))
+        n, height, columns, channels = x.shape
+        tall, wide = -(-height // 2) + 1, -(-columns // 2) + 1
+        x = jnp.pad(x, ((0, 0), (1, 2 * tall - 1 - height), (1, 2 * wide - 1 - columns), (0, 0)))
         blocks = x.reshape(n, tall, 2, wide, 2, channels).transpose(0, 1, 3, 2, 4, 5)
         blocks = blocks.reshape(n, tall, wide, 4 * channels)
         patches = [blocks[:, i : tall - 1 + i, j : wide - 1 + j] for i in (0, 1) for j in (0, 1)]
         return nn.Dense(self.width, kernel_init=self.kernel_init)(jnp.concatenate(patches, axis=-1))
 
 
-class Double(nn.Module):
-    """Lay filters of size 4 over every second pixel of images twice as large: what :class:`Halve` is transposed."""
+class Upsample(nn.Module):
+    """Lay filters of size 4 over every second pixel of larger images: the transpose of :class:`Downsample`."""
 
     width: int
     kernel_init: Any
@@ -57,15 +57,15 @@ class Double(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Return images of twice the size."""
-        n, height, breadth, _ = x.shape
+        n, height, columns, _ = x.shape
         patches = nn.Dense(16 * self.width, use_bias=False, kernel_init=self.kernel_init)(x)
         patches = jnp.split(patches, 4, axis=-1)
         places = [((0, 0), (i, 1 - i), (j, 1 - j), (0, 0)) for i in (0, 1) for j in (0, 1)]
         blocks = sum(jnp.pad(patch, place) for patch, place in zip(patches, places, strict=True))
-        blocks = jnp.reshape(blocks, (n, height + 1, breadth + 1, 2, 2, self.width)).transpose(
+        blocks = jnp.reshape(blocks, (n, height + 1, columns + 1, 2, 2, self.width)).transpose(
             0, 1, 3, 2, 4, 5
         )
-        out = blocks.reshape(n, 2 * height + 2, 2 * breadth + 2, self.width)[:, 1:-1, 1:-1]
+        out = blocks.reshape(n, 2 * height + 2, 2 * columns + 2, self.width)[:, 1:-1, 1:-1]
         return out + self.param("bias", nn.initializers.zeros, (self.width,))
 
 
@@ -97,8 +97,8 @@ class Autoencoder(nn.Module):
         width = self.widths[halved - 1] if halved else self.d
         if self.image is None:
             return (width,)
-        height, breadth, channels = self.image
-        return (-(-height // 2**halved), -(-breadth // 2**halved), width if halved else channels)
+        height, columns, channels = self.image
+        return (-(-height // 2**halved), -(-columns // 2**halved), width if halved else channels)
 
     def size(self, layer: int) -> int:
         """Count the neurons of a layer."""
@@ -121,4 +121,4 @@ class Autoencoder(nn.Module):
         init = nn.initializers.lecun_normal() if number == self.depth else nn.initializers.he_normal()
         if self.image is None:
             return nn.Dense(width, kernel_init=init)
-        return (Halve if number <= len(self.widths) else Double)(width, init)
+        return (Downsample if number <= len(self.widths) else Upsample)(width, init)

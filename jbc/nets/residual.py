@@ -12,7 +12,7 @@ from jbc.nets.layers import DomainNorm, leaky
 Start = Literal["identity", "small"]
 
 
-class Mover(nn.Module):
+class ResidualMap(nn.Module):
     """Map rows of one domain to where those of another lie.
 
     In a residual block, norm, activation and a dense layer follow one another for every width, and once more for the

@@ -3,11 +3,12 @@
 from jbc.train.early_stopping import Stopping
 from jbc.train.hooks import interruptible, log_lines, progress, saving, snapshots
 from jbc.train.lanes import fit_lanes, predict_lanes, stack
-from jbc.train.loop import Event, Hook, Program, Run, drive, fit
+from jbc.train.loop import Event, Hook, Options, Program, Run, drive, fit
 
 __all__ = [
     "Event",
     "Hook",
+    "Options",
     "Program",
     "Run",
     "Stopping",

@@ -1,42 +1,41 @@
 """Trees of arrays on the disk, whole or not at all: training checkpoints and saved models.
 
-One folder is the unit: ``MANIFEST.json`` and ``MANIFEST.sha256`` (see `jbc.train.manifest`), ``leaves.json``
-(path, dtype and shape of every leaf) and ``arrays`` (Orbax), one vector with the bytes of all leaves in the
-same order; or, where several processes train, ``arrays.npy`` with the same bytes: Orbax would want them all to take
-part in saving. So Orbax never sees the structure, saving 1 MB takes 25 ms whether in 4 leaves or in 300 (300
-arrays take 200 ms), and a full disk meets one writer instead of many. Nothing is ever unpickled.
+One folder is the unit: ``MANIFEST.json`` and ``MANIFEST.sha256`` (see `jbc.train.manifest`), ``arrays`` and
+``leaves.json``. ``arrays`` is an ordinary Orbax checkpoint of the tree under its own names, which
+``orbax.checkpoint.StandardCheckpointer().restore`` opens as NumPy arrays on any device. A PRNG key is there as the
+array of its bits, and an array without elements as None, since Orbax holds neither; a tree without numbers has no
+``arrays``. ``leaves.json`` tells path, dtype and shape of every leaf, and of what kind the keys are. Nothing is
+ever unpickled.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
-import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import keystr, tree_flatten_with_path, tree_unflatten
 
 from jbc.errors import InputError
+from jbc.train import leaves, processes
 from jbc.train.manifest import REPLACED, discard, fill, steady, tidy, unwritable, verify
 
 __all__ = ["latest", "read", "read_step", "save_step", "write"]
 
 STEP = r"step_\d{8,}"
-LEAVES, ARRAYS, BYTES, PLAIN = "leaves.json", "arrays", "bytes", "arrays.npy"
-NONE, EMPTY = "none", "empty"
+LEAVES, ARRAYS = "leaves.json", "arrays"
 LONGEST = 300  # characters of a foreign error message
 
 
 def write(folder: str | os.PathLike, tree: Any, meta: dict, *, overwrite: bool = False) -> None:
-    """Save a tree of arrays, atomically and with checksums.
+    """Save a tree of arrays, atomically and with checksums, in one process: of several, in the first.
 
     Parameters
     ----------
@@ -49,6 +48,12 @@ def write(folder: str | os.PathLike, tree: Any, meta: dict, *, overwrite: bool =
     overwrite
         Replace an existing checkpoint; it survives until the new one is whole.
 
+    Raises
+    ------
+    InputError
+        ``not-first``: another process than the first calls it; and what `jbc.train.leaves.pack` and
+        `jbc.train.manifest.fill` raise.
+
     Examples
     --------
     >>> import pathlib, tempfile
@@ -59,13 +64,15 @@ def write(folder: str | os.PathLike, tree: Any, meta: dict, *, overwrite: bool =
     >>> tree["weights"].tolist(), tree["bias"], meta
     ([[1.0, 0.0], [0.0, 1.0]], None, {'method': 'mean'})
     """
-    records, vector = _pack(tree)
-    with fill(Path(folder).resolve(), meta, overwrite=overwrite) as temporary:
-        (temporary / LEAVES).write_text(json.dumps(records))
-        if jax.process_count() > 1:
-            np.save(temporary / PLAIN, vector)
-        elif vector.size:  # Orbax refuses length 0
-            _save_vector(temporary / ARRAYS, vector)
+    if not processes.leads():
+        raise InputError(
+            "Not the first process of the run",
+            which=[f"rank {jax.process_index()}"],
+            why="Only the first one writes a folder alone.",
+            fix="Call this where jax.process_index() is 0.",
+            code="not-first",
+        )
+    _write(Path(folder).resolve(), tree, meta, overwrite=overwrite, together=False)
 
 
 def read(folder: str | os.PathLike, like: Any = None) -> tuple[Any, dict]:
@@ -78,6 +85,7 @@ def read(folder: str | os.PathLike, like: Any = None) -> tuple[Any, dict]:
     like
         A tree of the structure to restore, of arrays or of ``jax.ShapeDtypeStruct`` (``jax.eval_shape``
         makes one). Where it holds a NumPy array the result does too; elsewhere the result holds JAX arrays.
+        Of an array that is sharded over processes, each reads its own shards.
         Without it, nested dictionaries of NumPy arrays come back (a tuple as a dictionary of "0", "1" …).
 
     Returns
@@ -88,15 +96,19 @@ def read(folder: str | os.PathLike, like: Any = None) -> tuple[Any, dict]:
     Raises
     ------
     InputError
-        ``wrong-structure``: `like` has other leaves, shapes or dtypes, named in the message; and what
+        ``wrong-structure``: `like` has other leaves, shapes or dtypes, named in the message.
+        ``unreadable-checkpoint``: the arrays are not what ``leaves.json`` tells; and what
         `jbc.train.manifest.verify` raises.
     """
-    meta, saved = steady(Path(folder).resolve(), lambda place: (verify(place), _load(place)))
-    return (_nested(saved) if like is None else _fitted(saved, like)), meta
+    meta, saved = steady(Path(folder).resolve(), lambda place: (verify(place), _load(place, like)))
+    return (leaves.nest(saved) if like is None else leaves.fit(saved, like)), meta
 
 
 def save_step(folder: str | os.PathLike, step: int, tree: Any, meta: dict, keep: int = 2) -> None:
     """Save one step of a training run, and delete the oldest steps once it is whole.
+
+    All processes of a run call this together. Each writes its shards of sharded arrays, the first one writes the
+    rest and seals the folder, and none returns before that is done.
 
     Parameters
     ----------
@@ -110,13 +122,20 @@ def save_step(folder: str | os.PathLike, step: int, tree: Any, meta: dict, keep:
         How many steps stay, this one included. Steps after this one are never touched.
     """
     folder = Path(folder).resolve()
-    with unwritable(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        tidy(folder, STEP)
-    write(_step_folder(folder, step), tree, meta | {"step": step}, overwrite=True)
-    with unwritable(folder):
-        for old in sorted(number for number in _steps(folder) if number <= step)[:-keep]:
-            discard(_step_folder(folder, old))
+
+    def begin() -> None:
+        with unwritable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            tidy(folder, STEP)
+
+    def end() -> None:
+        with unwritable(folder):
+            for old in sorted(number for number in _steps(folder) if number <= step)[:-keep]:
+                discard(_step_folder(folder, old))
+
+    processes.led(begin)
+    _write(_step_folder(folder, step), tree, meta | {"step": step}, overwrite=True, together=True)
+    processes.led(end)
 
 
 def latest(folder: str | os.PathLike) -> int | None:
@@ -160,155 +179,33 @@ def _steps(folder: Path) -> set[int]:
     return {int(match[1].removeprefix("step_")) for match in found if match}
 
 
-# Leaves: the tree as a list of records and one vector of bytes.
+def _write(folder: Path, tree: Any, meta: dict, *, overwrite: bool, together: bool) -> None:
+    """Save in all processes together, or in this one alone."""
+    led = processes.led if together else _call
+    records, held = leaves.pack(tree, shards=together)
+    # The first process makes the folder, and puts it in its place or clears it away; the stack of others is empty.
+    with contextlib.ExitStack() as stack:
+        place = Path(led(lambda: str(stack.enter_context(fill(folder, meta, overwrite=overwrite)))))
+        if jax.tree.leaves(held):  # Orbax refuses a tree without
+            with unwritable(folder):
+                _save(place / ARRAYS, held, together)
+
+        def seal() -> None:
+            (place / LEAVES).write_text(json.dumps(records))
+            stack.close()
+
+        led(seal)
 
 
-def _pack(tree: Any) -> tuple[list[dict], np.ndarray]:
-    records, parts, refused = [], [], []
-    for path, leaf in _leaves(tree)[0].items():
-        record: dict[str, Any] = {"path": path}
-        records.append(record)
-        if leaf is None or isinstance(leaf, Mapping):
-            record["dtype"] = NONE if leaf is None else EMPTY
-            continue
-        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            record["key"], leaf = str(jax.random.key_impl(leaf)), jax.random.key_data(leaf)
-        array = _array(leaf)
-        if not (array.dtype == bool or jnp.issubdtype(array.dtype, np.number)):
-            refused.append(f"{_name(path)} ({type(leaf).__name__})")
-            continue
-        record |= {"dtype": array.dtype.name, "shape": array.shape}
-        parts.append(array.tobytes())
-    if refused:
-        raise InputError(
-            "Leaves that are not arrays of numbers",
-            which=refused,
-            why="Anything else could only be stored by pickling it, and a pickle runs code when it is read.",
-            fix="Put text and settings into meta.",
-            code="not-an-array",
-        )
-    return records, np.frombuffer(b"".join(parts), np.uint8)
+def _call(action: Callable[[], Any]) -> Any:
+    return action()
 
 
-def _unpack(records: list[dict], vector: np.ndarray) -> dict[tuple[str, ...], Any]:
-    """Part the bytes again; a `ValueError` tells of records that `_pack` would never have made."""
-    leaves, start = {}, 0
-    for record in records:
-        leaf = None if record["dtype"] == NONE else {}
-        if record["dtype"] not in (NONE, EMPTY):
-            dtype, shape = np.dtype(record["dtype"]), record["shape"]
-            if not all(isinstance(length, int) and length >= 0 for length in shape):
-                raise ValueError(f"shape {shape} of {record['path']}")
-            end = start + math.prod(shape) * dtype.itemsize
-            leaf = vector[start:end].copy().view(dtype).reshape(shape)
-            start = end
-            if "key" in record:
-                leaf = jax.random.wrap_key_data(jnp.array(leaf), impl=record["key"])
-        leaves[tuple(record["path"])] = leaf
-    if vector.dtype != np.uint8 or vector.shape != (start,):
-        raise ValueError(f"{start} bytes are described, and {vector.dtype}{list(vector.shape)} is there")
-    if len(leaves) != len(records) or not all(isinstance(key, str) for path in leaves for key in path):
-        raise ValueError("paths that occur twice, or are no lists of names")
-    if any(path[:length] in leaves for path in leaves for length in range(len(path))):
-        raise ValueError("paths that lead through an array")
-    return leaves
-
-
-def _nested(leaves: dict[tuple[str, ...], Any]) -> Any:
-    root: dict = {}
-    for path, leaf in leaves.items():
-        if not path:
-            return leaf
-        node = root
-        for key in path[:-1]:
-            node = node.setdefault(key, {})
-        node[path[-1]] = leaf
-    return root
-
-
-def _fitted(saved: dict[tuple[str, ...], Any], like: Any) -> Any:
-    wanted, structure = _leaves(like)
-    has, wants = ({path: _description(leaf) for path, leaf in side.items()} for side in (saved, wanted))
-    differ = [path for path in has | wants if has.get(path) != wants.get(path)]
-    if differ:
-        said = ((_name(path), has.get(path, "nothing"), wants.get(path, "nothing")) for path in differ)
-        raise InputError(
-            "The checkpoint does not fit what shall be restored",
-            which=[f"{name} ({a} saved, {b} wanted)" for name, a, b in said],
-            why="It was written with another configuration or for data of another shape.",
-            fix="Use the configuration in its MANIFEST.json, or start in a new folder.",
-            code="wrong-structure",
-        )
-    leaves = [_as(leaf, saved[path]) for path, leaf in wanted.items()]
-    return tree_unflatten(structure, leaves)
-
-
-def _as(like: Any, leaf: Any) -> Any:
-    """Give a restored leaf the type of `like`: NumPy stays NumPy, an empty mapping is what it was."""
-    if isinstance(like, Mapping):
-        return like
-    if isinstance(like, np.ndarray | np.generic) or not isinstance(leaf, np.ndarray):
-        return leaf
-    cut = jnp.result_type(leaf) != leaf.dtype  # JAX would cut 64 bits to 32
-    return leaf if cut else jnp.array(leaf)  # a copy: memory shared with NumPy could not be donated
-
-
-def _leaves(tree: Any) -> tuple[dict[tuple[str, ...], Any], Any]:
-    """Leaves by path, and the structure; None and an empty dictionary are leaves too."""
-    leaves, structure = tree_flatten_with_path(
-        tree, is_leaf=lambda node: node is None or (isinstance(node, Mapping) and not node)
-    )
-    return {tuple(keystr((key,), simple=True) for key in path): leaf for path, leaf in leaves}, structure
-
-
-def _array(leaf: Any) -> np.ndarray:
-    """Bring a leaf to the host; a Python number gets the dtype that JAX would give it."""
-    plain = type(leaf) in (bool, int, float, complex)
-    array = np.asarray(leaf, jnp.result_type(leaf) if plain else None)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
-
-
-def _description(leaf: Any) -> str:
-    if leaf is None or isinstance(leaf, Mapping):
-        return "None" if leaf is None else "an empty dictionary"
-    leaf = leaf if hasattr(leaf, "dtype") else _array(leaf)
-    return f"{leaf.dtype}{list(leaf.shape)}"
-
-
-def _name(path: tuple[str, ...]) -> str:
-    return "/".join(path) or "the tree itself"
-
-
-# Orbax: imported here and nowhere else in jbc, and late, because the import is slow.
-
-
-def _save_vector(folder: Path, vector: np.ndarray) -> None:
-    from orbax.checkpoint import v1 as ocp
-
-    context = ocp.Context()
-    # Else a folder that cannot be made leaves threads that wait for it for five minutes.
-    context.asynchronous.create_directories_asynchronously = False
-    try:
-        with _quiet(), context:
-            ocp.save(str(folder), {BYTES: vector})
-    except Exception as error:
-        if found := re.search(r"os_error_code='(\d+)'", str(error)):
-            raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
-        raise OSError(None, str(error)[:LONGEST]) from error
-
-
-def _load(folder: Path) -> dict[tuple[str, ...], Any]:
-    from orbax.checkpoint import v1 as ocp
-
-    arrays, vector = folder / ARRAYS, np.empty(0, np.uint8)
+def _load(folder: Path, like: Any) -> dict[tuple[str, ...], Any]:
     try:
         records = json.loads((folder / LEAVES).read_bytes())
-        if (folder / PLAIN).exists():
-            vector = np.load(folder / PLAIN)
-        elif arrays.exists():
-            with _quiet():
-                vector = ocp.load(str(arrays))[BYTES]
-        return _unpack(records, vector)
+        held = _restore(folder / ARRAYS, like) if (folder / ARRAYS).exists() else {}
+        return leaves.unpack(records, held)
     except Exception as error:
         raise InputError(
             "A checkpoint that cannot be understood, though its checksums are right",
@@ -317,6 +214,89 @@ def _load(folder: Path) -> dict[tuple[str, ...], Any]:
             fix="Install the versions named in its MANIFEST.json.",
             code="unreadable-checkpoint",
         ) from error
+
+
+# Orbax: imported here and nowhere else in jbc, and late, because the import is slow. Its interface v1 is not used:
+# there one process of several cannot save alone.
+
+
+def _save(folder: Path, tree: Any, together: bool) -> None:
+    from orbax.checkpoint.args import PyTreeSave
+
+    try:
+        with _quiet(), _checkpointer(together) as orbax:
+            orbax.save(folder, args=PyTreeSave(tree))
+    except (OSError, jax.errors.JaxRuntimeError):  # the latter where another process is gone
+        raise
+    except Exception as error:
+        if found := re.search(r"os_error_code='(\d+)'", str(error)):
+            raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
+        raise OSError(None, str(error)[:LONGEST]) from error
+
+
+def _restore(folder: Path, like: Any) -> dict[tuple[str, ...], Any]:
+    """Return what Orbax holds, by path: NumPy arrays, and sharded ones where `like` has sharded ones."""
+    from orbax.checkpoint import ArrayRestoreArgs, RestoreArgs
+    from orbax.checkpoint.args import PyTreeRestore
+
+    wanted = leaves.by_path(like)[0].items()
+    sharded = {path: leaves.key_bits(leaf) for path, leaf in wanted if leaves.is_sharded(leaf)}
+
+    def how(keys: Any, saved: Any) -> Any:
+        leaf = sharded.get(leaves.path_of(keys))
+        if leaf is not None and leaf.shape == saved.shape:
+            return ArrayRestoreArgs(sharding=leaf.sharding)
+        return RestoreArgs()
+
+    with _quiet(), _checkpointer(together=False) as orbax:
+        args = PyTreeRestore()
+        if sharded:
+            saved = orbax.metadata(folder).item_metadata.tree
+            args = PyTreeRestore(restore_args=jax.tree_util.tree_map_with_path(how, saved))
+        return leaves.by_path(orbax.restore(folder, args=args))[0]
+
+
+def _checkpointer(together: bool) -> Any:
+    """Return an Orbax checkpointer for arrays alone, of all processes or of this one."""
+    import orbax.checkpoint as ocp
+
+    class Plain(ocp.type_handlers.NumpyHandler):
+        """Arrays that are whole on the host; after an error, nothing of them is still being written or read."""
+
+        async def _background_serialize(self, *args: Any, **options: Any) -> Any:
+            return await _to_the_end(super()._background_serialize(*args, **options))
+
+        async def deserialize(self, *args: Any, **options: Any) -> Any:
+            return await _to_the_end(super().deserialize(*args, **options))
+
+    class Shards(ocp.type_handlers.ArrayHandler):
+        """Arrays that are sharded over processes; in the files they are called NumPy arrays.
+
+        JAX arrays would open only where the devices are the same as where they were saved.
+        """
+
+        def typestr(self) -> str:
+            return plain.typestr()
+
+    plain, rank = Plain(), jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=0 if together else rank, active_processes=None if together else {rank}
+    )
+    registry = ocp.type_handlers.create_type_handler_registry(
+        (jax.Array, Shards(enable_write_sharding_file=False)),
+        (np.ndarray, plain),  # last, and so the one that reads what is called a NumPy array
+    )
+    handler = ocp.PyTreeCheckpointHandler(type_handler_registry=registry, multiprocessing_options=options)
+    return ocp.Checkpointer(handler, multiprocessing_options=options)
+
+
+async def _to_the_end(work: Awaitable[Any]) -> Any:
+    """Await work, and then all that it has begun: after an error, that would write into a folder being deleted."""
+    before = asyncio.all_tasks()
+    try:
+        return await work
+    finally:
+        await asyncio.gather(*(asyncio.all_tasks() - before), return_exceptions=True)
 
 
 @contextlib.contextmanager

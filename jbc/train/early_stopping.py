@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jbc.methods.base import Fitted, State
+from jbc.methods.base import Fitted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Stopping:
     rise: float = 0.0
 
 
-def nothing_yet(state: State, fitted: Fitted, stopping: Stopping) -> dict[str, Any]:
+def initial_best(state: Any, fitted: Fitted, stopping: Stopping) -> dict[str, Any]:
     """Return the record of the best state before any evaluation."""
     score = np.asarray(stopping.score(fitted, stopping.validation), np.float32)
     return {
@@ -47,10 +47,10 @@ def nothing_yet(state: State, fitted: Fitted, stopping: Stopping) -> dict[str, A
     }
 
 
-def judge(
-    best: dict[str, Any], state: State, fitted: Fitted, stopping: Stopping
+def update_best(
+    best: dict[str, Any], state: Any, fitted: Fitted, stopping: Stopping
 ) -> tuple[dict[str, Any], bool]:
-    """Compare a state with the best one, lane by lane; tell whether all lanes have run out of patience.
+    """Return the better of a state and the best one, lane by lane, and whether all lanes have run out of patience.
 
     A lane that has run out keeps its best state, whatever the program goes on to compute for it.
     """
@@ -70,5 +70,5 @@ def judge(
 
 
 def out_of_patience(best: dict[str, Any], stopping: Stopping) -> bool:
-    """Tell whether no lane has any patience left."""
+    """Return whether no lane has any patience left."""
     return bool((best["waited"] >= stopping.patience).all())

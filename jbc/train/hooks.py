@@ -111,8 +111,8 @@ def saving(
 ) -> Callable[..., None]:
     """Save a checkpoint every so many steps, or so many seconds; always after the last step.
 
-    Both are looked at between chunks, and neither changes a bit of the result. Of several processes the first one
-    saves, the parts of the others included.
+    Both are looked at between chunks, and neither changes a bit of the result. Several processes save
+    together, each its shards.
     """
     last = {"step": None, "time": time.monotonic()}
 
@@ -124,9 +124,7 @@ def saving(
         )
         due = processes.largest(due or force or event.step == event.steps)
         if due and last["step"] != event.step:
-            tree = processes.whole(event.tree)
-            if processes.leads():
-                checkpoint.save_step(folder, event.step, tree, meta, keep=keep)
+            checkpoint.save_step(folder, event.step, event.tree, meta, keep=keep)
             last.update(step=event.step, time=time.monotonic())
 
     return hook

@@ -15,10 +15,11 @@ from jax.sharding import Mesh, PartitionSpec
 
 from jbc.cohort import Cohort
 from jbc.errors import InputError
-from jbc.methods.base import Fitted, Method, State, Trainable
-from jbc.methods.prepare import prepare
-from jbc.numerics import sharding as meshes
-from jbc.train.loop import ONCE, Program, Run, drive, steps_of
+from jbc.methods.base import Classifies, Fitted, Method, Trainable
+from jbc.methods.prepare import prepare, without
+from jbc.numerics import sharding
+from jbc.train.early_stopping import Stopping
+from jbc.train.loop import ONCE, Hook, Options, Program, Run, drive, steps_of
 
 # What may differ between lanes; all else is shared, and lies on a device once.
 VARYING = ("label", "weight", "sources")
@@ -30,7 +31,11 @@ def fit_lanes(
     keys: Array,
     *,
     steps: int | None = None,
-    **options: Any,
+    chunk: int | None = None,
+    plan: Array | np.ndarray | None = None,
+    stopping: Stopping | None = None,
+    hooks: Sequence[Hook] = (),
+    resume: Callable[[Any], tuple[int, Any] | None] | None = None,
 ) -> Run:
     """Fit one method many times at once.
 
@@ -45,8 +50,8 @@ def fit_lanes(
         One key per lane.
     steps
         Number of training steps; None leaves it to the method.
-    options
-        As for :func:`jbc.train.loop.drive`.
+    chunk, plan, stopping, hooks, resume
+        See :class:`jbc.train.Options`; the devices are those of this process.
 
     Returns
     -------
@@ -67,7 +72,7 @@ def fit_lanes(
     >>> from jbc.methods.joint import JointCalibration
     >>> world = simulate_shift(0)
     >>> cohort = Cohort.from_arrays(world.x, world.domain, label=world.label)
-    >>> run = fit_lanes(JointCalibration(rows=16), cohort, jax.random.split(jax.random.key(0), 2), steps=2)
+    >>> run = fit_lanes(JointCalibration(), cohort, jax.random.split(jax.random.key(0), 2), steps=2)
     >>> run.history[-1]["loss"].shape
     (2,)
     """
@@ -86,7 +91,8 @@ def fit_lanes(
     steps = method.steps(first) if steps is None else steps
     mesh = mesh_of(len(keys))
     program = Program(*(partial(part, method, varying, mesh) for part in (_init, _chunk, _finish)))
-    return drive(program, shared, keys, steps=steps, rows=method.draw.rows * len(keys), **options)
+    options = Options(chunk, plan, stopping, hooks, resume)
+    return drive(program, shared, keys, steps, method.draw.rows * len(keys), options)
 
 
 def stack(cohorts: Sequence[Cohort]) -> tuple[Cohort, tuple[str, ...]]:
@@ -95,7 +101,7 @@ def stack(cohorts: Sequence[Cohort]) -> tuple[Cohort, tuple[str, ...]]:
     Examples
     --------
     >>> cohort = Cohort.from_arrays([[1.0], [2.0]], ["a", "b"], label=["x", "y"])
-    >>> tasks, varying = stack([cohort.hide("a"), cohort.hide("b")])
+    >>> tasks, varying = stack([cohort.mask_labels("a"), cohort.mask_labels("b")])
     >>> varying, tasks.sources.tolist()
     (('label', 'sources'), [[1], [0]])
     """
@@ -104,7 +110,7 @@ def stack(cohorts: Sequence[Cohort]) -> tuple[Cohort, tuple[str, ...]]:
         raise InputError(
             "Lanes hold different rows, codes or names",
             why="Lanes of one program share one table; only labels and weights may differ.",
-            fix="Use Cohort.hide for tasks and Cohort.reweight for folds of one cohort.",
+            fix="Use Cohort.mask_labels for tasks and Cohort.weigh_rows for folds of one cohort.",
             code="different-lanes",
         )
     if len({len(c.sources) for c in cohorts}) > 1:
@@ -125,7 +131,7 @@ def stack(cohorts: Sequence[Cohort]) -> tuple[Cohort, tuple[str, ...]]:
 
 
 def _same_table(one: Cohort, other: Cohort) -> bool:
-    """Tell whether two cohorts agree in everything that lanes share, names included."""
+    """Return whether two cohorts agree in everything that lanes share, names included."""
     one, other = (dataclasses.replace(c, **dict.fromkeys(VARYING)) for c in (one, other))
     return jax.tree.structure(one) == jax.tree.structure(other) and all(
         map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other))
@@ -134,7 +140,9 @@ def _same_table(one: Cohort, other: Cohort) -> bool:
 
 def predict_lanes(method: Method, fitted: Fitted, x: Array, domain: Array) -> Array:
     """Return the logits of the same rows from every lane, (lanes, n, classes)."""
-    domains = method.domains(jax.tree.map(lambda leaf: leaf[0], fitted))
+    if not isinstance(method, Classifies):
+        raise without(method, Classifies)
+    domains = method.n_domains(jax.tree.map(lambda leaf: leaf[0], fitted))
     if wrong := sorted({int(code) for code in np.unique(np.asarray(domain)) if not 0 <= code < domains}):
         raise InputError(
             f"Codes of domains outside 0 to {domains - 1}",
@@ -148,8 +156,8 @@ def predict_lanes(method: Method, fitted: Fitted, x: Array, domain: Array) -> Ar
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2), compiler_options=ONCE)
-def _init(method: Trainable, varying: tuple[str, ...], mesh: Mesh, keys: Array, cohort: Cohort) -> State:
-    def one(lane: Any, cohort: Cohort) -> State:
+def _init(method: Trainable, varying: tuple[str, ...], mesh: Mesh, keys: Array, cohort: Cohort) -> Any:
+    def one(lane: Any, cohort: Cohort) -> Any:
         key, own = lane
         return method.init(jax.random.fold_in(key, 0), dataclasses.replace(cohort, **own))
 
@@ -163,14 +171,14 @@ def _chunk(
     mesh: Mesh,
     n: int,
     keys: Array,
-    state: State,
+    state: Any,
     cohort: Cohort,
     start: Array,
     plan: Array | None,
-) -> tuple[State, dict[str, Array]]:
+) -> tuple[Any, dict[str, Array]]:
     def one(
-        state: State, lane: Any, cohort: Cohort, start: Array, plan: Array | None
-    ) -> tuple[State, dict[str, Array]]:
+        state: Any, lane: Any, cohort: Cohort, start: Array, plan: Array | None
+    ) -> tuple[Any, dict[str, Array]]:
         key, own = lane
         return steps_of(method, n, key, state, dataclasses.replace(cohort, **own), start, plan)
 
@@ -178,7 +186,7 @@ def _chunk(
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _finish(method: Method, varying: tuple[str, ...], mesh: Mesh, state: State, cohort: Cohort) -> Fitted:
+def _finish(method: Method, varying: tuple[str, ...], mesh: Mesh, state: Any, cohort: Cohort) -> Fitted:
     def one(lane: Any, cohort: Cohort) -> Fitted:
         state, own = lane
         return method.finish(state, dataclasses.replace(cohort, **own))
@@ -187,7 +195,7 @@ def _finish(method: Method, varying: tuple[str, ...], mesh: Mesh, state: State, 
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _predict(method: Method, mesh: Mesh, fitted: Fitted, x: Array, domain: Array) -> Array:
+def _predict(method: Classifies, mesh: Mesh, fitted: Fitted, x: Array, domain: Array) -> Array:
     return each_lane(method.predict, mesh, fitted, x, domain)
 
 
@@ -200,7 +208,7 @@ def mesh_of(lanes: int) -> Mesh:
     """Return the local devices over which lanes are spread: as many as divide their number."""
     devices = jax.local_devices()
     count = max(n for n in range(1, min(lanes, len(devices)) + 1) if lanes % n == 0)
-    return meshes.mesh_of(devices[:count], "lane")
+    return sharding.mesh_of(devices[:count], "lane")
 
 
 def each_lane(one: Callable[..., Any], mesh: Mesh, lanes: Any, *shared: Any) -> Any:
@@ -227,7 +235,7 @@ def _turns(one: Callable[..., Any], mesh: Mesh, state: Any, lanes: Any, *shared:
 
         return jax.lax.scan(turn, state, (jnp.arange(len(jax.tree.leaves(lanes)[0])), lanes))
 
-    lane, everywhere = PartitionSpec("lane"), PartitionSpec()
-    specs = (lane, lane, *(everywhere for _ in shared))
-    spread = jax.shard_map(part, mesh=mesh, in_specs=specs, out_specs=lane, check_vma=False)
-    return spread(state, lanes, *shared)
+    lane, whole = PartitionSpec("lane"), PartitionSpec()
+    specs = (lane, lane, *(whole for _ in shared))
+    mapped = jax.shard_map(part, mesh=mesh, in_specs=specs, out_specs=lane, check_vma=False)
+    return mapped(state, lanes, *shared)

@@ -8,7 +8,6 @@ knows no method. Stopping and resuming at any chunk therefore ends in the same b
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,11 +21,11 @@ from jax.sharding import Mesh
 
 from jbc.cohort import Cohort
 from jbc.cohort.sampling import take
-from jbc.errors import InputError, listing
-from jbc.methods.base import Fitted, Method, State, Trainable
-from jbc.methods.prepare import prepare
-from jbc.numerics import sharding as meshes
-from jbc.train.early_stopping import Stopping, judge, nothing_yet, out_of_patience
+from jbc.errors import InputError
+from jbc.methods.base import Fitted, Method, Trainable
+from jbc.methods.prepare import prepare, refuse_options
+from jbc.numerics import sharding
+from jbc.train.early_stopping import Stopping, initial_best, out_of_patience, update_best
 from jbc.train.footprint import refuse_too_large
 
 CHUNK = 100
@@ -37,13 +36,13 @@ ONCE = {"xla_backend_optimization_level": 0}
 class Program(NamedTuple):
     """What the loop runs: three compiled functions of a method, for one fit or for many lanes."""
 
-    init: Callable[..., State]
-    chunk: Callable[..., tuple[State, dict[str, Array]]]
+    init: Callable[..., Any]
+    chunk: Callable[..., tuple[Any, dict[str, Array]]]
     finish: Callable[..., Fitted]
 
 
 class Event(NamedTuple):
-    """What hooks are told after every chunk.
+    """What hooks get after every chunk.
 
     ``tree`` is everything that a resumed run needs. Its arrays are reused by the next chunk: a hook that wants
     to keep them copies them.
@@ -66,93 +65,21 @@ class Run:
     """The outcome of training: the fitted model, the last state, and the mean report of every chunk."""
 
     fitted: Fitted
-    state: State
+    state: Any
     step: int
     history: list[dict[str, Any]]
     stopped: bool
 
 
-def fit(method: Method, cohort: Cohort, key: Array, *, steps: int | None = None, **options: Any) -> Run:
-    """Fit a method to a cohort, after everything about both was examined (:func:`jbc.methods.prepare.prepare`).
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How the loop runs.
 
-    Parameters
+    Attributes
     ----------
-    method
-        Trainable or in closed form.
-    cohort
-        The data.
-    key
-        A ``jax.random.key``: together with the step number it decides all randomness.
-    steps
-        Number of training steps; None leaves it to the method.
-    options
-        See :func:`drive`.
-
-    Returns
-    -------
-    Run
-        What is fitted is about the rows of the cohort: measurements less its ``offset``, if it has one.
-
-    Examples
-    --------
-    >>> from jbc.data.simulate.plates import simulate_shift
-    >>> from jbc.methods.joint import JointCalibration
-    >>> world = simulate_shift(0)
-    >>> cohort = Cohort.from_arrays(world.x, world.domain, label=world.label)
-    >>> run = fit(JointCalibration(rows=16), cohort, jax.random.key(0), steps=4)
-    >>> run.step, sorted(run.fitted)
-    (4, ['calibrator', 'classifier', 'inputs', 'reconstructors'])
-    """
-    return fit_prepared(method, prepare(method, cohort, steps), key, steps=steps, **options)
-
-
-def fit_prepared(
-    method: Method, cohort: Cohort, key: Array, *, steps: int | None = None, **options: Any
-) -> Run:
-    """Fit a method to a cohort that :func:`jbc.methods.prepare.prepare` returned."""
-    if not isinstance(method, Trainable):
-        refuse_unknown(options)
-        finish = partial(_finish, method) if method.compiled else method.finish
-        return Run(jax.device_put(finish(None, cohort.nameless())), None, 0, [], stopped=False)
-    steps = method.steps(cohort) if steps is None else steps
-    program = Program(partial(_init, method), partial(_chunk, method), partial(_finish, method))
-    return drive(program, cohort, key, steps=steps, rows=method.draw.rows, **options)
-
-
-def refuse_unknown(options: dict[str, Any]) -> None:
-    """Refuse options that :func:`drive` does not know, where it is not called."""
-    known = [name for name in inspect.signature(drive).parameters if name not in ("program", "cohort", "key")]
-    if unknown := [name for name in options if name not in known]:
-        raise TypeError(f"fit() got unexpected options {listing(unknown)}; it knows {', '.join(known)}")
-
-
-def drive(
-    program: Program,
-    cohort: Cohort,
-    key: Array,
-    *,
-    steps: int,
-    rows: int = 0,
-    chunk: int | None = None,
-    plan: Array | np.ndarray | None = None,
-    stopping: Stopping | None = None,
-    hooks: Sequence[Hook] = (),
-    resume: Callable[[Any], tuple[int, Any] | None] | None = None,
-    mesh: Mesh | None = None,
-) -> Run:
-    """Run a program chunk by chunk.
-
-    Parameters
-    ----------
-    program, cohort, key
-        What to run, on what, with which randomness.
-    steps
-        Number of steps.
-    rows
-        Rows per group and step, for the report of speed.
     chunk
         Steps in one compiled program; hooks and stopping look in between. By default about a twentieth of all
-        steps, at most 100, and if possible a divisor of ``steps``, so that one program serves all chunks.
+        steps, at most 100, and if possible a divisor of the number of steps, so that one program serves all chunks.
     plan
         Row indices (steps, groups, rows) to use instead of drawing.
     stopping
@@ -165,58 +92,155 @@ def drive(
         Devices to divide the work over (see :mod:`jbc.numerics.sharding`), of this or of several processes, all of
         which then call this with the same arguments.
     """
+
+    chunk: int | None = None
+    plan: Array | np.ndarray | None = None
+    stopping: Stopping | None = None
+    hooks: Sequence[Hook] = ()
+    resume: Callable[[Any], tuple[int, Any] | None] | None = None
+    mesh: Mesh | None = None
+
+
+PLAIN = Options()
+
+
+def fit(
+    method: Method,
+    cohort: Cohort,
+    key: Array,
+    *,
+    steps: int | None = None,
+    chunk: int | None = None,
+    plan: Array | np.ndarray | None = None,
+    stopping: Stopping | None = None,
+    hooks: Sequence[Hook] = (),
+    resume: Callable[[Any], tuple[int, Any] | None] | None = None,
+    mesh: Mesh | None = None,
+) -> Run:
+    """Fit a method to a cohort, after both were examined (:func:`jbc.methods.prepare.prepare`).
+
+    Most users want :func:`jbc.fit`, whose model takes measurements as they are, and knows names.
+
+    Parameters
+    ----------
+    method
+        Trainable or in closed form.
+    cohort
+        The data.
+    key
+        A ``jax.random.key``: together with the step number it decides all randomness.
+    steps
+        Number of training steps; None leaves it to the method.
+    chunk, plan, stopping, hooks, resume, mesh
+        See :class:`Options`.
+
+    Returns
+    -------
+    Run
+        What is fitted is about the rows of the cohort: measurements less its ``offset``, if it has one.
+
+    Raises
+    ------
+    InputError
+        When the method cannot use the cohort, or not honour an option.
+
+    Examples
+    --------
+    >>> from jbc.data.simulate.plates import simulate_shift
+    >>> from jbc.methods.joint import JointCalibration
+    >>> world = simulate_shift(0)
+    >>> cohort = Cohort.from_arrays(world.x, world.domain, label=world.label)
+    >>> run = fit(JointCalibration(), cohort, jax.random.key(0), steps=4)
+    >>> run.step, sorted(run.fitted)
+    (4, ['calibrator', 'classifier', 'inputs', 'reconstructors'])
+    """
+    cohort = prepare(method, cohort, steps)
+    return fit_prepared(method, cohort, key, steps, Options(chunk, plan, stopping, hooks, resume, mesh))
+
+
+def fit_prepared(
+    method: Method, cohort: Cohort, key: Array, steps: int | None = None, options: Options = PLAIN
+) -> Run:
+    """Fit a method to a cohort that :func:`jbc.methods.prepare.prepare` returned."""
+    if not isinstance(method, Trainable):
+        given = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+        refuse_options(method, given | {"steps": steps})
+        return Run(jax.device_put(method.finish(None, cohort)), None, 0, [], stopped=False)
+    steps = method.steps(cohort) if steps is None else steps
+    program = Program(partial(_init, method), partial(_chunk, method), partial(_finish, method))
+    return drive(program, cohort, key, steps, method.draw.rows, options)
+
+
+def drive(
+    program: Program, cohort: Cohort, key: Array, steps: int, rows: int = 0, options: Options = PLAIN
+) -> Run:
+    """Run a program chunk by chunk.
+
+    Parameters
+    ----------
+    program, cohort, key
+        What to run, on what, with which randomness.
+    steps
+        Number of steps.
+    rows
+        Rows per group and step, for the report of speed.
+    options
+        How to run it.
+    """
+    stopping, mesh = options.stopping, options.mesh
     if mesh is None:
         minibatch = rows * len(cohort.domains.count)
-        refuse_too_large(program.init, key, cohort.nameless(), minibatch, best=stopping is not None)
-    bare = meshes.everywhere(cohort.nameless(), mesh)
+        refuse_too_large(program.init, key, cohort.without_names(), minibatch, best=stopping is not None)
+    bare = sharding.replicate(cohort.without_names(), mesh)
     if mesh is not None:
-        key, program = meshes.everywhere(key, mesh), Program(*(meshes.under(mesh, part) for part in program))
+        key = sharding.replicate(key, mesh)
+        program = Program(*(sharding.with_mesh(mesh, part) for part in program))
     tree = {"state": program.init(key, bare), "best": None}
     if stopping is not None:
-        tree["best"] = nothing_yet(tree["state"], program.finish(tree["state"], bare), stopping)
-    step, start = (resume(tree) if resume is not None else None) or (0, tree)
-    tree = start if mesh is None or start is tree else meshes.like(start, tree)
-    size, begun = chunk or _divisor(steps), time.monotonic()
+        tree["best"] = initial_best(tree["state"], program.finish(tree["state"], bare), stopping)
+    step, start = (options.resume(tree) if options.resume is not None else None) or (0, tree)
+    tree = start if mesh is None or start is tree else sharding.shard_like(start, tree)
+    size, begun = options.chunk or _divisor(steps), time.monotonic()
     history: list[dict[str, Any]] = []
     per_step = rows * len(bare.domains.count)
     stopped = stopping is not None and out_of_patience(tree["best"], stopping)
     while step < steps and not stopped:
         n = min(size, steps - step)
-        part = None if plan is None else jnp.asarray(plan[step : step + n])
+        part = None if options.plan is None else jnp.asarray(options.plan[step : step + n])
         state, info = program.chunk(n, key, tree["state"], bare, step, part)
-        told = {name: np.asarray(value).mean(axis=-1) for name, value in info.items()}
+        means = {name: np.asarray(value).mean(axis=-1) for name, value in info.items()}
         step += n
-        _refuse_divergence(told, step)
+        _refuse_divergence(means, step)
         tree = {"state": state, "best": tree["best"]}
         if stopping is not None:
-            tree["best"], stopped = judge(tree["best"], state, program.finish(state, bare), stopping)
-        history.append({"step": step} | told)
-        event = Event(step, steps, per_step * n, time.monotonic() - begun, told, tree)
-        stopped = bool(sum(bool(hook(event)) for hook in hooks)) or stopped
+            tree["best"], stopped = update_best(tree["best"], state, program.finish(state, bare), stopping)
+        history.append({"step": step} | means)
+        event = Event(step, steps, per_step * n, time.monotonic() - begun, means, tree)
+        stopped = bool(sum(bool(hook(event)) for hook in options.hooks)) or stopped
         begun = time.monotonic()
     state = tree["state"] if tree["best"] is None else tree["best"]["state"]
     return Run(program.finish(state, bare), tree["state"], step, history, stopped)
 
 
 @partial(jax.jit, static_argnums=0, compiler_options=ONCE)
-def _init(method: Trainable, key: Array, cohort: Cohort) -> State:
-    return meshes.settle(method.init(jax.random.fold_in(key, 0), cohort), method.spread)
+def _init(method: Trainable, key: Array, cohort: Cohort) -> Any:
+    return sharding.constrain_sharding(method.init(jax.random.fold_in(key, 0), cohort), method.sharded_fields)
 
 
 @partial(jax.jit, static_argnums=0)
-def _finish(method: Method, state: State, cohort: Cohort) -> Fitted:
-    return meshes.settle(method.finish(state, cohort))
+def _finish(method: Method, state: Any, cohort: Cohort) -> Fitted:
+    return sharding.constrain_sharding(method.finish(state, cohort))
 
 
 def steps_of(
-    method: Trainable, n: int, key: Array, state: State, cohort: Cohort, start: Array, plan: Array | None
-) -> tuple[State, dict[str, Array]]:
-    """Run n steps from ``start``; returns the state, and every scalar that the steps report, (n,) each."""
+    method: Trainable, n: int, key: Array, state: Any, cohort: Cohort, start: Array, plan: Array | None
+) -> tuple[Any, dict[str, Array]]:
+    """Return the state after n steps from ``start``, and every scalar that the steps report, (n,) each."""
     if plan is None:
         plan = method.draw.plan(jax.random.fold_in(key, 1), cohort, start, n)
     key = jax.random.fold_in(key, 2)
 
-    def one(state: State, at: tuple[Array, Array]) -> tuple[State, dict[str, Array]]:
+    def one(state: Any, at: tuple[Array, Array]) -> tuple[Any, dict[str, Array]]:
         step, index = at
         return method.step(jax.random.fold_in(key, step), state, take(cohort, index, method.draw))
 
@@ -224,13 +248,13 @@ def steps_of(
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
-def _chunk(method: Trainable, *arguments: Any) -> tuple[State, dict[str, Array]]:
+def _chunk(method: Trainable, *arguments: Any) -> tuple[Any, dict[str, Array]]:
     state, info = steps_of(method, *arguments)
-    return meshes.settle(state, method.spread), meshes.settle(info)
+    return sharding.constrain_sharding(state, method.sharded_fields), sharding.constrain_sharding(info)
 
 
 def _divisor(steps: int) -> int:
-    """Choose the steps of a chunk: about a twentieth of all, from 10 to 100, and a divisor if there is one near.
+    """Return the steps of a chunk: about a twentieth of all, from 10 to 100, and a divisor if there is one near.
 
     So the curves of a short run have points enough, and one program usually serves all chunks.
     """
@@ -239,12 +263,12 @@ def _divisor(steps: int) -> int:
     return best if best >= most // 4 else most
 
 
-def _refuse_divergence(told: dict[str, np.ndarray], step: int) -> None:
+def _refuse_divergence(means: dict[str, np.ndarray], step: int) -> None:
     """Raise when the loss of every lane has left the numbers: nothing can follow."""
-    if "loss" in told and not np.isfinite(told["loss"]).any():
+    if "loss" in means and not np.isfinite(means["loss"]).any():
         raise InputError(
             f"Training diverged before step {step}: the loss is not a number any more",
             why="Every later value would be NaN.",
-            fix="Lower learning_rate, or look for extreme values in the input.",
+            fix="Lower the learning rate, or look for extreme values in the input.",
             code="diverged",
         )

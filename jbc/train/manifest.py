@@ -4,7 +4,7 @@ A folder appears under its name only when it is whole: `fill` makes it as ``NAME
 name, seals it and renames it. To replace a folder, the old one is first renamed to ``NAME.tmp-replaced``,
 then the new one to ``NAME``, and then the old one is deleted. Who finds no ``NAME`` between the renames, or
 for ever after a kill, reads ``NAME.tmp-replaced`` (see `steady`), and the next save renames that back. One
-process writes a folder at a time; any number may read it.
+process at a time makes, seals and renames a folder, whoever fills it; any number may read it.
 """
 
 from __future__ import annotations

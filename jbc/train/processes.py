@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
@@ -16,6 +17,7 @@ from jax.experimental import multihost_utils
 from jbc.errors import InputError
 
 T = TypeVar("T")
+LONGEST = 1000  # characters of an error message that the others are told
 
 
 def leads() -> bool:
@@ -34,20 +36,46 @@ def largest(number: int) -> int:
     return number if jax.process_count() == 1 else int(_gathered(np.int32(number)).max())
 
 
-def whole(tree: T) -> T:
-    """Bring the parts of arrays that other processes hold to this one.
+def led(action: Callable[[], T]) -> T:
+    """Let the first process do something that the others wait for.
+
+    Returns
+    -------
+    T
+        In all processes what it returned in the first, which has to be something that JSON can tell.
+
+    Raises
+    ------
+    InputError
+        ``failed-first``: it failed in the first process, where the error itself is raised.
 
     Examples
     --------
-    >>> whole({"a": np.ones(2)})
-    {'a': array([1., 1.])}
+    >>> led(lambda: "model.tmp-1")
+    'model.tmp-1'
     """
-
-    def gathered(leaf: Any) -> Any:
-        apart = isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated)
-        return multihost_utils.process_allgather(leaf, tiled=True) if apart else leaf
-
-    return jax.tree.map(gathered, tree)
+    if jax.process_count() == 1:
+        return action()
+    result = error = None
+    if leads():
+        try:
+            result = action()
+        except Exception as caught:  # noqa: BLE001  # raised below, once the others know
+            error = caught
+    told = json.dumps([None if error is None else str(error)[:LONGEST], result]).encode()
+    length = largest(len(told))
+    failed, result = json.loads(_gathered(np.frombuffer(told.ljust(length), np.uint8))[0].tobytes())
+    if error is not None:
+        raise error
+    if failed is not None:
+        raise InputError(
+            "The first process of the run has failed",
+            which=["rank 0"],
+            why=f"It said: {failed}",
+            fix="Look there; then start all again.",
+            code="failed-first",
+        )
+    return result
 
 
 def refuse_differences(record: dict[str, Any]) -> None:

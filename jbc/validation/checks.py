@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from jbc.errors import InputError, InputWarning, closest, enumeration, listing
+from jbc.errors import InputError, closest, enumeration, listing, warn
 from jbc.validation.names import name, read, unknown
 
 # Squares of larger values leave the range of float32.
@@ -96,6 +95,51 @@ def unmasked(x: Any) -> Any:
         return x
     hidden = np.ma.getmaskarray(x)
     return np.where(hidden, np.nan, x.data) if hidden.any() else x.data
+
+
+def columns_of(x: Any, features: Sequence[str] | None) -> Any:
+    """Return the columns of a data frame by their names, or whatever else was passed as it is.
+
+    ``features`` are the names, in the order that is wanted; None takes all columns as they come.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> columns_of(pd.DataFrame({"b": [1.0], "id": ["r"], "a": [2.0]}), ["a", "b"]).tolist()
+    [[2.0, 1.0]]
+    """
+    if features is None or not hasattr(x, "columns"):
+        return x
+    names = [str(name) for name in x.columns]
+    if lost := [name for name in features if name not in names]:
+        raise InputError(
+            "Columns that the model was fitted to are missing",
+            which=lost,
+            why="A model corrects the features that it has seen, which it knows by their names.",
+            fix="Add these columns, or pass a plain array whose columns are in the order of the fit.",
+            code="missing-feature",
+        )
+    if twice := sorted({name for name in features if names.count(name) > 1}):
+        raise InputError(
+            "Columns that occur twice",
+            which=twice,
+            why="Which of them is meant is not known.",
+            fix="Leave one of each.",
+            code="bad-feature-names",
+        )
+    return x.iloc[:, [names.index(name) for name in features]].to_numpy()
+
+
+def as_many_columns(x: np.ndarray, features: Sequence[str]) -> None:
+    """Refuse rows that do not have one value for every feature."""
+    if x.shape[1] != len(features):
+        raise InputError(
+            f"{x.shape[1]} columns, where the model was fitted to {len(features)} features",
+            which=features,
+            why="A model corrects the features that it has seen.",
+            fix="Pass these columns, in this order.",
+            code="wrong-features",
+        )
 
 
 def incomplete(observed: np.ndarray, names: Sequence[str], method: str) -> InputError:
@@ -298,12 +342,10 @@ def known_labels(given: Any, n: int) -> np.ndarray:
     if told:
         words = Counter(str(value) for value in found if isinstance(value, str) and value in told)
         number, counts = words.total(), [f"{word!r} ({count})" for word, count in sorted(words.items())]
-        warnings.warn(
+        warn(
             f"{number} label{'s are' if number > 1 else ' is'} taken for unknown: {enumeration(counts)}. "
             "Tables write missing values like this, and no class is made of them. "
-            "Leave such cells empty if that is right, and give the class another name if it is not.",
-            InputWarning,
-            stacklevel=4,
+            "Leave such cells empty if that is right, and give the class another name if it is not."
         )
     given = given.copy()
     given[lost] = None

@@ -24,6 +24,8 @@ from jbc.cli.common import parse
 from jbc.cli.main import COMMANDS, main
 from jbc.data import cache
 from jbc.methods import presets
+from jbc.methods.inputs import Inputs
+from jbc.methods.settings import Kernel, Training
 from jbc.train.checkpoint import latest, save_step
 from jbc.train.hooks import log_lines, read_log
 from jbc.train.loop import Event
@@ -127,7 +129,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 KEYS = ("--batch-key", "plate", "--labels-key", "class", "--features", *FEATURES)
-SMALL = jbc.JointCalibration(rows=8, rebuild="sources")
+SMALL = jbc.JointCalibration(rebuild="sources", training=Training(rows=8))
 
 
 def fit(out: Path, *data: Path, seed: int = 7, steps: int = 4) -> int:
@@ -463,7 +465,9 @@ def test_every_setting_of_a_method_is_an_option():
     words = ["--data", "a", "b", "--batch-key", "p", "--out", "o", "pairwise-calibration"]
     changed = ["--bandwidths", "1", "2", "--no-log", "--scale", "none", "--align", "0"]
     options = parse(fit_command.Options, "fit", words + changed)
-    pair = jbc.JointCalibration(bandwidths=(1.0, 2.0), log=False, scale="none", align=0.0)
+    pair = jbc.JointCalibration(
+        align=0.0, kernel=Kernel(bandwidths=(1.0, 2.0)), inputs=Inputs(log=False, scale="none")
+    )
     assert options.method == jbc.PairwiseCalibration(pair)
     assert options.data == (Path("a"), Path("b"))
 

@@ -15,10 +15,11 @@ from jbc.cli.main import main
 from jbc.cohort import Cohort
 from jbc.cohort.roles import EXTRAPOLATE, SOURCE, STAYS, TARGET, direct
 from jbc.methods.mmd_resnet import MMDResNet
+from jbc.methods.settings import Route, Training
 from jbc.train import fit, fit_lanes
 
 pytestmark = pytest.mark.usefixtures("quick_file")
-TINY = MMDResNet(blocks=1, width=2, rows=8)
+TINY = MMDResNet(blocks=1, width=2, training=Training(rows=8))
 
 
 def four() -> Cohort:
@@ -68,20 +69,20 @@ def test_nothing_is_left_to_move():
 
 
 def test_a_fit_refuses_names_before_anything_is_computed():
-    drawn, model = world(), jbc.Corrector(MMDResNet(target="domain 9"))
+    drawn, model = world(), jbc.Corrector(MMDResNet(route=Route(target="domain 9")))
     with refusal("unknown-domain"):
         model.fit(drawn.x, domain=drawn.domain)
     with refusal("bad-setting") as caught:
-        jbc.Corrector(MMDResNet(target=3)).fit(drawn.x, domain=drawn.domain)
+        jbc.Corrector(MMDResNet(route=Route(target=3))).fit(drawn.x, domain=drawn.domain)
     assert "target=3 is not a text" in str(caught.value)
     with refusal("bad-setting") as caught:
-        jbc.Corrector(MMDResNet(source="domain 1")).fit(drawn.x, domain=drawn.domain)
+        jbc.Corrector(MMDResNet(route=Route(source="domain 1"))).fit(drawn.x, domain=drawn.domain)
     assert "is not a tuple of texts" in str(caught.value)
 
 
 def test_tasks_with_a_direction_are_lanes():
     method, keys = (
-        MMDResNet(target="domain 2", blocks=1, width=2, rows=8),
+        MMDResNet(blocks=1, width=2, route=Route(target="domain 2"), training=Training(rows=8)),
         jax.random.split(jax.random.key(0), 2),
     )
     tasks = [cohort().hide(name) for name in ("domain 1", "domain 2")]

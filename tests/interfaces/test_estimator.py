@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import jbc
 from jbc import Corrector, JointCalibration, Standardise
+from jbc.methods.settings import Training
 from jbc.metrics import unit_medians
 from jbc.train import Stopping
 
@@ -58,7 +59,7 @@ def test_scikit_learns_own_checks(estimator, check):
 
 
 @pytest.mark.slow
-@checks_of(Corrector(JointCalibration(rows=8, dropout=0.0), steps=1))
+@checks_of(Corrector(JointCalibration(dropout=0.0, training=Training(rows=8)), steps=1))
 def test_scikit_learns_own_checks_of_a_trained_method(estimator, check):
     check(estimator)
 

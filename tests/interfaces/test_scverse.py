@@ -12,8 +12,9 @@ import scipy.sparse
 import jbc
 from jbc.data import simulate_screen, simulate_shift
 from jbc.methods.registry import from_json
+from jbc.methods.settings import Training
 
-SMALL = jbc.JointCalibration(rows=16)
+SMALL = jbc.JointCalibration(training=Training(rows=16))
 
 
 @pytest.fixture

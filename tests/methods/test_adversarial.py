@@ -19,6 +19,8 @@ from jbc.losses import adversarial as losses
 from jbc.losses.mmd import median_bandwidth, mmd2_matrix
 from jbc.methods import presets
 from jbc.methods.adversarial import AdversarialCorrection
+from jbc.methods.inputs import Inputs
+from jbc.methods.settings import AdversarialTraining, Route
 from jbc.nets.layers import normalise
 from jbc.numerics.noise import fractions
 from jbc.train import fit
@@ -26,7 +28,11 @@ from jbc.train import fit
 pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(0)
 SMALL = AdversarialCorrection(
-    blocks=1, widths=(4,), critic=(5, 3), rows=12, target="domain 1", updates=100, critic_steps=1
+    blocks=1,
+    widths=(4,),
+    critic=(5, 3),
+    training=AdversarialTraining(rows=12, updates=100, critic_steps=1),
+    route=Route(target="domain 1"),
 )
 OBJECTIVES = ("logistic", "squares", "hinge", "wasserstein")
 
@@ -235,9 +241,7 @@ def apart(rows, target):
 def test_a_known_shift_is_undone(objective):
     """By the maps alone, from the identity; and without a warning, which would fail the test."""
     cohort = shifted(n=200)
-    method = AdversarialCorrection(blocks=1, widths=(16,), critic=(16,), rows=100, updates=700, learning_rate=3e-3,
-                                   critic_rate=3e-3, identity=0.03, scale="pooled", objective=objective,
-                                   target="domain 1", source=("domain 2",))  # fmt: skip
+    method = AdversarialCorrection(blocks=1, widths=(16,), critic=(16,), identity=0.03, objective=objective, training=AdversarialTraining(rows=100, updates=700, map_rate=3e-3, critic_rate=3e-3), inputs=Inputs(scale="pooled"), route=Route(target="domain 1", source=("domain 2",)))  # fmt: skip
     model = jbc.Corrector(method).fit_cohort(cohort)
     names = np.array(cohort.names.domains)[cohort.domain]
     out, parts = model.transform(cohort.x, domain=names), [cohort.domain == g for g in range(3)]
@@ -309,7 +313,7 @@ def test_presets_hold_nothing_back():
     assert (paper.gamma, paper.average, paper.norm, paper.rows, paper.residual) == (0, 0, True, 256, True)
     back, gan = presets.adversarial("cycle-gan"), presets.adversarial("gan")
     assert (back, gan.cycle) == (dataclasses.replace(gan, cycle=10.0), 0)
-    plain = presets.adversarial("gan", widths=(6, 2), critic=(3,), rows=12)
+    plain = presets.adversarial("gan", widths=(6, 2), critic=(3,), training=AdversarialTraining(rows=12))
     run = fit(plain, shifted(), KEY, steps=2, chunk=1)
     assert run.fitted["maps"]["params"]["Dense_2"]["kernel"].shape == (3, 2, 4)
     assert np.isfinite(run.history[-1]["loss"])

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import jbc
+from jbc.methods.inputs import Inputs
+from jbc.methods.settings import Training
 
 pytestmark = pytest.mark.usefixtures("quick_file")
-METHOD = jbc.DenoisingAutoencoder(average=0.9)
+METHOD = jbc.DenoisingAutoencoder(training=Training(ema_decay=0.9))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def test_what_was_measured_stays(world, filled):
 
 def test_all_values_are_replaced_on_request(world):
     x, truth, day = world
-    method = jbc.DenoisingAutoencoder(fill="all", log=True, average=0.9)
+    method = jbc.DenoisingAutoencoder(fill="all", inputs=Inputs(log=True), training=Training(ema_decay=0.9))
     out = jbc.Corrector(method, steps=1000).fit(x, domain=day).transform(x, domain=day)
     measured = x != 0
     assert not (out == x)[measured].any()

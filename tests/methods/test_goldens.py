@@ -15,7 +15,9 @@ from problems import OPTIMISED
 from jbc.cohort import Cohort
 from jbc.cohort.sampling import Rows
 from jbc.methods import presets
+from jbc.methods.inputs import Inputs
 from jbc.methods.joint import JointCalibration
+from jbc.methods.settings import Training
 
 pytestmark = pytest.mark.usefixtures("quick_file")
 LAYERS = {
@@ -159,7 +161,7 @@ def expected_gradients(golden, prefix, family, names):
 
 def test_manybatch_step(goldens):
     golden = read(goldens / "joint_multibatch_step.npz")
-    method = presets.joint("mi", "reference", log=False, dropout=0.0, restart=False)
+    method = presets.joint("mi", "reference", dropout=0.0, restart=False, inputs=Inputs(log=False))
     cohort, rows, first = start(method, golden, 3, "multibatch")
     update = jax.jit(
         partial(
@@ -207,7 +209,9 @@ def test_manybatch_step(goldens):
 
 def test_twobatch_step(goldens):
     golden = read(goldens / "joint_twobatch_step.npz")
-    method = presets.joint("cytof", "reference", log=False, restart=False, decay=1.0)
+    method = presets.joint(
+        "cytof", "reference", restart=False, inputs=Inputs(log=False), training=Training(decay=1.0)
+    )
     _, rows, state = start(method, golden, 2, "twobatch")
     state = state.replace(sources=state.sources[:1])
     assert method.rebuild == "all"

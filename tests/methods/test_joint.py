@@ -27,6 +27,8 @@ from jbc import Cohort, Corrector, InputWarning, JointCalibration, PairwiseCalib
 from jbc.cohort.sampling import take
 from jbc.data.simulate.plates import simulate_plates
 from jbc.methods import presets
+from jbc.methods.inputs import Inputs
+from jbc.methods.settings import Training
 from jbc.train import fit
 
 pytestmark = pytest.mark.usefixtures("quick_file")
@@ -180,7 +182,7 @@ def test_corrected_rows_are_the_mean_over_the_reconstructors(table):
 @pytest.mark.parametrize("data", ["mi", "cytof"])
 def test_published_families_train_and_settle_their_statistics(table, data):
     """Statistics are each domain's own, or the running ones of training, which pool the domains."""
-    method = presets.joint(data, rows=8, log=True)
+    method = presets.joint(data, training=Training(rows=8), inputs=Inputs(log=True))
     run = train(method, table)
     assert np.isfinite(run.history[-1]["loss"])
     assert differ(run.state.calibrator.running["DomainNorm_0"]["mean"], np.zeros(4))
@@ -202,7 +204,7 @@ def test_published_families_train_and_settle_their_statistics(table, data):
 
 
 def test_statistics_are_measured_on_rows_that_count(table):
-    method = presets.joint("mi", rows=8, statistics="domain")
+    method = presets.joint("mi", statistics="domain", training=Training(rows=8))
     weight = np.where(np.arange(len(table.x)) % 3 == 0, 0, 1)
     state = method.init(KEY, table)
     found = method.finish(state, table.reweight(weight))["calibrator"]["statistics"]["DomainNorm_0"]["mean"]

@@ -16,12 +16,20 @@ from jbc.cohort.sampling import take
 from jbc.data.simulate.plates import World, simulate_shift
 from jbc.losses.mmd import median_bandwidth, mmd2_matrix
 from jbc.methods import presets
+from jbc.methods.inputs import Inputs
 from jbc.methods.mmd_resnet import MMDResNet
+from jbc.methods.settings import Route, Training
 from jbc.train import fit
 
 pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(0)
-SMALL = MMDResNet(blocks=2, width=3, rows=12, scale="pooled", target="domain 1")
+SMALL = MMDResNet(
+    blocks=2,
+    width=3,
+    training=Training(rows=12),
+    inputs=Inputs(scale="pooled"),
+    route=Route(target="domain 1"),
+)
 
 
 def shifted(shift: float = 1.0, n: int = 12) -> tuple[World, Cohort]:
@@ -103,8 +111,7 @@ def test_maps_begin_as_the_identity_or_as_shift_and_scale():
 @pytest.mark.parametrize("scale", ["pooled", "domain"])
 def test_a_known_shift_is_undone(scale):
     drawn, cohort = shifted(n=300)
-    method = MMDResNet(blocks=2, width=16, rows=100, scale=scale, target="domain 1", source=("domain 2",),
-                       learning_rate=3e-3, identity=0.01)  # fmt: skip
+    method = MMDResNet(blocks=2, width=16, identity=0.01, training=Training(rows=100, learning_rate=3e-3), inputs=Inputs(scale=scale), route=Route(target="domain 1", source=("domain 2",)))  # fmt: skip
     fitted = fit(method, cohort, KEY, steps=400).fitted
     x, domain = jnp.asarray(cohort.x), jnp.asarray(cohort.domain)
     out = np.asarray(method.transform(fitted, x, domain))

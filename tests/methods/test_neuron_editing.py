@@ -14,7 +14,9 @@ from problems import assert_same_bytes, refusal
 import jbc
 from jbc.cohort import Cohort
 from jbc.methods import presets
+from jbc.methods.editing import Editing
 from jbc.methods.neuron_editing import NeuronEditing
+from jbc.methods.settings import Route, Training
 from jbc.nets.autoencoder import Double, Halve
 from jbc.numerics import edits
 from jbc.train import fit
@@ -23,7 +25,10 @@ pytestmark = pytest.mark.usefixtures("quick_file")
 
 D, N, STEPS = 6, 61, 20  # every sixth of 61 sorted values is a percentile, and no mean of two
 SMALL = NeuronEditing(
-    target="new", source=("old",), extrapolate=("other",), widths=(12, 5), rows=20, percentiles=11
+    widths=(12, 5),
+    route=Route(target="new", source=("old",), extrapolate=("other",)),
+    training=Training(rows=20),
+    editing=Editing(percentiles=11),
 )
 PAPER = dataclasses.replace(SMALL, residual=False, edit_layers=(2,), average=0.0)
 
@@ -144,7 +149,10 @@ def test_edits_are_measured_on_pairs_of_controls():
     domain = np.repeat(["old", "new"], [2 * N, N])
     kind = np.repeat(["a", "b", "c", "sample", "a", "b", "sample"], [30, 30, 30, 32, 20, 30, 11])
     method = NeuronEditing(
-        target="new", widths=(12, 5), rows=20, percentiles=11, on="controls", edit_layers=(4,)
+        widths=(12, 5),
+        route=Route(target="new"),
+        training=Training(rows=20),
+        editing=Editing(percentiles=11, on="controls", layers=(4,)),
     )
     model = fitted(method, x, domain, treatment=kind, control=kind != "sample")
     tables = model.fitted_["inputs"]["to"]
@@ -210,7 +218,7 @@ def test_what_sampling_makes_is_not_edited():
     """Rows of one distribution stay; a shift of five standard errors is edited whole."""
     x = np.float32(np.random.default_rng(0).normal(size=(2 * N, D)))
     domain = np.repeat(["new", "old"], N)
-    method = NeuronEditing(target="new", widths=(12, 5), rows=20)
+    method = NeuronEditing(widths=(12, 5), route=Route(target="new"), training=Training(rows=20))
     still = fitted(method, x, domain)
     assert still.fitted_["share"][1] < 0.5
     bold = fitted(dataclasses.replace(method, cautious=False), x, domain)

@@ -17,13 +17,12 @@ from jbc.cohort.sampling import take
 from jbc.data.simulate.plates import World, simulate_shift
 from jbc.methods import presets
 from jbc.methods.regularised_autoencoder import RegularisedAutoencoder
+from jbc.methods.settings import Route, Training
 from jbc.train import fit
 
 pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(0)
-SMALL = RegularisedAutoencoder(
-    target="domain 1", source=("domain 2", "domain 3"), extrapolate=("domain 4",), widths=(7, 3), rows=12, weight=2.0
-)  # fmt: skip
+SMALL = RegularisedAutoencoder(widths=(7, 3), weight=2.0, route=Route(target="domain 1", source=("domain 2", "domain 3"), extrapolate=("domain 4",)), training=Training(rows=12))  # fmt: skip
 
 
 def shifted(shift: float = 1.0, n: int = 12, features: int = 4) -> World:

@@ -23,12 +23,16 @@ from jbc.methods.base import Method, Trainable
 from jbc.methods.closed_form import Coral, Percentiles, QuantileMap
 from jbc.methods.constraints import FILLED, Limit
 from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
+from jbc.methods.distance_alignment import DistanceAlignment
+from jbc.methods.editing import Editing
+from jbc.methods.inputs import Inputs
 from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.neuron_editing import NeuronEditing
 from jbc.methods.pairwise import PairwiseCalibration
 from jbc.methods.prepare import prepare
 from jbc.methods.registry import METHODS, from_json, to_json
 from jbc.methods.regularised_autoencoder import RegularisedAutoencoder
+from jbc.methods.settings import AdversarialTraining, Kernel, Training
 from jbc.methods.wasserstein import WassersteinAlignment
 from jbc.train import fit, fit_lanes
 
@@ -163,19 +167,19 @@ def test_steps_are_a_whole_number_from_1(steps):
 
 SENSELESS = [
     (jbc.JointCalibration(members=0), "members=0 is not a whole number from 1"),
-    (jbc.JointCalibration(log="x"), "log='x' is not True or False"),
-    (jbc.JointCalibration(rows=True), "rows=True is not a whole number from 1"),
+    (jbc.JointCalibration(inputs=Inputs(log="x")), "log='x' is not True or False"),
+    (jbc.JointCalibration(training=Training(rows=True)), "rows=True is not a whole number from 1"),
     (jbc.JointCalibration(dropout=1), "dropout=1 is not a number from 0 to below 1"),
     (jbc.JointCalibration(smoothing=1.0), "smoothing=1.0 is not a number from 0 to below 1"),
-    (jbc.JointCalibration(average=1.0), "average=1.0"),
-    (jbc.JointCalibration(learning_rate=0.0), "learning_rate=0.0 is not a number above 0"),
-    (jbc.JointCalibration(learning_rate=1e-60), "learning_rate=1e-60 is no number of 32 bits"),
-    (jbc.JointCalibration(decay=0.0), "decay=0.0 is not a number above 0, and at most 1"),
-    (jbc.JointCalibration(decay=1.1), "decay=1.1"),
-    (jbc.JointCalibration(bandwidths=()), "is not a tuple of numbers above 0 that is not empty"),
-    (jbc.JointCalibration(bandwidths=(1.0, 0.0)), "bandwidths=(1.0, 0.0)"),
-    (jbc.JointCalibration(bandwidths=(-1.0,)), "bandwidths=(-1.0,)"),
-    (PairwiseCalibration(jbc.JointCalibration(rows=0)), "pair.rows=0"),
+    (jbc.JointCalibration(training=Training(ema_decay=1.0)), "average=1.0"),
+    (jbc.JointCalibration(training=Training(learning_rate=0.0)), "learning_rate=0.0 is not a number above 0"),
+    (jbc.JointCalibration(training=Training(learning_rate=1e-60)), "learning_rate=1e-60 is no number of 32 bits"),
+    (jbc.JointCalibration(training=Training(decay=0.0)), "decay=0.0 is not a number above 0, and at most 1"),
+    (jbc.JointCalibration(training=Training(decay=1.1)), "decay=1.1"),
+    (jbc.JointCalibration(kernel=Kernel(bandwidths=())), "is not a tuple of numbers above 0 that is not empty"),
+    (jbc.JointCalibration(kernel=Kernel(bandwidths=(1.0, 0.0))), "bandwidths=(1.0, 0.0)"),
+    (jbc.JointCalibration(kernel=Kernel(bandwidths=(-1.0,))), "bandwidths=(-1.0,)"),
+    (PairwiseCalibration(jbc.JointCalibration(training=Training(rows=0))), "pair.rows=0"),
     (PairwiseCalibration(jbc.Standardise()), "is not a JointCalibration"),  # pyright: ignore
     (PairwiseCalibration(jbc.JointCalibration), "is not a JointCalibration"),  # pyright: ignore
     (AdversarialCorrection(residual="no"), "residual='no'"),
@@ -184,16 +188,16 @@ SENSELESS = [
     (AdversarialCorrection(widths=(8, 0)), "widths=(8, 0)"),
     (WassersteinAlignment(critic=(0.5,)), "critic=(0.5,)"),
     (WassersteinAlignment(pretrain=-1), "pretrain=-1 is not a whole number from 0"),
-    (WassersteinAlignment(transform_rate=0.0), "transform_rate=0.0"),
-    (MMDResNet(decay_epochs=0), "decay_epochs=0"),
+    (WassersteinAlignment(training=AdversarialTraining(map_rate=0.0)), "transform_rate=0.0"),
+    (MMDResNet(training=Training(decay_epochs=0)), "decay_epochs=0"),
     (NeuronEditing(image="nonsense"), "is not a tuple of 3 whole numbers from 1, or None"),
     (NeuronEditing(image=(2, 2)), "image=(2, 2)"),
     (NeuronEditing(image=(2, 2, 0)), "image=(2, 2, 0)"),
-    (NeuronEditing(edit_layers=(-1,)), "edit_layers=(-1,) is not a tuple of whole numbers from 0, or None"),
-    (NeuronEditing(edit_layers=(True,)), "edit_layers=(True,)"),
-    (NeuronEditing(beyond="far"), "is not one of shift, clip, linear, refuse"),
-    (NeuronEditing(percentiles=1), "percentiles=1 is not a whole number from 2"),
-    (NeuronEditing(pull=1.5), "pull=1.5 is not a number from 0 to 1"),
+    (NeuronEditing(editing=Editing(layers=(-1,))), "edit_layers=(-1,) is not a tuple of whole numbers from 0, or None"),
+    (NeuronEditing(editing=Editing(layers=(True,))), "edit_layers=(True,)"),
+    (NeuronEditing(editing=Editing(beyond="far")), "is not one of shift, clip, linear, refuse"),
+    (NeuronEditing(editing=Editing(percentiles=1)), "percentiles=1 is not a whole number from 2"),
+    (NeuronEditing(editing=Editing(pull=1.5)), "pull=1.5 is not a number from 0 to 1"),
     (QuantileMap(percentiles=1), "percentiles=1"),
     (DenoisingAutoencoder(dropout=0.999), "dropout=0.999 is not a number from 0 to 255/256"),
     (RegularisedAutoencoder(weight=-1.0), "weight=-1.0"),
@@ -209,11 +213,11 @@ def test_what_means_nothing_is_refused(method, said):
 
 MEANINGFUL = [
     WassersteinAlignment(pretrain=0),
-    NeuronEditing(edit_layers=(0,)),
-    jbc.JointCalibration(align=0, noise=0, dropout=0, weight_decay=0),
-    jbc.JointCalibration(decay=1, learning_rate=1),
+    NeuronEditing(editing=Editing(layers=(0,))),
+    jbc.JointCalibration(align=0, noise=0, dropout=0, training=Training(weight_decay=0)),
+    jbc.JointCalibration(training=Training(decay=1, learning_rate=1)),
     AdversarialCorrection(gamma=0, identity=0, cycle=0),
-    NeuronEditing(pull=1),
+    NeuronEditing(editing=Editing(pull=1)),
 ]
 
 
@@ -224,25 +228,25 @@ def test_what_means_something_is_not(method):
 
 def test_critics_need_no_training_of_their_own_before_the_maps():
     drawn = world()
-    model = jbc.Corrector(WassersteinAlignment(pretrain=0, rows=8, updates=4)).fit(
-        drawn.x, domain=drawn.domain
-    )
+    model = jbc.Corrector(
+        WassersteinAlignment(pretrain=0, training=AdversarialTraining(rows=8, updates=4))
+    ).fit(drawn.x, domain=drawn.domain)
     assert model.n_steps_ == 4 * (5 + 1)
     assert model.history_[-1]["transforms"] > 0
 
 
 CONTRADICTIONS = [
-    (jbc.JointCalibration(min_steps=9, max_steps=8), ("min_steps=9", "max_steps=8")),
-    (MMDResNet(max_steps=10), ("min_steps=1000", "max_steps=10")),
-    (NeuronEditing(max_steps=10), ("max_steps=10",)),
-    (RegularisedAutoencoder(max_steps=10), ("max_steps=10",)),
-    (DenoisingAutoencoder(max_steps=10), ("max_steps=10",)),
-    (PairwiseCalibration(jbc.JointCalibration(max_steps=10)), ("max_steps=10",)),
+    (jbc.JointCalibration(training=Training(min_steps=9, max_steps=8)), ("min_steps=9", "max_steps=8")),
+    (MMDResNet(training=Training(max_steps=10)), ("min_steps=1000", "max_steps=10")),
+    (NeuronEditing(training=Training(max_steps=10)), ("max_steps=10",)),
+    (RegularisedAutoencoder(training=Training(max_steps=10)), ("max_steps=10",)),
+    (DenoisingAutoencoder(training=Training(max_steps=10)), ("max_steps=10",)),
+    (PairwiseCalibration(jbc.JointCalibration(training=Training(max_steps=10))), ("max_steps=10",)),
     (jbc.JointCalibration(align=0, classify=0, reconstruct=0), ("align=0", "classify=0", "reconstruct=0")),
     (jbc.JointCalibration(align=0, classify=0, rebuild="none"), ("align=0",)),
-    (NeuronEditing(edit_layers=(7,)), ("edit_layers=(7,)", "the layers are 0 to 6")),
-    (NeuronEditing(edit_layers=()), ("edit_layers=()",)),
-    (NeuronEditing(edit_layers=(3, 3)), ("edit_layers=(3, 3)", "edited once")),
+    (NeuronEditing(editing=Editing(layers=(7,))), ("edit_layers=(7,)", "the layers are 0 to 6")),
+    (NeuronEditing(editing=Editing(layers=())), ("edit_layers=()",)),
+    (NeuronEditing(editing=Editing(layers=(3, 3))), ("edit_layers=(3, 3)", "edited once")),
     (WassersteinAlignment(gamma=0), ("gamma=0",)),
     (AdversarialCorrection(objective="wasserstein", gamma=0), ("gamma=0",)),
 ]  # fmt: skip
@@ -265,26 +269,28 @@ def test_a_target_is_no_source(cls):
 
 # Losses and norms that compare rows of a domain need two; others learn from one row of every domain at a time.
 ALONE: dict[str, list[Method]] = {
-    "joint-calibration": [jbc.JointCalibration(rows=1, align=0.0)],
-    "pairwise-calibration": [PairwiseCalibration(jbc.JointCalibration(rows=1, align=0.0))],
-    "wasserstein-alignment": [WassersteinAlignment(rows=1, pretrain=2, critic_steps=1)],
-    "neuron-editing": [NeuronEditing(rows=1, widths=(4,))],
-    "denoising-autoencoder": [DenoisingAutoencoder(rows=1, widths=(4,))],
+    "joint-calibration": [jbc.JointCalibration(align=0.0, training=Training(rows=1))],
+    "pairwise-calibration": [PairwiseCalibration(jbc.JointCalibration(align=0.0, training=Training(rows=1)))],
+    "wasserstein-alignment": [
+        WassersteinAlignment(pretrain=2, training=AdversarialTraining(rows=1, critic_steps=1))
+    ],
+    "neuron-editing": [NeuronEditing(widths=(4,), training=Training(rows=1))],
+    "denoising-autoencoder": [DenoisingAutoencoder(widths=(4,), training=Training(rows=1))],
 }
 TOGETHER: dict[str, list[Method]] = {
     "joint-calibration": [
-        jbc.JointCalibration(rows=1),
-        jbc.JointCalibration(rows=1, unbiased=False),
-        jbc.JointCalibration(rows=1, align=0.0, family="multibatch"),
-        jbc.JointCalibration(rows=1, align=0.0, family="twobatch"),
+        jbc.JointCalibration(training=Training(rows=1)),
+        jbc.JointCalibration(training=Training(rows=1), kernel=Kernel(unbiased=False)),
+        jbc.JointCalibration(align=0.0, family="multibatch", training=Training(rows=1)),
+        jbc.JointCalibration(align=0.0, family="twobatch", training=Training(rows=1)),
     ],
-    "pairwise-calibration": [PairwiseCalibration(jbc.JointCalibration(rows=1))],
-    "wasserstein-alignment": [WassersteinAlignment(rows=1, distance=d) for d in ("gaussian", "sliced", "mmd")],
-    "mmd-resnet": [MMDResNet(rows=1), MMDResNet(rows=1, objective="root")],
-    "adversarial-correction": [AdversarialCorrection(rows=1), AdversarialCorrection(rows=1, residual=False)],
+    "pairwise-calibration": [PairwiseCalibration(jbc.JointCalibration(training=Training(rows=1)))],
+    "wasserstein-alignment": [DistanceAlignment(rows=1, distance=d) for d in ("gaussian", "sliced", "mmd")],
+    "mmd-resnet": [MMDResNet(training=Training(rows=1)), MMDResNet(objective="root", training=Training(rows=1))],
+    "adversarial-correction": [AdversarialCorrection(training=AdversarialTraining(rows=1)), AdversarialCorrection(residual=False, training=AdversarialTraining(rows=1))],
     "regularised-autoencoder": [
-        RegularisedAutoencoder(rows=1),
-        RegularisedAutoencoder(rows=1, unbiased=False),
+        RegularisedAutoencoder(training=Training(rows=1)),
+        RegularisedAutoencoder(training=Training(rows=1), kernel=Kernel(unbiased=False)),
     ],
 }  # fmt: skip
 
@@ -340,7 +346,7 @@ def test_every_method_is_read_from_the_command_line(name, capsys):
 
 def test_tuples_are_read_from_the_command_line():
     method = parsed("neuron-editing", "--edit-layers", "0", "3", "--image", "2", "1", "2", "--widths", "4")
-    assert method == NeuronEditing(edit_layers=(0, 3), image=(2, 1, 2), widths=(4,))
+    assert method == NeuronEditing(image=(2, 1, 2), widths=(4,), editing=Editing(layers=(0, 3)))
     assert parsed("neuron-editing", "--edit-layers", "None") == NeuronEditing()
 
 

@@ -20,6 +20,7 @@ from jbc.losses.mmd import median_bandwidth, mmd2_matrix
 from jbc.losses.wasserstein import critic_terms, gaussian_terms, kernel_terms, sliced_terms
 from jbc.methods import presets
 from jbc.methods import wasserstein_pairs as nets
+from jbc.methods.settings import AdversarialTraining
 from jbc.methods.wasserstein import WassersteinAlignment
 from jbc.numerics.noise import fractions
 from jbc.train import fit
@@ -27,7 +28,9 @@ from jbc.train import fit
 pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(0)
 D, M = 5, 6
-SMALL = WassersteinAlignment(rows=M, form="pairs", critic=(2, 3), width=2, updates=500)
+SMALL = WassersteinAlignment(
+    form="pairs", critic=(2, 3), width=2, training=AdversarialTraining(rows=M, updates=500)
+)
 # Treatment 0 is in all domains, 1 in three, 2 and 3 in two, 4 in one.
 DESIGN = {0: (0, 1, 2, 3), 1: (0, 2, 3), 2: (1, 2), 3: (0, 3), 4: (1,)}
 
@@ -306,7 +309,9 @@ def gaps(cohort, moved) -> float:
 def test_training_brings_domains_together(changes):
     cohort = screen(rows=40)
     method = WassersteinAlignment(
-        rows=20, pretrain=300, updates=200, transform_rate=1e-2, critic_rate=3e-3, **changes
+        pretrain=300,
+        **changes,
+        training=AdversarialTraining(rows=20, updates=200, map_rate=1e-2, critic_rate=3e-3),
     )
     before = gaps(cohort, cohort.x)
     fitted = fit(method, cohort, KEY).fitted

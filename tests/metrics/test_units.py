@@ -107,8 +107,8 @@ wherever_it_lies = pytest.mark.parametrize("name", [name for name, each in SCORE
 in_any_order = pytest.mark.parametrize("name", [name for name, each in SCORES.items() if not each.chance])
 of_any_column = pytest.mark.parametrize("name", [name for name, each in SCORES.items() if not each.columns])
 NOT_ABOUT_MEASUREMENTS = {
-    "accuracy", "auc", "auc_hard", "bootstrap_weights", "classification_report", "f_score", "mcc", "nested_stopping",
-    "unit_medians", "ByTreatment", "MechanismScore", "CrossValidated",
+    "accuracy", "auc", "auc_hard", "bootstrap_weights", "classification_report", "f_score", "mcc", "unit_medians",
+    "ByTreatment", "MechanismScore", "CrossValidated",
 }  # fmt: skip
 
 

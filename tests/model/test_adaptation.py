@@ -16,6 +16,7 @@ from jbc.data.simulate.screen import simulate_screen
 from jbc.methods.base import Method
 from jbc.methods.closed_form.quantile_map import QuantileMap
 from jbc.methods.closed_form.standardise import Standardise
+from jbc.methods.distance_alignment import DistanceAlignment
 from jbc.methods.wasserstein import WassersteinAlignment
 from jbc.metrics import energy_distance
 from jbc.model.adaptation import Adaptation, keep_controls
@@ -24,7 +25,7 @@ from jbc.numerics.linalg import optimal_map
 
 pytestmark = pytest.mark.usefixtures("quick_file")
 NEW = "domain 4"
-ALIGNMENT = WassersteinAlignment(distance="gaussian", rows=16, updates=60, transform_rate=0.02)
+ALIGNMENT = DistanceAlignment(distance="gaussian", rows=16, updates=60, learning_rate=0.02)
 METHODS: dict[str, Method] = {
     "affine": ALIGNMENT,
     "residual": dataclasses.replace(ALIGNMENT, maps="residual", width=4),

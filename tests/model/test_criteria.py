@@ -15,7 +15,9 @@ from jbc.cli.main import main
 from jbc.cohort import Cohort
 from jbc.data.simulate.plates import simulate_shift
 from jbc.data.simulate.screen import simulate_screen
+from jbc.methods.distance_alignment import DistanceAlignment
 from jbc.methods.mmd_resnet import MMDResNet
+from jbc.methods.settings import AdversarialTraining, Route, Training
 from jbc.methods.wasserstein import WassersteinAlignment
 from jbc.metrics import bandwidth_ladder, domain_share, mmd
 from jbc.model.criteria import by_replicates, by_rows
@@ -23,7 +25,7 @@ from jbc.train import fit
 
 pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(0)
-METHOD = WassersteinAlignment(distance="gaussian", form="pairs", rows=12, updates=300, transform_rate=0.02)
+METHOD = DistanceAlignment(distance="gaussian", form="pairs", rows=12, updates=300, learning_rate=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +82,9 @@ def test_what_is_kept_decides_nothing_but_the_end(cohort):
 def test_it_stops_where_the_hidden_replicates_are_nearest(world):
     """Mapped rows that are compared with mapped rows go astray in the end: stopping in time is better than never."""
     about = {"domain": world.domain, "treatment": world.treatment, "control": world.control}
-    method = WassersteinAlignment(form="pairs", rows=12, pretrain=200, updates=400, decay=False)
+    method = WassersteinAlignment(
+        form="pairs", pretrain=200, training=AdversarialTraining(rows=12, updates=400, linear_decay=False)
+    )
     models = {how: jbc.Corrector(method, stopping=how).fit(world.x, **about) for how in (None, "replicates")}
     shares = {
         how: domain_share(model.transform(world.x, domain=world.domain), world.domain, world.treatment)
@@ -132,7 +136,7 @@ def test_command_line(world, tmp_path):
     assert_same_bytes(model.fitted_, expected.fitted_)
 
 
-MOVER = MMDResNet(target="domain 1", source=("domain 2",), rows=20)
+MOVER = MMDResNet(route=Route(target="domain 1", source=("domain 2",)), training=Training(rows=20))
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ import json, os, signal, sys
 import jbc.interfaces.estimator, jbc.train.checkpoint, pandas, pyarrow.csv, rich.table
 from jbc.cli.main import main
 from jbc.cli import fit
-from orbax.checkpoint import v1
+import orbax.checkpoint
 
 for line in sys.stdin:
     arguments, output = json.loads(line)

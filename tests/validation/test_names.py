@@ -23,6 +23,7 @@ from jbc import Cohort, metrics
 from jbc.cli.main import main
 from jbc.data import Table, cache, write_table
 from jbc.errors import InputError, InputWarning, closest, listing
+from jbc.methods.settings import Training
 from jbc.validation import checks
 from jbc.validation.names import LETTERS, PLAIN, UNKNOWN, essence, read, unknown
 
@@ -413,7 +414,7 @@ def test_cells_without_a_name_are_refused_at_the_command_line(word, key, folder,
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("model") / "model"
-    method = jbc.JointCalibration(rows=4)
+    method = jbc.JointCalibration(training=Training(rows=4))
     jbc.Corrector(method, steps=2).fit(GOOD.frame, GOOD.label, domain=GOOD.domain).save(place)
     return place
 
@@ -483,7 +484,7 @@ def annotated(**columns: object) -> anndata.AnnData:
     return anndata.AnnData(GOOD.x.astype(np.float32), obs, pd.DataFrame(index=list(FEATURES)))
 
 
-SMALL = jbc.JointCalibration(rows=4)
+SMALL = jbc.JointCalibration(training=Training(rows=4))
 
 
 def test_annotated_data_tell_of_words_once():

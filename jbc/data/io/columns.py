@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from jbc.data.io.files import MISSING, damaged, is_number, need_columns, need_unique
 from jbc.data.io.room import TEXT, need_room
-from jbc.errors import InputError, InputWarning, listing
+from jbc.errors import InputError, listing, warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,10 +169,8 @@ def _warn_nearly_numeric(path: Path, text: dict[str, list[str]]) -> None:
         if 2 * sum(map(is_number, filled)) > len(filled):
             nearly.append(offender(name, cells))
     if nearly:
-        warnings.warn(
+        warn(
             f"Columns of '{path.name}' are read as metadata because of cells that are not numbers: "
             f"{listing(nearly)}. Empty these cells if the columns are features; if not, name them as keys or "
-            f"'{METADATA}…'.",
-            InputWarning,
-            stacklevel=4,
+            f"'{METADATA}…'."
         )

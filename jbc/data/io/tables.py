@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from jbc.data.io.fcs import read_fcs
 from jbc.data.io.files import check_file, need_columns, need_unique
 from jbc.data.io.h5ad import read_h5ad
 from jbc.data.io.room import too_large
-from jbc.errors import InputError, InputWarning, listing
+from jbc.errors import InputError, listing, warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,11 +165,9 @@ def _sample(path: Path, features: Sequence[str] | None) -> tuple[np.ndarray, lis
     events = read_fcs(path)
     foreign = [name for name in events.names if name.casefold() in NO_MEASUREMENT]
     if features is None and foreign:
-        warnings.warn(
+        warn(
             f"Channels of '{path.name}' that measure no cell are read as features: {listing(foreign)}. "
-            "Name the features to leave them out.",
-            InputWarning,
-            stacklevel=4,
+            "Name the features to leave them out."
         )
     index = pd.Index([str(row) for row in range(len(events.x))], dtype=object)
     return events.x, events.names, pd.DataFrame({"sample": path.stem}, index=index, dtype=object)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from jax import Array
 
 from jbc.cohort import Cohort
 from jbc.methods import preconditions
-from jbc.methods.base import ClosedForm, Fitted, On
+from jbc.methods.base import ClosedForm, Fitted
 from jbc.methods.closed_form.rows import measured, no_inverse, rank, spread_of_all
 from jbc.methods.constraints import NonNegative
+from jbc.methods.settings import On
 from jbc.numerics.linalg import covariance, deviations, eigen, matmul_by_group
 
 
@@ -58,8 +59,6 @@ class Coral(ClosedForm):
     >>> method.transform(fitted, np.array([[1.0], [20.0]]), np.array([0, 1])).tolist()
     [[10.5], [10.5]]
     """
-
-    compiled: ClassVar[bool] = False
 
     ridge: NonNegative = 1.0
     scale: bool = True

@@ -11,16 +11,17 @@ from jax import Array
 
 from jbc.cohort import Cohort
 from jbc.methods import preconditions
-from jbc.methods.base import ClosedForm, Fitted, On
+from jbc.methods.base import ClosedForm, Encodes, Fitted
 from jbc.methods.closed_form.rows import RANK, measured, spread_of_all
 from jbc.methods.constraints import Positive
+from jbc.methods.settings import On
 from jbc.numerics.linalg import ROUNDING, average_of_others, constant_range
 
 LOW, HIGH = 1, 99
 
 
 @dataclasses.dataclass(frozen=True)
-class Percentiles(ClosedForm):
+class Percentiles(ClosedForm, Encodes):
     r"""Put the 1st and the 99th percentile of every domain's controls to 0 and 1, then find common factors.
 
     .. math:: x'_j = \frac{x_j - q_{1,gj}}{q_{99,gj} - q_{1,gj}}, \qquad
@@ -62,9 +63,7 @@ class Percentiles(ClosedForm):
     [[0.5], [0.5]]
     """
 
-    compiled: ClassVar[bool] = False
     keeps_units: ClassVar[bool] = False
-    encodes: ClassVar[bool] = True
 
     factors: Positive = 50
     on: On = "controls"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,15 +11,16 @@ from jax import Array
 
 from jbc.cohort import Cohort
 from jbc.methods import preconditions
-from jbc.methods.base import ClosedForm, Fitted, On
+from jbc.methods.base import Adapts, Bounded, ClosedForm, Fitted
 from jbc.methods.closed_form.rows import measured
 from jbc.methods.constraints import Several
+from jbc.methods.settings import On
 from jbc.numerics.edits import Beyond, Edit, apply, outside
 from jbc.numerics.linalg import average_of_others, by_group, constant_range
 
 
 @dataclasses.dataclass(frozen=True)
-class QuantileMap(ClosedForm):
+class QuantileMap(ClosedForm, Adapts, Bounded):
     r"""Give every feature of every domain the same percentiles.
 
     .. math:: x' = \bar p_j + \frac{x - p_{gj}}{p_{g,j+1} - p_{gj}} (\bar p_{j+1} - \bar p_j)
@@ -53,10 +54,6 @@ class QuantileMap(ClosedForm):
     [[7.75], [7.75], [18.0]]
     """
 
-    compiled: ClassVar[bool] = False
-    adapts: ClassVar[bool] = True
-    ranges: ClassVar[bool] = True
-
     percentiles: Several = 101
     beyond: Beyond | Literal["refuse"] = "shift"
     on: On = "all"
@@ -83,12 +80,12 @@ class QuantileMap(ClosedForm):
 
         return by_group(one, fitted["knots"], x, domain)
 
-    def stray(self, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Count the values of every row that lie outside the percentiles of its domain, (n,)."""
+    def out_of_range(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Return how many values of every row lie outside the percentiles of its domain, (n,)."""
         return by_group(lambda own, x: outside(Edit(own, own), x), fitted["knots"], x, domain).sum(axis=1)
 
     @property
-    def strict(self) -> bool:
+    def refuses_out_of_range(self) -> bool:
         """Whether rows with such values are refused."""
         return self.beyond == "refuse"
 

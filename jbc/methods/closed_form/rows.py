@@ -8,7 +8,7 @@ import numpy as np
 
 from jbc.cohort import Cohort
 from jbc.errors import InputError
-from jbc.methods.base import On
+from jbc.methods.settings import On
 from jbc.numerics.centring import sums
 
 # A direction whose variance is a smaller part of the largest one holds no digit of float32 to divide by.
@@ -21,7 +21,7 @@ def measured(cohort: Cohort, on: On) -> tuple[np.ndarray, np.ndarray]:
     Examples
     --------
     >>> cohort = Cohort.from_arrays([[1.0], [2.0], [3.0]], list("aab"), control=[1, 1, 1])
-    >>> rows, domain = measured(cohort.reweight([2, 0, 1]), "controls")
+    >>> rows, domain = measured(cohort.weigh_rows([2, 0, 1]), "controls")
     >>> rows[:, 0].tolist(), domain.tolist()  # of domain a, the cohort keeps the row 2 first
     ([2.0, 2.0, 3.0], [0, 0, 1])
     """

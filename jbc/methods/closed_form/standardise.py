@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from jbc.cohort import Cohort
 from jbc.methods import preconditions
-from jbc.methods.base import ClosedForm, Fitted, On
+from jbc.methods.base import Adapts, ClosedForm, Fitted
+from jbc.methods.settings import On
 from jbc.numerics.linalg import deviations, location_and_spread
 
 
 @dataclasses.dataclass(frozen=True)
-class Standardise(ClosedForm):
+class Standardise(ClosedForm, Adapts):
     r"""Give every domain the same mean and spread, feature by feature.
 
     .. math:: x' = \bar\mu + \bar\sigma\,\frac{x - \mu_g}{\sigma_g}
@@ -42,8 +43,6 @@ class Standardise(ClosedForm):
     [[5.0], [5.0]]
     """
 
-    adapts: ClassVar[bool] = True
-
     scale: bool = True
     on: On = "all"
 
@@ -62,7 +61,7 @@ class Standardise(ClosedForm):
             weight = weight * jnp.asarray(cohort.control)
         groups = len(cohort.domains.count)
         rows = jnp.asarray(cohort.x), jnp.asarray(cohort.domain), weight
-        mean, spread = location_and_spread(*rows, groups)
+        mean, spread = _measure(*rows, groups)
         tables = {"mean": mean, "spread": spread if self.scale else jnp.ones_like(spread)}
         return tables | {"to": {name: table.mean(axis=0) for name, table in tables.items()}}
 
@@ -83,3 +82,6 @@ class Standardise(ClosedForm):
             more["spread"] = deviations(controls.var(axis=0, dtype=np.float64), size, more["spread"])
         added = {name: np.append(fitted[name], row[None], axis=0) for name, row in more.items()}
         return {name: table.astype(np.float32) for name, table in added.items()} | {"to": fitted["to"]}
+
+
+_measure = jax.jit(location_and_spread, static_argnums=3)

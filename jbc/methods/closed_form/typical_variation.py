@@ -12,9 +12,10 @@ from jax import Array
 from jbc.cohort import Cohort
 from jbc.errors import InputError
 from jbc.methods import preconditions
-from jbc.methods.base import ClosedForm, Fitted, On
+from jbc.methods.base import ClosedForm, Fitted
 from jbc.methods.closed_form.rows import measured, no_inverse, rank, spread_of_all
 from jbc.methods.constraints import NonNegative
+from jbc.methods.settings import On
 from jbc.numerics.linalg import ROUNDING, covariance, deviations, eigen
 
 
@@ -63,7 +64,6 @@ class TypicalVariation(ClosedForm):
     [[-1.0], [1.0], [3.5]]
     """
 
-    compiled: ClassVar[bool] = False
     keeps_units: ClassVar[bool] = False
 
     ridge: NonNegative = 1.0

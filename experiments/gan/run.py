@@ -1,0 +1,298 @@
+"""Mass cytometry, day 1 moved onto day 2, in the form of the GAN paper's figures: distances, and what they cost.
+
+python experiments/gan/run.py [--seeds 6] [--figures FOLDER] fits every method to one half of the cells of each
+day and scores it by the other half, writes experiments/results/gan.json, prints a table, and draws Figures 2 and 3.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+# Small decompositions wait longer for their threads than they compute.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import jax
+import numpy as np
+import tyro
+from anndata import AnnData
+
+import jbc
+from experiments._lib import results
+from experiments.gan import figures, page
+from jbc import metrics
+from jbc.cohort import Cohort, fold_weights
+from jbc.data import cache
+from jbc.methods import presets
+from jbc.methods.base import Fitted, Method, Trainable
+from jbc.methods.inputs import Inputs
+from jbc.methods.settings import AdversarialTraining, Route, Training
+from jbc.model.inference import run
+from jbc.train import fit, fit_lanes
+
+SOURCE, TARGET = "day 1", "day 2"
+DATA = ("cytof-person1", "cytof-person2")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Move the cells of one day onto those of another."""
+
+    # Lanes are shared out evenly among the devices, so that even numbers of seeds are fast.
+
+    seeds: int = 6  # halves of the cells, each with a training of its own
+    slow_seeds: int = 2  # of published methods that take minutes
+    rows: int = 256  # of each day in a draw, as in the paper
+    draws: int = 100  # as in the paper
+    cell_epochs: int = 500  # of the published joint calibration, which had 2000
+    steps: int | None = None  # stop every training there, to see whether everything runs
+    figures: Path | None = None  # where the figures go
+    out: Path = results.RESULTS / "gan.json"  # where the rows go
+
+
+class Version(NamedTuple):
+    """A method, what is looked at of it, whether it reads intensities instead of logarithms and is slow, and what
+    prepares the rows for it."""
+
+    method: Method | None
+    views: tuple[str, ...] = ("transform",)
+    raw: bool = False
+    slow: bool = False
+    first: Method | None = None
+
+
+class Scored(NamedTuple):
+    """One version of the rows: its metrics, the MMD of every draw, and the rows in units of its own target rows."""
+
+    values: dict[str, float]
+    mmd: np.ndarray
+    z: np.ndarray
+
+
+def versions(cell_epochs: int) -> dict[str, Version]:
+    """Return what is compared; all else than the direction and the logarithm, which is taken before, is as named."""
+    joint, published = ("transform", "encode"), presets.joint("cytof", training=Training(epochs=cell_epochs))
+    return {
+        "measured": Version(None),
+        "Standardise": Version(jbc.Standardise()),
+        "QuantileMap": Version(jbc.QuantileMap()),
+        "MMD-ResNet": Version(jbc.MMDResNet(route=Route(target=TARGET))),
+        "MMD-ResNet, zeros filled in": Version(
+            jbc.MMDResNet(route=Route(target=TARGET)), slow=True, first=jbc.DenoisingAutoencoder()
+        ),
+        "MMD-ResNet, as printed": Version(presets.mmd_resnet(inputs=Inputs(log=False), route=Route(target=TARGET)), slow=True),
+        "GAN": Version(jbc.AdversarialCorrection(route=Route(target=TARGET))),
+        "GAN, as printed": Version(presets.adversarial("paper", route=Route(target=TARGET))),
+        "GAN, as printed, averaged": Version(
+            presets.adversarial("paper", training=AdversarialTraining(linear_decay=True, ema_decay=0.99), route=Route(target=TARGET))
+        ),
+        "GAN of [5]": Version(presets.adversarial("gan", route=Route(target=TARGET)), slow=True),
+        "ResnetGAN of [5]": Version(presets.adversarial("resnet-gan", route=Route(target=TARGET)), slow=True),
+        "joint": Version(jbc.JointCalibration(inputs=Inputs(log=False)), joint),
+        "joint, as printed": Version(published, joint, raw=True, slow=True),
+        "joint, as printed, of logarithms": Version(published, joint, slow=True),
+    }
+
+
+def logarithms(adata: AnnData) -> Cohort:
+    """Return log(1 + x) of the intensities, as cytometry is prepared for such methods."""
+    obs = adata.obs
+    return Cohort.from_arrays(
+        np.log1p(np.asarray(adata.X)), obs["domain"].astype(str), label=obs["label"].astype(str)
+    )
+
+
+def random_halves(cohort: Cohort, seeds: int) -> np.ndarray:
+    """Return a half of the cells of every day for each seed, as row weights (seeds, n)."""
+    cells = np.arange(len(cohort.x))
+    return np.stack([fold_weights(cells, cohort.domain, 2, seed)[0] for seed in range(seeds)])
+
+
+def correct(version: Version, cohort: Cohort, halves: np.ndarray, steps: int | None) -> list[np.ndarray]:
+    """Fit to every half; return all rows, (seeds, n, d), for every view. The labels of day 2 are hidden."""
+    x = np.asarray(cohort.x)
+    if version.method is None:
+        return [np.broadcast_to(x, (len(halves), *x.shape))]
+    if version.first is not None:
+        (prepared,) = correct(Version(version.first), cohort, halves, steps)
+        then = version._replace(first=None)
+        each = [
+            correct(then, dataclasses.replace(cohort, x=x), half[None], steps)
+            for x, half in zip(prepared, halves, strict=True)
+        ]
+        return [np.concatenate(views) for views in zip(*each, strict=True)]
+    if version.raw:
+        cohort = dataclasses.replace(cohort, x=np.expm1(x))
+    hidden = cohort.hide(TARGET)
+    fits = fit_all(version.method, [hidden.reweight(half) for half in halves], steps)
+    found = []
+    for view in version.views:
+        out = np.stack(
+            [np.asarray(run(version.method, view, each, cohort.x, cohort.domain)) for each in fits]
+        )
+        logs = version.raw and view == "transform"
+        found.append(np.sign(out) * np.log1p(np.abs(out)) if logs else out)
+    return found
+
+
+def fit_all(method: Method, cohorts: Sequence[Cohort], steps: int | None) -> list[Fitted]:
+    """Return a method fitted to every cohort; those that are trained are lanes of one program."""
+    keys = jax.random.split(jax.random.key(0), len(cohorts))
+    if not isinstance(method, Trainable):
+        return [fit(method, cohort, key).fitted for cohort, key in zip(cohorts, keys, strict=True)]
+    lanes = jax.device_get(fit_lanes(method, cohorts, keys, steps=steps).fitted)
+    return [jax.tree.map(lambda leaf, k=k: leaf[k], lanes) for k in range(len(cohorts))]
+
+
+class Days(NamedTuple):
+    """The rows of both days that were held out, and those that were seen; and all labels, for judging only."""
+
+    source: np.ndarray
+    target: np.ndarray
+    seen_source: np.ndarray
+    seen_target: np.ndarray
+    label: np.ndarray
+
+
+def days(cohort: Cohort, half: np.ndarray) -> Days:
+    """Return which rows are of which day, seen or held out."""
+    names, domain = cohort.names.domains, np.asarray(cohort.domain)
+    source, target = (domain == names.index(day) for day in (SOURCE, TARGET))
+    seen = np.asarray(half) > 0
+    return Days(source & ~seen, target & ~seen, source & seen, target & seen, np.asarray(cohort.label))
+
+
+def bandwidths(cohort: Cohort) -> np.ndarray:
+    """Return the kernels of a person, measured once on the cells of day 2, standardised."""
+    x = np.asarray(cohort.x)[np.asarray(cohort.domain) == cohort.names.domains.index(TARGET)]
+    return metrics.bandwidth_ladder((x - x.mean(axis=0)) / spread_of(x))
+
+
+def spread_of(x: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of every feature, at least 1e-6."""
+    return np.maximum(x.std(axis=0), 1e-6)
+
+
+def score(x: np.ndarray, at: Days, ladder: np.ndarray, seed: int, options: Options) -> Scored:
+    """Return the scores of rows, in units of the seen target, so that nothing is gained by shrinking both days."""
+    z = (x - x[at.seen_target].mean(axis=0)) / spread_of(x[at.seen_target])
+    draws = {"rows": options.rows, "draws": options.draws, "seed": seed, "bandwidths": ladder}
+    apart = metrics.mmd(z[at.source], z[at.target], **draws)
+    floor = metrics.mmd_within(z[at.target], **draws)
+    spread = z[at.source].std(axis=0)
+    there = classify_across(z, at.label, at.seen_source, at.target)
+    back = classify_across(z, at.label, at.seen_target, at.source)
+    values = {
+        "MMD": apart.mean(),
+        "MMD, seen": metrics.mmd(z[at.seen_source], z[at.seen_target], **draws).mean(),
+        "floor": floor.mean(),
+        "excess": 1000 * (np.square(apart).mean() - np.square(floor).mean()),
+        "AUC within": classify_within(z[at.source], at.label[at.source]),
+        "AUC": there["auc"],
+        "balanced": there["auc_hard"],
+        "balanced, back": back["auc_hard"],
+        "least spread": spread.min(),
+        "largest spread": spread.max(),
+    }
+    return Scored({name: float(value) for name, value in values.items()}, apart, z)
+
+
+def classifier():
+    """Return a logistic regression of standardised features."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+
+
+def classify_across(
+    z: np.ndarray, label: np.ndarray, learned: np.ndarray, asked: np.ndarray
+) -> dict[str, float]:
+    """Return the scores of labels that are learned from some rows and predicted for others."""
+    probability = classifier().fit(z[learned], label[learned]).predict_proba(z[asked])
+    return metrics.classification_report(label[asked], probability=probability, classes=[0, 1])
+
+
+def classify_within(z: np.ndarray, label: np.ndarray) -> float:
+    """Return the AUC of the label, cross-validated over five folds."""
+    from sklearn.model_selection import cross_val_predict
+
+    return metrics.auc(label, cross_val_predict(classifier(), z, label, cv=5, method="predict_proba"))
+
+
+def score_target(x: np.ndarray, at: Days, floor: float) -> dict[str, float]:
+    """Return the scores of day 2 itself: the floor of the MMD, and what its own labels teach."""
+    taught = classify_across(x, at.label, at.seen_target, at.target)
+    return {
+        "MMD": floor,
+        "AUC within": classify_within(x[at.target], at.label[at.target]),
+        "AUC": taught["auc"],
+        "balanced": taught["auc_hard"],
+    }
+
+
+def compare(name: str, cohort: Cohort, options: Options) -> tuple[list[dict], dict[str, list[Scored]]]:
+    """Compare all versions of one person; return the rows, and all scores, a list over seeds."""
+    ladder, found = bandwidths(cohort), {}
+    for label, version in versions(options.cell_epochs).items():
+        halves = random_halves(
+            cohort, min(options.seeds, options.slow_seeds) if version.slow else options.seeds
+        )
+        began = time.perf_counter()
+        for view, tables in zip(version.views, correct(version, cohort, halves, options.steps), strict=True):
+            called = label if len(version.views) == 1 else f"{label}: {page.VIEWS[view]}"
+            found[called] = [
+                score(x, days(cohort, half), ladder, seed, options)
+                for seed, (x, half) in enumerate(zip(tables, halves, strict=True))
+            ]
+        print(f"{name}, {label}: {time.perf_counter() - began:.0f} s", flush=True)
+    best = [
+        score_target(np.asarray(cohort.x), days(cohort, half), each.values["floor"])
+        for half, each in zip(random_halves(cohort, options.seeds), found["measured"], strict=True)
+    ]
+    values = {called: [each.values for each in one] for called, one in found.items()}
+    return list(summary_rows(name, values | {page.ITSELF: best})), found
+
+
+def summary_rows(dataset: str, found: dict[str, list[dict[str, float]]]) -> Iterator[dict]:
+    """Yield the rows: means and deviations over seeds."""
+    for method, seeds in found.items():
+        for metric in seeds[0]:
+            each = np.array([values[metric] for values in seeds])
+            yield {
+                "dataset": dataset, "method": method, "metric": metric, "mean": round(float(each.mean()), 4),
+                "sd": round(float(each.std(ddof=1)), 4) if len(each) > 1 else None, "seeds": len(each),
+            }  # fmt: skip
+
+
+def main() -> None:
+    """Compare both persons."""
+    options = tyro.cli(Options)
+    with contextlib.suppress(RuntimeError):  # a process that has begun to compute keeps its devices
+        jax.config.update("jax_num_cpu_devices", os.cpu_count())
+    cache.keep_compiled()
+    rows, drawn = [], {}
+    for name in DATA:
+        cohort = logarithms(jbc.datasets.load(name))
+        more, drawn[name] = compare(name, cohort, options)
+        rows += more
+        if options.figures is not None:
+            figures.pictures(
+                options.figures, name, drawn[name], cohort, days(cohort, random_halves(cohort, 1)[0])
+            )
+    if options.figures is not None:
+        figures.boxes(options.figures, drawn)
+    results.write(options.out, results.describe_run(options), rows)
+    print(page.markdown(rows), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Tasks of extrapolation, and the methods that are compared on them.
+
+A change is learned from rows of a source and of a target, unpaired, and applied to new rows without a known target.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+import jbc
+from experiments.neuron_editing.names import ALONE, DEFAULT, EDITING
+from jbc.cohort import Cohort
+from jbc.methods import presets
+from jbc.methods.base import Fitted, Method, State, Trainable
+from jbc.methods.settings import Route
+from jbc.model.inference import run_blocks
+from jbc.numerics.centring import centre, put_back
+from jbc.train import fit
+
+SOURCE, TARGET, NEW = "source", "target", "new"
+ROWS = 16384
+UPDATES = 1000
+COMPONENTS = 50  # as many as the paper's inner layer is wide
+
+
+class Task(NamedTuple):
+    """What is learned from, and what is asked for.
+
+    ``truth`` are the new rows as they would be in the target: the same ones in their order, or others (``paired``).
+    """
+
+    source: np.ndarray
+    target: np.ndarray
+    new: np.ndarray
+    truth: np.ndarray
+    paired: bool
+
+    @property
+    def table(self) -> tuple[np.ndarray, np.ndarray]:
+        """All rows but the truth, and their domains."""
+        parts = {SOURCE: self.source, TARGET: self.target, NEW: self.new}
+        return np.concatenate(list(parts.values())), np.repeat(list(parts), [len(x) for x in parts.values()])
+
+
+Version = Callable[[Task, int], Iterator[tuple[str, np.ndarray]]]
+"""Corrects the new rows of a task, with a seed; yields names of methods and rows."""
+
+
+def edit_neurons(pulls: tuple[float, ...] = (), **settings: Any) -> Version:
+    """Return neuron editing as printed and ours, each with its ablations, which share one trained autoencoder."""
+
+    def correct(task: Task, seed: int) -> Iterator[tuple[str, np.ndarray]]:
+        x, domain = task.table
+        named = {"target": TARGET, "source": (SOURCE,), "extrapolate": (NEW,)} | settings
+        ours, printed = jbc.NeuronEditing(**named), presets.neuron_editing(**named)
+        last = 2 * len(ours.widths)
+        alone = dataclasses.replace(ours, edit_layers=(last,))
+        families = [
+            {
+                EDITING: printed,
+                "constant shift of neurons": dataclasses.replace(printed, constant_shift=True),
+                "an outer layer edited": dataclasses.replace(printed, edit_layers=(last - 1,)),
+            },
+            {ALONE: alone, DEFAULT: ours}
+            | {f"{ALONE}, pulled by {pull:g}": dataclasses.replace(alone, pull=pull) for pull in pulls}
+            | {f"{DEFAULT}, pulled by {pull:g}": dataclasses.replace(ours, pull=pull) for pull in pulls},
+        ]
+        cohort = ours.aim(Cohort.from_arrays(x, domain))
+        for family in families:
+            found = fit(next(iter(family.values())), cohort, jax.random.key(seed))
+            for name, method in family.items():
+                fitted = _finish(method, found.state, cohort.nameless())
+                yield name, _moved(method, fitted, cohort, task.new, NEW)
+        components = dataclasses.replace(
+            printed, pca_editing=True, edit_layers=(1,), image=None, widths=(COMPONENTS,)
+        )
+        yield "principal components edited", correct_new(components, task, seed)
+
+    return correct
+
+
+def train_gans(task: Task, seed: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Correct by networks that learn to make rows of the target, with which neuron editing's paper compares.
+
+    They know two domains only; new rows go through the map of the source. How long they train is not printed.
+    """
+    named = {"target": TARGET, "source": (SOURCE,), "updates": UPDATES}
+    yield "GAN", correct_new(presets.adversarial("gan", **named), task, seed)
+    yield "ResnetGAN", correct_new(presets.adversarial("resnet-gan", **named), task, seed)
+    yield "CycleGAN", correct_new(presets.adversarial("cycle-gan", **named), task, seed)
+
+
+def regularise(task: Task, seed: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Correct by an autoencoder with an MMD between codes of source and target."""
+    method = presets.regularised_autoencoder("neuron-editing", route=Route(target=TARGET, source=(SOURCE,), extrapolate=(NEW,)))
+    yield "regularised autoencoder", correct_new(method, task, seed)
+
+
+def shift(task: Task, seed: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Correct by shifts, which need no training."""
+    del seed
+    yield "as measured", task.new
+    for name, average in (("means", np.mean), ("medians", np.median)):
+        yield f"shift of {name}", task.new + average(task.target, axis=0) - average(task.source, axis=0)
+
+
+def correct_new(method: Method, task: Task, seed: int) -> np.ndarray:
+    """Return the new rows, corrected by a method fitted to the rows that are known."""
+    x, domain = task.table
+    knows = bool(getattr(method, "extrapolate", ()))
+    seen = np.full(len(x), True) if knows else domain != NEW
+    cohort = method.aim(Cohort.from_arrays(x[seen], domain[seen]))
+    fitted = fit(method, cohort, jax.random.key(seed)).fitted
+    return _moved(method, fitted, cohort, task.new, NEW if knows else SOURCE)
+
+
+@partial(jax.jit, static_argnums=0)
+def _finish(method: Trainable, state: State, cohort: Cohort) -> Fitted:
+    return method.finish(state, cohort)
+
+
+def _moved(method: Method, fitted: Fitted, cohort: Cohort, x: np.ndarray, domain: str) -> np.ndarray:
+    code = np.full(len(x), cohort.names.domains.index(domain), np.int32)
+    x = centre(x, cohort.offset)
+    return put_back(run_blocks(method, "transform", fitted, x, code, min(len(x), ROWS)), cohort.offset)
