@@ -1,0 +1,1 @@
+"""Experiments that reproduce the papers and measure speed; README.md lists them."""

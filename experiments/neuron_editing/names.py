@@ -1,0 +1,5 @@
+"""Names of methods in the rows of neuron editing."""
+
+ALONE = "percentiles of single features"
+EDITING, DEFAULT = "neuron editing, as printed", "neuron editing, ours"
+TRUTH = "the truth"

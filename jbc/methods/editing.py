@@ -1,0 +1,164 @@
+"""Edits of the layers of an autoencoder: what neuron editing does, whatever the autoencoder is."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jbc.cohort import Cohort
+from jbc.errors import InputError
+from jbc.methods import preconditions
+from jbc.methods.autoencoders import average_for_new, moves
+from jbc.methods.base import Fitted
+from jbc.methods.constraints import Count, Several, Share
+from jbc.methods.edited_layers import EditedAutoencoder, Weighted, balance, by_domain, count_outside
+from jbc.methods.inputs import Inputs, Tables
+from jbc.methods.settings import LEFT, On, Settings
+from jbc.methods.source_maps import target_index
+from jbc.nets import Autoencoder
+from jbc.numerics import edits
+from jbc.numerics.edits import Beyond, Edit
+
+
+@dataclasses.dataclass(frozen=True)
+class Editing(Settings):
+    """Which layers are edited, and how.
+
+    Attributes
+    ----------
+    on
+        Measure edits on all rows of a source and the target, or on their controls only; all their rows are edited.
+        Control treatments (a pool of pairs) count alike, those of the other side too.
+    layers
+        Which layers are edited, one after the other: 0 are the measurements before the network, the last, at twice
+        the number of layers of the encoder, are those after it. By default these two and the inner one.
+    residual
+        Add what the edits of neurons change to the rows, or (False) return what the network makes of them.
+    percentiles, constant_shift, beyond
+        How many percentiles, or the shift of the mean instead; and what happens outside the source's range: see
+        :mod:`jbc.numerics.edits`. With ``"refuse"``, such rows are an error.
+    cautious
+        Leave rows alone where sampling alone would make as much of equal distributions
+        (:func:`jbc.numerics.edits.certainty`).
+    pull
+        How much of the difference between the edited rows of a domain to extrapolate and the target is taken for a
+        technical one, from 0 (none: what the sources do not show stays) to 1 (all of it).
+    """
+
+    on: On = LEFT
+    layers: tuple[Count, ...] | None = LEFT
+    residual: bool = LEFT
+    percentiles: Several = LEFT
+    constant_shift: bool = LEFT
+    beyond: Beyond | Literal["refuse"] = LEFT
+    cautious: bool = LEFT
+    pull: Share = LEFT
+
+    @property
+    def rule(self) -> Beyond:
+        """What happens to values outside the range of a source."""
+        return "shift" if self.beyond == "refuse" else self.beyond
+
+    def edited_layers(self, depth: int) -> tuple[int, ...]:
+        """Return the layers that are edited, in their order, of an autoencoder with ``depth`` layers."""
+        return (0, depth // 2, depth) if self.layers is None else tuple(sorted(self.layers))
+
+    def check(self, cohort: Cohort, depth: int, mismatch: list[str]) -> None:
+        """Refuse sources without a measured counterpart in the target, and settings that contradict each other."""
+        layers, bad = self.edited_layers(depth), []
+        if not layers or max(layers) > depth:
+            bad.append(f"layers={self.layers}: the layers are 0 to {depth}")
+        elif len(set(layers)) < len(layers):
+            bad.append(f"layers={self.layers}: a layer is edited once")
+        if self.constant_shift and self.beyond != "shift":
+            bad.append(f"constant_shift, and beyond={self.beyond!r}: a mean has no range")
+        if bad := [*bad, *mismatch]:
+            raise InputError(
+                "Settings that contradict each other, or the rows",
+                which=bad,
+                why="There would be nothing to edit, or something else than was meant.",
+                fix="Leave them out for the defaults.",
+                code="bad-setting",
+            )
+        preconditions.enough_rows(cohort)
+        if self.on == "controls":
+            preconditions.paired_controls(cohort)
+        preconditions.warn_constant(cohort, controls=self.on == "controls")
+
+    def finish(self, net: Autoencoder, params: Any, inputs: Inputs, tables: Tables, cohort: Cohort) -> Fitted:
+        """Return the autoencoder, and the edits of every domain."""
+        z = inputs.apply(tables, jnp.asarray(cohort.x), jnp.asarray(cohort.domain))
+        weight = jnp.asarray(cohort.weight) * (jnp.asarray(cohort.control) if self.on == "controls" else 1)
+        treatment, kinds = jnp.asarray(cohort.treatment), cohort.n_treatments
+        offset, count = jnp.asarray(cohort.domains.offset), jnp.asarray(cohort.domains.count)
+        autoencoder, role = self._autoencoder(net, params), jnp.asarray(cohort.role)
+        target = target_index(role)
+
+        def rows_of(g: Array) -> tuple[Array, Array, Array]:
+            at = jnp.arange(cohort.domains.capacity)
+            index = jnp.minimum(offset[g] + at, len(z) - 1)
+            return z[index], weight[index] * (at < count[g]), treatment[index]
+
+        def one(g: Array) -> tuple[dict[str, Edit], Array]:
+            (rows, own, kind), (other_rows, other, other_kind) = rows_of(g), rows_of(target)
+            if self.on == "controls" and kinds > 1:
+                own, other = balance(own, kind, other, other_kind, kinds)
+            pair = Weighted(rows, own), Weighted(other_rows, other)
+            share = edits.certainty(self._measure(*pair), pair[0].noise + pair[1].noise)
+            return autoencoder.measure(*pair, self._measure, self.rule), share
+
+        found, share = jax.lax.map(one, jnp.arange(len(role)))
+        found = {layer: self._extrapolate(edit, role)._asdict() for layer, edit in found.items()}
+        share = average_for_new(share, role) if self.cautious else jnp.ones_like(share)
+        return {"autoencoder": params, "edits": found, "share": share, "inputs": tables, "role": role}
+
+    def transform(self, net: Autoencoder, inputs: Inputs, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Return edited rows of the sources, and of the domains to extrapolate."""
+        z = inputs.apply(fitted["inputs"], x, domain)
+        change = by_domain(fitted["edits"], domain, self.rule)
+        edited = self._autoencoder(net, fitted["autoencoder"]).edited(z, change)
+        edited = z + fitted["share"][domain][:, None] * (edited - z)
+        new, old = (inputs.restore(fitted["inputs"], each, x, domain) for each in (edited, z))
+        return jnp.where(moves(fitted, domain)[:, None], x + (new - old), x)
+
+    def encode(self, net: Autoencoder, inputs: Inputs, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Return the activations of the inner layer, after the edits before it and its own."""
+        autoencoder = self._autoencoder(net, fitted["autoencoder"])
+        change = by_domain(fitted["edits"], domain, self.rule)
+        z = autoencoder.before(inputs.apply(fitted["inputs"], x, domain), change)
+        return autoencoder.reach(z, change, net.depth // 2)
+
+    def out_of_range(
+        self, net: Autoencoder, inputs: Inputs, fitted: Fitted, x: Array, domain: Array
+    ) -> Array:
+        """Return how many values of every row lie outside the range that its edits were measured on, (n,)."""
+        z = inputs.apply(fitted["inputs"], x, domain)
+        autoencoder = self._autoencoder(net, fitted["autoencoder"])
+        found = count_outside(autoencoder, fitted["edits"], z, domain, self.rule)
+        return jnp.where(moves(fitted, domain), found, 0)
+
+    def _autoencoder(self, net: Autoencoder, params: Any) -> EditedAutoencoder:
+        return EditedAutoencoder(net, params, self.edited_layers(net.depth), self.residual)
+
+    def _measure(self, source: Weighted, target: Weighted) -> Edit:
+        return edits.measure(
+            source.rows,
+            target.rows,
+            self.percentiles,
+            source_weight=source.weight,
+            target_weight=target.weight,
+            constant_shift=self.constant_shift,
+        )
+
+    def _extrapolate(self, edit: Edit, role: Array) -> Edit:
+        """Return edits in which domains to extrapolate have the average of the sources, pulled towards their own."""
+        source, target = (average_for_new(tables, role) for tables in edit)
+        return Edit(source + self.pull * (edit.source - source), target)
+
+
+EDITING = Editing("all", None, True, 21, False, "shift", True, 0.0)
+EDITED_SCALES = ("pooled", "none"), "One edit leads from a source to the target, on a scale that both have."

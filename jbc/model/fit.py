@@ -1,0 +1,115 @@
+"""The one door: a method and a cohort in, a model out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh
+
+from jbc.cohort import Cohort
+from jbc.errors import warn
+from jbc.methods import rules
+from jbc.methods.base import Diagnoses, Method
+from jbc.methods.prepare import prepare
+from jbc.model.adaptation import keep_controls
+from jbc.model.criteria import How, hold_out
+from jbc.model.model import Model, Record
+from jbc.model.support import measure_support
+from jbc.train import loop
+from jbc.train.early_stopping import Stopping
+from jbc.train.loop import PLAIN, Hook, Options
+
+
+def fit(
+    method: Method,
+    cohort: Cohort,
+    *,
+    seed: int = 0,
+    steps: int | None = None,
+    stopping: Stopping | How | None = None,
+    hooks: Sequence[Hook] = (),
+    chunk: int | None = None,
+    plan: Array | np.ndarray | None = None,
+    resume: Callable[[Any], tuple[int, Any] | None] | None = None,
+    mesh: Mesh | None = None,
+) -> Model:
+    """Fit a method to a cohort.
+
+    Parameters
+    ----------
+    method
+        What to fit.
+    cohort
+        The data.
+    seed
+        The same seed, data and versions give the same model, to the last bit.
+    steps
+        Number of training steps; None leaves it to the method.
+    stopping
+        When to stop early: see :class:`jbc.train.Stopping`; or by ``"replicates"`` or, with a target, ``"rows"``
+        that are kept from training (:mod:`jbc.model.criteria`).
+    hooks
+        Called after every chunk of steps; see :class:`jbc.train.Event`.
+    chunk, plan, resume, mesh
+        How the loop runs; see :class:`jbc.train.Options`.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    InputError
+        When the method cannot use the cohort, or not honour an option.
+
+    Examples
+    --------
+    >>> import jbc
+    >>> cohort = jbc.Cohort.from_arrays([[0.0], [2.0], [10.0], [12.0]], ["a", "a", "b", "b"])
+    >>> jbc.fit(jbc.Standardise(), cohort).transform([[2.0], [10.0]], ["a", "b"]).tolist()
+    [[7.0], [5.0]]
+    """
+    cohort = prepare(method, cohort, steps)
+    return fit_prepared(
+        method, cohort, seed, steps, stopping, Options(chunk, plan, None, tuple(hooks), resume, mesh)
+    )
+
+
+def fit_prepared(
+    method: Method,
+    cohort: Cohort,
+    seed: int,
+    steps: int | None = None,
+    stopping: Stopping | How | None = None,
+    options: Options = PLAIN,
+) -> Model:
+    """Fit a method to a cohort that :func:`jbc.methods.prepare.prepare` returned; see :func:`fit`."""
+    rules.check_seed(seed)
+    seen = cohort
+    if isinstance(stopping, str):
+        seen, stopping = hold_out(stopping, method, cohort)
+    options = dataclasses.replace(options, stopping=stopping)
+    run = loop.fit_prepared(method, seen, jax.random.key(seed), steps, options)
+    history = [
+        {name: value if name == "step" else float(value) for name, value in row.items()}
+        for row in run.history
+    ]
+    if isinstance(method, Diagnoses) and history:
+        for message in method.diagnose(history[-1]):
+            warn(message)
+    used = np.asarray(cohort.weight) > 0
+    rows = np.asarray(cohort.x)[used], np.asarray(cohort.domain)[used]
+    return Model(
+        method=method,
+        fitted=jax.tree.map(np.asarray, run.fitted),
+        names=cohort.names,
+        offset=None if cohort.offset is None else np.asarray(cohort.offset),
+        controls=keep_controls(cohort),
+        support=measure_support(*rows, len(cohort.names.domains)),
+        record=Record(seed, run.step, run.stopped, history),
+    )
