@@ -24,6 +24,7 @@ from jbc.cohort import Cohort
 from jbc.cohort.sampling import Draw, Rows
 from jbc.data.simulate.plates import World, simulate_shift
 from jbc.errors import InputError
+from jbc.methods import rules
 from jbc.methods.base import Fitted, Info, Trainable
 from jbc.methods.joint import JointCalibration
 from jbc.methods.settings import Training
@@ -121,11 +122,10 @@ class Walk(Trainable):
     noise: float = 0.0
     growth: float = 1.0
     rows: int = 8
-    replace: bool = False
 
     @property
     def draw(self) -> Draw:
-        return Draw(rows=self.rows, replace=self.replace)
+        return Draw(rows=self.rows)
 
     def steps(self, cohort: Cohort) -> int:
         del cohort
@@ -211,3 +211,9 @@ def run_python(code: str, timeout: float, **environment: str) -> str:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
+
+
+def vary(method: Any, **changes: Any) -> Any:
+    """Return a method with other settings, by their own names, whatever group they are in."""
+    dotted = {name.rpartition(".")[2]: name for name in reversed(rules.flattened(method))}
+    return rules.changed(method, {dotted.get(name, name): value for name, value in changes.items()})

@@ -404,7 +404,7 @@ def test_odd_names_survive(name, folder, capsys):
     frame = pd.DataFrame(GOOD.x, columns=names)
     model = jbc.Corrector(jbc.Standardise()).fit(frame, domain=domain)
     back = jbc.load(model.save(folder / "new"))
-    assert (back.features_, back.domains_) == (tuple(names), tuple(sorted({name, "P2", "P3"})))
+    assert (back.model_.names.features, back.domains_) == (tuple(names), tuple(sorted({name, "P2", "P3"})))
     frame.assign(plate=domain).to_parquet(folder / "odd.parquet")
     assert main(words("transform new --data odd.parquet --batch-key plate --out out.parquet")) == 0
     out = pd.read_parquet(folder / "out.parquet")

@@ -81,7 +81,7 @@ class Saved:
     def answers(self, model: jbc.Corrector) -> list[np.ndarray]:
         x, _, _ = measured(1)
         domain = np.resize(model.domains_, ROWS)
-        found = [model.transform(x, domain=domain), model.outside(x, domain=domain)]
+        found = [model.transform(x, domain=domain), model.out_of_support(x, domain=domain)]
         return [*found, model.predict_proba(x, domain=domain)] if hasattr(model, "predict_proba") else found
 
     def refused(self, monkeypatch, tree: Any, meta: Any, where: str, named: str = "") -> bool:
@@ -93,7 +93,10 @@ class Saved:
             assert model.code in ("damaged-model", "not-a-model", *SETTINGS), f"{where}: {model}"
             assert named in str(model), f"{where}: {model}"
             return True
-        assert (model.domains_, model.features_) == (self.model.domains_, self.model.features_), where
+        assert (model.domains_, model.model_.names.features) == (
+            self.model.domains_,
+            self.model.model_.names.features,
+        ), where
         if model.resolved.classifies:
             assert model.classes_.tolist() == self.model.classes_.tolist(), where
         json.dumps(model.history_), model.get_params(), repr(model)

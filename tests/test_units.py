@@ -150,13 +150,13 @@ def test_offsets_are_those_of_features_far_from_zero_and_survive_the_disk(tmp_pa
     x = X.copy()
     x[:, 2] += 1e8
     model = jbc.Corrector(Standardise()).fit(x, domain=DRAWN.domain)
-    assert model.offset_ is not None
-    np.testing.assert_allclose(model.offset_, [0, 0, 1e8, 0], atol=FAR)
+    assert model.model_.offset is not None
+    np.testing.assert_allclose(model.model_.offset, [0, 0, 1e8, 0], atol=FAR)
     again = jbc.load(model.save(tmp_path / "model"))
     expected = model.transform(x, domain=DRAWN.domain)
     np.testing.assert_array_equal(again.transform(x, domain=DRAWN.domain), expected)
     assert (
-        jbc.load(jbc.Corrector(Standardise()).fit(X, domain=DRAWN.domain).save(tmp_path / "o")).offset_
+        jbc.load(jbc.Corrector(Standardise()).fit(X, domain=DRAWN.domain).save(tmp_path / "o")).model_.offset
         is None
     )
 
@@ -226,7 +226,7 @@ def test_how_far_outside_rows_are_does_not_depend_on_the_unit():
     far = np.vstack([x[:5], x[:1] + np.array([0, 4, 0, 0]), x[:1] + 20])
     domain = DRAWN.domain[[0, 1, 2, 3, 4, 0, 0]]
     told = [
-        jbc.Corrector(Standardise()).fit(a * x, domain=DRAWN.domain).outside(a * far, domain=domain)
+        jbc.Corrector(Standardise()).fit(a * x, domain=DRAWN.domain).out_of_support(a * far, domain=domain)
         for a in (1e-9, 1.0, 1e9)
     ]
     np.testing.assert_allclose(told[0], told[1], rtol=1e-4)
@@ -242,7 +242,7 @@ def test_a_new_domain_without_spread_is_shifted():
     moved = []
     for unit in (1e-9, 1.0):
         model = jbc.Corrector(method).fit(unit * X, domain=DRAWN.domain, control=control)
-        fitted = method.adapt(model.fitted_, (unit * rows).astype(np.float32), np.empty((0, 4)))
+        fitted = method.adapt(model.model_.fitted, (unit * rows).astype(np.float32), np.empty((0, 4)))
         new = (unit * np.vstack([rows[:1], rows[:1] + 1])).astype(np.float32)
         moved.append(np.asarray(method.transform(fitted, new, np.full(2, 3))) / unit)
     np.testing.assert_allclose(*moved, atol=1e-5)

@@ -50,9 +50,12 @@ class Method(abc.ABC):
             if isinstance(value, Settings) and isinstance(field.default, type(value)):
                 object.__setattr__(self, field.name, value.over(field.default))
 
-    @abc.abstractmethod
     def check(self, cohort: Cohort) -> None:
-        """Refuse a cohort that this method cannot use, and settings that contradict each other."""
+        """Refuse a cohort that this method cannot use, and settings that contradict each other; by default, none.
+
+        The one function here that may be overridden though it is concrete.
+        """
+        del cohort
 
     @abc.abstractmethod
     def finish(self, state: Any, cohort: Cohort) -> Fitted:

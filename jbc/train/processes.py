@@ -71,8 +71,8 @@ def led(action: Callable[[], T]) -> T:
         raise InputError(
             "The first process of the run has failed",
             which=["rank 0"],
-            why=f"It said: {failed}",
-            fix="Look there; then start all again.",
+            why=f"It said: {failed.rstrip('.')}.",
+            fix="Mend that, then start all again.",
             code="failed-first",
         )
     return result

@@ -320,7 +320,12 @@ def test_a_run_folder_tells_what_was_done(world, model, corrector):
     assert (config["steps"], config["seed"]) == (4, 7)
     assert config["method"] == {"name": "joint-calibration"} | {"fields": config["method"]["fields"]}
     assert loaded.method == SMALL
-    assert loaded.notes_["columns"] == {"batch": "plate", "labels": "class", "treatment": None, "unit": None}
+    assert loaded.model_.record.notes["columns"] == {
+        "batch": "plate",
+        "labels": "class",
+        "treatment": None,
+        "unit": None,
+    }
     assert not list(model.rglob("*.tmp*"))
 
 
@@ -374,7 +379,7 @@ def test_features_are_the_numeric_columns_that_are_neither_keys_nor_metadata(wor
     }
     for name, (options, features) in asked.items():
         assert run(*common, "--out", tmp_path / name, *options, "standardise") == 0
-        assert jbc.load(tmp_path / name / "model").features_ == features
+        assert jbc.load(tmp_path / name / "model").model_.names.features == features
 
 
 def test_controls_are_marked_by_an_expression(world, tmp_path):
@@ -390,7 +395,7 @@ def test_controls_are_marked_by_an_expression(world, tmp_path):
     ]
     frame = pd.DataFrame(world.x, columns=list(FEATURES))
     face = jbc.Corrector(jbc.Standardise(on="controls")).fit(frame, domain=world.obs["plate"], control=marked)
-    assert_same_bytes(jbc.load(tmp_path / "run" / "model").fitted_, face.fitted_)
+    assert_same_bytes(jbc.load(tmp_path / "run" / "model").model_.fitted, face.model_.fitted)
 
 
 @pytest.mark.parametrize("extension", ["csv", "parquet", "h5ad"])

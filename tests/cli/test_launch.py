@@ -15,6 +15,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import orbax.checkpoint
 import pytest
 from jax._src.clusters import ClusterEnv
 from problems import QUICK, ROOT, refusal
@@ -117,6 +118,22 @@ def files(run: Path) -> set[str]:
     return {name for name in names if "/arrays" not in name}
 
 
+def writers(run: Path) -> set[str]:
+    """Who has written a part of the last checkpoint. Orbax alone opens it, with the names and bits that we read."""
+    step = run / "checkpoints" / f"step_{STEPS:08d}"
+    with orbax.checkpoint.StandardCheckpointer() as alone:
+        found = alone.restore(step / "arrays")
+    ours, _ = checkpoint.read(step)
+    assert found["state"].keys() == ours["state"].keys()
+    for name in ("critics", "maps"):
+        paths, leaves = zip(*jax.tree_util.tree_leaves_with_path(found["state"][name]["params"]), strict=True)
+        assert len(leaves) > 2
+        expected = dict(jax.tree_util.tree_leaves_with_path(ours["state"][name]["params"]))
+        for path, leaf in zip(paths, leaves, strict=True):
+            assert leaf.tobytes() == expected[path].tobytes()
+    return {path.parent.name for path in (step / "arrays").glob("ocdbt.process_*/d")}
+
+
 @pytest.fixture(scope="module")
 def straight(folder, environment) -> list[float]:
     """The losses of one process with one device, which a scheduler's variables do not change."""
@@ -137,6 +154,7 @@ class TestTwoProcesses:
             assert said.count("model: ") == 1
             np.testing.assert_allclose(losses(folder / name), straight, atol=1e-5)
             assert files(folder / name) == files(folder / "one")
+            assert writers(folder / name) == {f"ocdbt.process_{rank}" for rank in range(shape[0])}
         assert {path.name for path in folder.iterdir()} == {"plates.csv", "cache", "one", "two", "four"}
 
     def test_a_run_goes_on_whatever_ends_it_and_on_any_number_of_processes(

@@ -165,20 +165,20 @@ def test_missing_values_become_a_mask():
 def test_names_do_not_travel_into_programs():
     here, there = build(messy()), build(messy())
     renamed = Cohort.from_arrays(X, ["a", "a", "b", "b"]).names
-    assert here.nameless().names == there.nameless().names != renamed
+    assert here.without_names().names == there.without_names().names != renamed
 
 
 def test_hide_makes_a_target():
     drawn = world()
     cohort = Cohort.from_arrays(drawn.x, drawn.domain, label=drawn.label)
     assert cohort.sources.tolist() == [0, 1, 2]
-    task = cohort.hide("domain 2")
+    task = cohort.mask_labels("domain 2")
     assert task.sources.tolist() == [0, 2]
     assert set(task.label[task.domain == 1]) == {-1}
     np.testing.assert_array_equal(task.label[task.domain != 1], cohort.label[cohort.domain != 1])
     assert cohort.sources.tolist() == [0, 1, 2], "the original is untouched"
     with refusal("unknown-domain") as caught:
-        cohort.hide("domain 4")
+        cohort.mask_labels("domain 4")
     assert "did you mean" in str(caught.value)
 
 
@@ -188,7 +188,7 @@ def test_hide_makes_a_target():
 def test_reweight_refuses(weight):
     cohort = Cohort.from_arrays(X, ["a", "a", "b", "b"])
     with refusal("bad-weights"):
-        cohort.reweight(weight)
+        cohort.weigh_rows(weight)
 
 
 @pytest.mark.parametrize("weight", [[0, 0, 1, 1], [3, 0, 1, 0]])
@@ -196,15 +196,15 @@ def test_reweight_refuses_to_empty_a_treatment_or_to_outgrow_the_largest(weight)
     """Drawn by treatment, rows of another one would come in their place."""
     cohort = Cohort.from_arrays(X, ["a"] * 4, treatment=["t", "t", "u", "u"])
     with refusal("bad-weights") as caught:
-        cohort.reweight(weight)
+        cohort.weigh_rows(weight)
     assert "'t in a'" in str(caught.value)
 
 
 def test_reweight_keeps_all_else():
     cohort = Cohort.from_arrays(X, ["a", "a", "b", "b"])
-    weighted = cohort.reweight([0, 2, 1, 0])
+    weighted = cohort.weigh_rows([0, 2, 1, 0])
     assert weighted.weight.tolist() == [0, 2, 1, 0]
-    assert_same_bytes(weighted.reweight(np.ones(4)), cohort)
+    assert_same_bytes(weighted.weigh_rows(np.ones(4)), cohort)
 
 
 # Every domain has its own units, or units are measured in several domains, as reference samples are.

@@ -13,7 +13,7 @@ from problems import assert_close, cohort, refusal, world
 import jbc
 from jbc.cli.main import main
 from jbc.cohort import Cohort
-from jbc.cohort.roles import EXTRAPOLATE, SOURCE, STAYS, TARGET, direct
+from jbc.cohort.roles import EXTRAPOLATE, SOURCE, STAYS, TARGET, assign_roles
 from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.settings import Route, Training
 from jbc.train import fit, fit_lanes
@@ -28,19 +28,19 @@ def four() -> Cohort:
 
 
 def test_roles():
-    assert direct(four()).role.tolist() == [SOURCE, TARGET, SOURCE, SOURCE]
-    assert direct(four(), target="d").role.tolist() == [SOURCE, SOURCE, SOURCE, TARGET]
-    named = direct(four(), target="a", source=["c"], extrapolate=["d"])
+    assert assign_roles(four()).role.tolist() == [SOURCE, TARGET, SOURCE, SOURCE]
+    assert assign_roles(four(), target="d").role.tolist() == [SOURCE, SOURCE, SOURCE, TARGET]
+    named = assign_roles(four(), target="a", source=["c"], extrapolate=["d"])
     assert named.role.tolist() == [TARGET, STAYS, SOURCE, EXTRAPOLATE]
     # The largest domain is a source here, so the largest of the others is the target.
-    assert direct(four(), source=["b"]).role.tolist() == [TARGET, SOURCE, STAYS, STAYS]
-    assert direct(four().nameless()).role.tolist() == direct(four()).role.tolist()
+    assert assign_roles(four(), source=["b"]).role.tolist() == [TARGET, SOURCE, STAYS, STAYS]
+    assert assign_roles(four().without_names()).role.tolist() == assign_roles(four()).role.tolist()
     assert four().role.tolist() == [STAYS] * 4
 
 
 def test_roles_are_data():
     """Another direction is no other program."""
-    one, other = (direct(four(), target=name).nameless() for name in "ab")
+    one, other = (assign_roles(four(), target=name).without_names() for name in "ab")
     assert jax.tree.structure(one) == jax.tree.structure(other)
 
 
@@ -57,15 +57,15 @@ def test_roles_are_data():
 )
 def test_names_that_make_no_direction_are_refused(names, code, told):
     with refusal(code) as caught:
-        direct(four(), **names)
+        assign_roles(four(), **names)
     assert told in str(caught.value)
 
 
 def test_nothing_is_left_to_move():
     with refusal("no-source"):
-        direct(Cohort.from_arrays([[1.0], [2.0]]))
+        assign_roles(Cohort.from_arrays([[1.0], [2.0]]))
     with refusal("no-source"):
-        direct(four(), source=["a", "b", "c", "d"])
+        assign_roles(four(), source=["a", "b", "c", "d"])
 
 
 def test_a_fit_refuses_names_before_anything_is_computed():
@@ -85,7 +85,7 @@ def test_tasks_with_a_direction_are_lanes():
         MMDResNet(blocks=1, width=2, route=Route(target="domain 2"), training=Training(rows=8)),
         jax.random.split(jax.random.key(0), 2),
     )
-    tasks = [cohort().hide(name) for name in ("domain 1", "domain 2")]
+    tasks = [cohort().mask_labels(name) for name in ("domain 1", "domain 2")]
     lanes = fit_lanes(method, tasks, keys, steps=4, chunk=4)
     assert lanes.fitted["role"].tolist() == [[1, 2, 1]] * 2
     alone = fit(method, tasks[1], keys[1], steps=4, chunk=4)

@@ -26,7 +26,7 @@ def _plan(draw, key, cohort, start, steps):
 
 
 def plan(draw: Draw, cohort: Cohort, start: int, steps: int, key=KEY) -> np.ndarray:
-    return np.asarray(_plan(draw, key, cohort.nameless(), start, steps))
+    return np.asarray(_plan(draw, key, cohort.without_names(), start, steps))
 
 
 def sized(*counts: int, treatment=None) -> Cohort:
@@ -83,7 +83,7 @@ def test_an_epoch_is_a_pass_over_the_largest_group():
 def test_weights_say_how_often_a_row_is_drawn(replace):
     cohort = sized(12, 12)
     weight = np.array([0, 2, 1] * 4 + [1] * 6 + [0] * 6)
-    found = plan(Draw(rows=6, replace=replace), cohort.reweight(weight), 0, 400)
+    found = plan(Draw(rows=6, replace=replace), cohort.weigh_rows(weight), 0, 400)
     counts = np.bincount(found.ravel(), minlength=24)
     assert (counts[weight == 0] == 0).all()
     if not replace:

@@ -84,3 +84,12 @@ def test_examples_in_docstrings(path: Path):
     found = doctest.testmod(module)
     assert found.attempted
     assert not found.failed
+
+
+def test_the_list_of_experiments_names_scripts_and_pages_that_exist():
+    text = (EXPERIMENTS / "README.md").read_text(encoding="utf-8")
+    scripts = set(re.findall(r"\| `(\w+/\w+\.py)", text))
+    assert all((EXPERIMENTS / script).is_file() for script in scripts)
+    runnable = [path for path in EXPERIMENTS.glob("*/*.py") if "__main__" in path.read_text(encoding="utf-8")]
+    assert scripts == {path.relative_to(EXPERIMENTS).as_posix() for path in runnable}
+    assert all((EXPERIMENTS / link).exists() for link in re.findall(r"\]\(([^)]+)\)", text))

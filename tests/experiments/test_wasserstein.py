@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from problems import experiment
 
-from jbc import Standardise, WassersteinAlignment, metrics
+from jbc import Standardise, metrics
 from jbc.data.simulate.screen import simulate_screen
 from jbc.methods.distance_alignment import DistanceAlignment
 

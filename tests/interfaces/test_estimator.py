@@ -118,11 +118,11 @@ def test_columns_are_recognised_by_their_names(drawn, frame, named):
 
 
 def test_names_change_nothing(drawn, model, named, frame):
-    assert_same_bytes(named.fitted_, model.fitted_)
+    assert_same_bytes(named.model_.fitted, model.model_.fitted)
     labels, domains = pd.Series(hidden(drawn), dtype="category"), pd.Categorical(drawn.domain)
     with no_compilation():
         again = Corrector(JOINT, steps=CHUNK).fit(frame, labels, domain=domains)
-    assert_same_bytes(again.fitted_, model.fitted_)
+    assert_same_bytes(again.model_.fitted, model.model_.fitted)
 
 
 def test_fit_transform_is_fit_then_transform(drawn, model):
@@ -203,7 +203,7 @@ def test_random_state(drawn):
         return Corrector(Walk(), random_state=random_state).fit(drawn.x, domain=drawn.domain)
 
     def at(model):
-        return model.fitted_["at"].tolist()
+        return model.model_.fitted["at"].tolist()
 
     assert at(fit(3)) == at(fit(3)) == at(fit(np.random.RandomState(3)))
     assert fit(3).seed_ == fit(3).seed_ != fit(4).seed_
@@ -254,7 +254,7 @@ def test_a_loaded_model_is_the_saved_one(drawn, frame, named, tmp_path):
     with refusal("exists"):
         named.save(folder)
     named.save(folder, overwrite=True)
-    assert_same_bytes(jbc.load(folder).fitted_, loaded.fitted_)
+    assert_same_bytes(jbc.load(folder).model_.fitted, loaded.model_.fitted)
 
 
 def test_what_is_no_model_is_refused(drawn, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import log_loss, pairwise_distances
 from sklearn.metrics.pairwise import rbf_kernel
 
-from jbc.losses import alignment, cross_entropy, kernel, median_bandwidth, mmd2_matrix, squared_error
+from jbc.losses import alignment, cross_entropy, kernel, mmd2_matrix, squared_error
 
 # Compiled whole, the many small operations cost one compilation a shape instead of one each.
 matrix = jax.jit(mmd2_matrix, static_argnums=1, static_argnames="unbiased")

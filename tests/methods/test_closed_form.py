@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from problems import assert_close, assert_same_bytes, no_compilation, refusal, run_python
+from problems import assert_close, assert_same_bytes, no_compilation, refusal, run_python, vary
 from scipy.linalg import fractional_matrix_power, sqrtm
 from sklearn.cross_decomposition import CCA
 from sklearn.decomposition import PCA, FactorAnalysis
@@ -201,8 +201,8 @@ def test_weights_count_rows(screen, method):
     table = cohort(screen)
     weight = np.tile([2, 0, 1, 0, 2], len(table.x) // 5)
     dirty = np.where((weight == 0)[:, None], 1e6, table.x).astype(np.float32)
-    found = fit(method, table.reweight(weight), KEY).fitted
-    assert_same_bytes(fit(method, dataclasses.replace(table, x=dirty).reweight(weight), KEY).fitted, found)
+    found = fit(method, table.weigh_rows(weight), KEY).fitted
+    assert_same_bytes(fit(method, dataclasses.replace(table, x=dirty).weigh_rows(weight), KEY).fitted, found)
     names = np.array(table.names.domains)[table.domain]
     rows = (np.repeat(each, weight, axis=0) for each in (table.x, names, table.control))
     copies = Cohort.from_arrays(**dict(zip(("x", "domain", "control"), rows, strict=True)))
@@ -224,8 +224,8 @@ def test_domains_with_too_few_controls_are_refused_by_name(screen, method):
     table = cohort(screen)
     lost = np.asarray(table.control & (table.domain == 1)).nonzero()[0][1:]
     with refusal("few-controls"):
-        method.check(table.reweight(np.where(np.isin(np.arange(90), lost), 0, 1)))
-    transformed(dataclasses.replace(method, on="all"), screen | {"control": np.zeros(90, bool)})
+        method.check(table.weigh_rows(np.where(np.isin(np.arange(90), lost), 0, 1)))
+    transformed(vary(method, on="all"), screen | {"control": np.zeros(90, bool)})
 
 
 def test_one_map_needs_controls_in_some_domain_only(screen):
@@ -250,7 +250,7 @@ def test_controls_that_do_not_span_the_features_need_a_ridge(screen, method):
     for case in cases:
         with refusal("singular-covariance") as caught:
             transformed(method, case)
-        assert np.isfinite(transformed(dataclasses.replace(method, ridge=1.0), case)).all()
+        assert np.isfinite(transformed(vary(method, ridge=1.0), case)).all()
     if isinstance(method, Coral):
         assert "'a', 'b', 'c'" in str(caught.value)
     else:

@@ -108,7 +108,7 @@ def start(method, golden, domains, family):
     cohort = Cohort.from_arrays(
         flat, np.repeat(np.arange(domains), rows.x.shape[1]), label=np.asarray(rows.label).ravel()
     )
-    state = load(golden, "init", family, jax.jit(method.init)(jax.random.key(0), cohort.nameless()))
+    state = load(golden, "init", family, jax.jit(method.init)(jax.random.key(0), cohort.without_names()))
     double = jax.tree.map(lambda a: jnp.float64(a) if jnp.issubdtype(a.dtype, jnp.floating) else a, state)
     return cohort, rows, double
 
@@ -199,7 +199,7 @@ def test_manybatch_step(goldens):
     np.testing.assert_allclose(info["loss"], told["loss"], rtol=1e-4)
     assert_close(whole.classifier.params, parts.classifier.params)
 
-    fitted = method.finish(load(golden, "after_B", "multibatch", state), cohort.nameless())
+    fitted = method.finish(load(golden, "after_B", "multibatch", state), cohort.without_names())
     for g in range(3):
         x, domain = rows.x[g], jnp.full(32, g)
         np.testing.assert_allclose(method.encode(fitted, x, domain), golden[f"eval/z/{g}"], atol=1e-4)

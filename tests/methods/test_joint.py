@@ -17,6 +17,7 @@ from problems import (
     cohort,
     hidden,
     refusal,
+    vary,
     world,
 )
 from scipy.special import softmax
@@ -37,7 +38,7 @@ KEY = jax.random.key(1)
 
 def change(**fields) -> JointCalibration:
     """Another configuration, without dropout: its random numbers are a third of what is compiled."""
-    return dataclasses.replace(JOINT, **({"dropout": 0.0} | fields))
+    return vary(JOINT, **({"dropout": 0.0} | fields))
 
 
 def train(method, table, steps=CHUNK):
@@ -74,7 +75,7 @@ def test_labels_of_the_target_change_nothing():
     for seed in range(3):
         label = drawn.label.copy()
         label[target] = np.random.default_rng(seed).permutation(label[target])
-        task = Cohort.from_arrays(drawn.x, drawn.domain, label=label).hide(TARGET)
+        task = Cohort.from_arrays(drawn.x, drawn.domain, label=label).mask_labels(TARGET)
         found = train(JOINT, task)
         first = first or found
         assert_same_bytes((found.fitted, found.state), (first.fitted, first.state))
@@ -117,7 +118,7 @@ def test_without_labels_there_is_no_classifier(table):
     drawn = world()
     model = Corrector(JOINT, steps=CHUNK).fit(drawn.x, domain=drawn.domain)
     assert model.classes_.size == 0
-    assert "classifier" not in model.fitted_
+    assert "classifier" not in model.model_.fitted
     assert "classify" not in model.history_[-1]
     assert model.transform(drawn.x, domain=drawn.domain).shape == drawn.x.shape
     for call in (model.predict, model.predict_proba):
@@ -190,7 +191,7 @@ def test_published_families_train_and_settle_their_statistics(table, data):
     for name in ("mean", "var"):
         expected = run.state.calibrator.running["DomainNorm_0"][name]
         np.testing.assert_array_equal(pooled[name], np.tile(expected, (3, 1)))
-    own = dataclasses.replace(method, statistics="domain").finish(run.state, table)
+    own = vary(method, statistics="domain").finish(run.state, table)
     inputs = np.sign(table.x) * np.log1p(np.abs(table.x))
     for g in range(3):
         rows = inputs[table.domain == g]
@@ -207,7 +208,7 @@ def test_statistics_are_measured_on_rows_that_count(table):
     method = presets.joint("mi", statistics="domain", training=Training(rows=8))
     weight = np.where(np.arange(len(table.x)) % 3 == 0, 0, 1)
     state = method.init(KEY, table)
-    found = method.finish(state, table.reweight(weight))["calibrator"]["statistics"]["DomainNorm_0"]["mean"]
+    found = method.finish(state, table.weigh_rows(weight))["calibrator"]["statistics"]["DomainNorm_0"]["mean"]
     for g in range(3):
         rows = (table.domain == g) & (weight == 1)
         np.testing.assert_allclose(found[g], table.x[rows].mean(axis=0), rtol=1e-4, atol=1e-5)
@@ -229,7 +230,7 @@ def test_restart_forgets_the_moments_at_every_epoch(table):
     """Forty rows in minibatches of eight make an epoch of five steps."""
     counts = {}
     for restart in (False, True):
-        state = train(dataclasses.replace(JOINT, restart=restart), table).state
+        state = train(vary(JOINT, restart=restart), table).state
         assert int(state.epoch) == 5
         counts[restart] = [
             int(np.max(getattr(state, p).opt_state[1].count)) for p in ("calibrator", "classifier")
@@ -405,7 +406,7 @@ def test_pairs_are_a_source_and_a_target(sources, groups, expected):
 def test_one_pair_alone_is_the_method_of_the_pair():
     drawn = world()
     two = drawn.domain != "domain 2"
-    both = Cohort.from_arrays(drawn.x[two], drawn.domain[two], label=hidden(drawn)[two]).nameless()
+    both = Cohort.from_arrays(drawn.x[two], drawn.domain[two], label=hidden(drawn)[two]).without_names()
     pair, rows = change(), minibatch(JOINT, both)
     pairs = PairwiseCalibration(pair)
 
@@ -454,4 +455,4 @@ def test_a_hidden_domain_may_not_leave_a_single_class():
     )
     JointCalibration().check(table)
     with refusal("one-class"):
-        JointCalibration().check(table.hide("b"))
+        JointCalibration().check(table.mask_labels("b"))

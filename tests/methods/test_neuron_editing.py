@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import assert_same_bytes, refusal
+from problems import assert_same_bytes, refusal, vary
 
 import jbc
 from jbc.cohort import Cohort
@@ -30,7 +30,7 @@ SMALL = NeuronEditing(
     training=Training(rows=20),
     editing=Editing(percentiles=11),
 )
-PAPER = dataclasses.replace(SMALL, residual=False, edit_layers=(2,), average=0.0)
+PAPER = vary(SMALL, residual=False, edit_layers=(2,), average=0.0)
 
 
 def rows(seed: int = 0, shift: float = 2.0, n: int = N) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +76,7 @@ def edited(h: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
 def test_rows_are_edited_as_the_equations_say(method):
     x, domain = rows()
     model = fitted(method, x, domain)
-    tables, params = model.fitted_["inputs"], model.fitted_["coder"]
+    tables, params = model.model_.fitted["inputs"], model.model_.fitted["coder"]
     location, spread = tables["to"]["location"], tables["to"]["spread"]
     z = {name: (x[domain == name] - location) / spread for name in ("old", "new", "other")}
     first = {
@@ -112,26 +112,24 @@ def test_targets_and_bystanders_stay_and_sources_arrive():
 
 def test_a_shift_is_carried_to_rows_of_another_distribution():
     x, domain = rows(n=400)
-    model = fitted(dataclasses.replace(SMALL, widths=(32, 6)), x, domain, steps=400)
+    model = fitted(vary(SMALL, widths=(32, 6)), x, domain, steps=400)
     other = x[domain == "other"]
     change = model.transform(other, domain=["other"] * 400) - other
     np.testing.assert_allclose(change.mean(axis=0), 2.0 * (np.arange(D) < 3), atol=0.6)
-    everywhere = fitted(dataclasses.replace(SMALL, widths=(32, 6), constant_shift=True), x, domain, steps=400)
+    everywhere = fitted(vary(SMALL, widths=(32, 6), constant_shift=True), x, domain, steps=400)
     change = everywhere.transform(other, domain=["other"] * 400) - other
     np.testing.assert_allclose(change.mean(axis=0), 2.0 * (np.arange(D) < 3), atol=0.3)
 
 
 def test_domains_to_extrapolate_get_the_average_edit_pulled_towards_their_own():
     x, domain = rows()
-    method = dataclasses.replace(SMALL, source=("old", "bystander"), edit_layers=(4,))
-    whole, none, half = (
-        fitted(dataclasses.replace(method, pull=pull), x, domain) for pull in (1.0, 0.0, 0.5)
-    )
+    method = vary(SMALL, source=("old", "bystander"), edit_layers=(4,))
+    whole, none, half = (fitted(vary(method, pull=pull), x, domain) for pull in (1.0, 0.0, 0.5))
     code = {name: number for number, name in enumerate(whole.domains_)}
-    table = {pull: model.fitted_["edits"]["4"] for pull, model in ((1, whole), (0, none), (0.5, half))}
+    table = {pull: model.model_.fitted["edits"]["4"] for pull, model in ((1, whole), (0, none), (0.5, half))}
     sources = np.mean([table[0]["source"][code[name]] for name in method.source], axis=0)
     np.testing.assert_allclose(table[0]["source"][code["other"]], sources, atol=1e-6)
-    tables = whole.fitted_["inputs"]["to"]
+    tables = whole.model_.fitted["inputs"]["to"]
     own = knots((x[domain == "other"] - tables["location"]) / tables["spread"])
     np.testing.assert_allclose(table[1]["source"][code["other"]], own, atol=1e-5)
     np.testing.assert_allclose(table[0.5]["source"][code["other"]], (sources + own) / 2, atol=1e-5)
@@ -155,7 +153,7 @@ def test_edits_are_measured_on_pairs_of_controls():
         editing=Editing(percentiles=11, on="controls", layers=(4,)),
     )
     model = fitted(method, x, domain, treatment=kind, control=kind != "sample")
-    tables = model.fitted_["inputs"]["to"]
+    tables = model.model_.fitted["inputs"]["to"]
     z = (x - tables["location"]) / tables["spread"]
 
     def pool(name: str) -> np.ndarray:
@@ -164,7 +162,7 @@ def test_edits_are_measured_on_pairs_of_controls():
 
     old = list(model.domains_).index("old")
     for side, name in (("source", "old"), ("target", "new")):
-        np.testing.assert_allclose(model.fitted_["edits"]["4"][side][old], knots(pool(name)), atol=0.02)
+        np.testing.assert_allclose(model.model_.fitted["edits"]["4"][side][old], knots(pool(name)), atol=0.02)
     moved = model.transform(x, domain=domain)
     assert (moved != x)[domain == "old"].all(axis=1).mean() > 0.9
 
@@ -172,7 +170,7 @@ def test_edits_are_measured_on_pairs_of_controls():
 def test_principal_components_are_edited_instead():
     x, domain = rows()
     model = fitted(dataclasses.replace(PAPER, pca_editing=True, edit_layers=(1,)), x, domain, steps=1)
-    tables, params = model.fitted_["inputs"]["to"], model.fitted_["coder"]
+    tables, params = model.model_.fitted["inputs"]["to"], model.model_.fitted["coder"]
     z = (x - tables["location"]) / tables["spread"]
     _, vectors = np.linalg.eigh(np.cov(z.T))
     overlap = np.abs(vectors[:, ::-1][:, :5].T @ params["layers_0"]["kernel"])
@@ -207,7 +205,7 @@ def test_images_have_convolutions_of_any_size():
     rng = np.random.default_rng(0)
     x = np.float32(rng.uniform(size=(90, 5 * 3 * 2)))
     domain = np.repeat(["new", "old", "other"], 30)
-    model = fitted(dataclasses.replace(SMALL, image=(5, 3, 2), widths=(4, 8)), x, domain)
+    model = fitted(vary(SMALL, image=(5, 3, 2), widths=(4, 8)), x, domain)
     assert model.encode(x, domain=domain).shape == (90, 2 * 1 * 8)
     assert model.transform(x, domain=domain).shape == x.shape
     longer = jbc.Corrector(model.method, steps=200).fit(x, domain=domain)
@@ -220,12 +218,12 @@ def test_what_sampling_makes_is_not_edited():
     domain = np.repeat(["new", "old"], N)
     method = NeuronEditing(widths=(12, 5), route=Route(target="new"), training=Training(rows=20))
     still = fitted(method, x, domain)
-    assert still.fitted_["share"][1] < 0.5
-    bold = fitted(dataclasses.replace(method, cautious=False), x, domain)
+    assert still.model_.fitted["share"][1] < 0.5
+    bold = fitted(vary(method, cautious=False), x, domain)
     moved = [np.linalg.norm(model.transform(x, domain=domain) - x) for model in (still, bold)]
     assert moved[0] < 0.5 * moved[1]
     x[domain == "old"] += 5 * np.sqrt(2 / N)
-    assert fitted(method, x, domain).fitted_["share"][1] == 1
+    assert fitted(method, x, domain).model_.fitted["share"][1] == 1
 
 
 def test_the_preset_is_the_paper():
@@ -234,7 +232,7 @@ def test_the_preset_is_the_paper():
     assert (method.layers, method.residual, method.percentiles) == ((3,), False, 101)
     x, domain = rows()
     state = jax.eval_shape(
-        method.init, jax.random.key(0), method.aim(Cohort.from_arrays(x, domain)).nameless()
+        method.init, jax.random.key(0), method.aim(Cohort.from_arrays(x, domain)).without_names()
     )
     sizes = [state.coder.params[f"layers_{number}"]["kernel"].shape[1] for number in range(6)]
     assert sizes == [500, 250, 50, 250, 500, D]
@@ -242,17 +240,17 @@ def test_the_preset_is_the_paper():
 
 def test_values_beyond_are_counted_and_refused():
     x, domain = rows()
-    model = fitted(dataclasses.replace(SMALL, edit_layers=(4,), beyond="refuse"), x, domain)
+    model = fitted(vary(SMALL, edit_layers=(4,), beyond="refuse"), x, domain)
     inside, far = x[domain == "old"][:2], x[domain == "old"][:1].copy()
     far[0, :2] = 1e3
-    assert model.stray(np.concatenate([inside, far]), domain=["old"] * 3).tolist() == [0, 0, 2]
-    assert model.stray(far, domain=["new"]).tolist() == [0]
+    assert model.out_of_range(np.concatenate([inside, far]), domain=["old"] * 3).tolist() == [0, 0, 2]
+    assert model.out_of_range(far, domain=["new"]).tolist() == [0]
     assert model.transform(inside, domain=["old"] * 2).shape == (2, D)
     with refusal("outside-range") as caught:
         model.transform(np.concatenate([inside, far]), domain=["old"] * 3)
     assert "1 of 3 rows" in str(caught.value)
     assert "2" in str(caught.value)
-    shifting = fitted(dataclasses.replace(SMALL, edit_layers=(4,)), x, domain)
+    shifting = fitted(vary(SMALL, edit_layers=(4,)), x, domain)
     assert np.isfinite(shifting.transform(far, domain=["old"])).all()
 
 
@@ -270,13 +268,13 @@ def test_values_beyond_are_counted_and_refused():
 )
 def test_settings_that_contradict_each_other_are_refused(changes, said):
     with refusal("bad-setting") as caught:
-        fitted(dataclasses.replace(SMALL, **changes), *rows())
+        fitted(vary(SMALL, **changes), *rows())
     assert said in str(caught.value)
 
 
 def test_sources_without_controls_of_the_target_are_refused():
     x, domain = rows()
-    method = dataclasses.replace(SMALL, on="controls")
+    method = vary(SMALL, on="controls")
     kind = np.where(domain == "old", "a", "b")
     with refusal("few-controls") as caught:
         fitted(method, x, domain, treatment=kind, control=np.isin(domain, ["old", "new"]))

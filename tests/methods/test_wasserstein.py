@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.stats
-from problems import OPTIMISED, assert_close, assert_same_bytes, refusal
+from problems import OPTIMISED, assert_close, assert_same_bytes, refusal, vary
 
 from jbc.cohort import Cohort
 from jbc.cohort.sampling import take
 from jbc.errors import InputWarning
-from jbc.losses.mmd import median_bandwidth, mmd2_matrix
+from jbc.losses.mmd import median_distance, mmd2_matrix
 from jbc.losses.wasserstein import critic_terms, gaussian_terms, kernel_terms, sliced_terms
 from jbc.methods import presets
 from jbc.methods import wasserstein_pairs as nets
+from jbc.methods.distance_alignment import DistanceAlignment
+from jbc.methods.prepare import prepare
 from jbc.methods.settings import AdversarialTraining
 from jbc.methods.wasserstein import WassersteinAlignment
 from jbc.numerics.noise import fractions
@@ -100,10 +102,10 @@ def naive(maps, critics, cells, mix, cohort, form, gamma):
 
 def terms_of(method, state, maps, critics, x):
     """Estimate all distances, by batches of treatments."""
-    own = method._own(KEY, state, x) | {"critics": critics}
+    own = method._pair_data(KEY, state, x) | {"critics": critics}
 
     def one(_, batch, x, own):
-        return None, method._terms(KEY, maps, own, batch, x)
+        return None, method._terms(maps, own, batch, x)
 
     return nets.batchwise(one, None, state.shared, method.form, x, own)[1]
 
@@ -112,11 +114,12 @@ def terms_of(method, state, maps, critics, x):
     ("family", "form"), [("affine", "pairs"), ("low-rank", "pairs"), ("residual", "barycentre")]
 )
 def test_the_objective_of_a_ragged_screen(family, form):
-    cohort, method = screen(), dataclasses.replace(SMALL, maps=family, form=form, scale="none", gamma=3.0)
-    state = jax.jit(method.init)(KEY, cohort.nameless())
+    method = vary(SMALL, maps=family, form=form, scale="none", gamma=3.0)
+    cohort = method.resolve(screen())
+    state = jax.jit(method.init)(KEY, cohort.without_names())
     plan = method.draw.plan(KEY, cohort, 0, 1)[0]
     rows = take(cohort, plan, method.draw)
-    codes = list(zip(rows.treatment.tolist(), rows.domain.tolist(), strict=True))
+    codes = list(zip(cohort.shared.cells.treatment.tolist(), rows.domain.tolist(), strict=True))
     assert codes == [(t, g) for t in (2, 3, 1, 0) for g in DESIGN[t]]
     cells = dict(zip(codes, rows.x, strict=True))
     maps, critics = shaken(state.maps.params), shaken(state.critics.params, 1, spread=1.0)
@@ -143,10 +146,10 @@ def test_the_objective_of_a_ragged_screen(family, form):
 
 def test_narrow_and_wide_critics_fold_or_move_alike():
     """With few rows it is cheaper to move them than to fold the map into the critics: the results agree."""
-    cohort = screen()
+    cohort = SMALL.resolve(screen())
     for critic in ((1,), (M,)):
-        method = dataclasses.replace(SMALL, critic=critic, scale="none")
-        state = jax.jit(method.init)(KEY, cohort.nameless())
+        method = vary(SMALL, critic=critic, scale="none")
+        state = jax.jit(method.init)(KEY, cohort.without_names())
         maps, x = (
             shaken(state.maps.params),
             take(cohort, method.draw.plan(KEY, cohort, 0, 1)[0], method.draw).x,
@@ -164,22 +167,22 @@ def test_batches_of_treatments_change_nothing(monkeypatch):
     rng, steps = np.random.default_rng(0), {}
     domain, treatment = (code.ravel().astype(str) for code in np.indices((2, 5)).repeat(4, axis=2))
     x = rng.normal(size=(len(domain), D)) + (domain == "1")[:, None]
-    method = dataclasses.replace(SMALL, identity=0.3, critic=(2,))
+    method = vary(SMALL, identity=0.3, critic=(2,))
     for pairs, batches in ((1, [5]), (4, [2, 1]), (1024, [1])):
         monkeypatch.setattr("jbc.cohort.groups.PAIRS", pairs)
-        cohort = Cohort.from_arrays(x, domain, treatment=treatment)
+        cohort = method.resolve(Cohort.from_arrays(x, domain, treatment=treatment))
         assert [len(members) for members in cohort.shared.members] == batches
-        state = jax.jit(method.init)(KEY, cohort.nameless())
+        state = jax.jit(method.init)(KEY, cohort.without_names())
         rows = take(cohort, method.draw.plan(KEY, cohort, 0, 1)[0], method.draw)
         given = KEY, state, method.inputs.apply(state.tables, rows.x, rows.domain[:, None])
-        after = [jax.jit(part)(*given) for part in (method._criticise, method._transform)]
+        after = [jax.jit(part)(*given) for part in (method._critic_step, method._map_step)]
         steps[pairs] = [(new.maps.params, new.critics.params, info) for new, info in after]
     assert_close(steps[1], steps[1024], rtol=2e-5)
     assert_close(steps[4], steps[1024], rtol=2e-5)
 
 
 def test_a_rate_that_has_fallen_to_nothing_stays_there():
-    method = dataclasses.replace(SMALL, distance="gaussian", updates=10)
+    method = DistanceAlignment(form="pairs", rows=M, updates=10)
     short, long = (fit(method, screen(), KEY, steps=steps, chunk=10).fitted for steps in (10, 20))
     assert_same_bytes(short, long)
 
@@ -189,25 +192,44 @@ def test_controls_alone_are_warned_of():
     control = np.asarray(cohort.treatment) == 0
     given = Cohort.from_arrays(cohort.x, cohort.domain, control=control)
     with pytest.warns(InputWarning, match="Only controls are shared"):
-        SMALL.check(given)
+        prepare(SMALL, given)
     for more in ({"treatment": cohort.treatment, "control": control}, {}):
-        SMALL.check(Cohort.from_arrays(cohort.x, cohort.domain, **more))
+        prepare(SMALL, Cohort.from_arrays(cohort.x, cohort.domain, **more))
 
 
-def test_treatments_can_be_weighed():
-    cohort = screen()
-    weight = SMALL.init(KEY, cohort.weigh({"0": 3.0})).weight
-    np.testing.assert_allclose(weight, [1 / 6] * 2 + [1 / 18] * 3 + [3 / 36] * 6, rtol=1e-6)
-    with refusal("bad-weights") as caught:
-        cohort.weigh({"0": -1.0, "nothing": 2.0})
-    assert "'0: -1.0', 'nothing'" in str(caught.value)
+def weights_of(**settings):
+    method = vary(SMALL, **settings)
+    return method.init(KEY, method.resolve(screen())).weight
 
 
 def test_weights_are_means_over_treatments_of_means_over_pairs():
-    state = SMALL.init(KEY, screen())
-    np.testing.assert_allclose(state.weight, [1 / 4] * 2 + [1 / 12] * 3 + [1 / 24] * 6, rtol=1e-6)
-    state = dataclasses.replace(SMALL, treatments="rows").init(KEY, screen())
-    np.testing.assert_allclose(state.weight, [2 / 11] * 2 + [1 / 11] * 3 + [4 / 66] * 6, rtol=1e-6)
+    np.testing.assert_allclose(weights_of(), [1 / 4] * 2 + [1 / 12] * 3 + [1 / 24] * 6, rtol=1e-6)
+    by_rows = [2 / 11] * 2 + [1 / 11] * 3 + [4 / 66] * 6
+    np.testing.assert_allclose(weights_of(treatments="rows"), by_rows, rtol=1e-6)
+
+
+def test_treatments_can_be_weighed_by_name():
+    """Treatment 0 comes last, for it is in most domains."""
+    found = weights_of(importance=(("0", 3.0),))
+    np.testing.assert_allclose(found, [1 / 6] * 2 + [1 / 18] * 3 + [3 / 36] * 6, rtol=1e-6)
+    # Four domains of 24 rows in all have the double number of rows, times 3; what one domain has does not count.
+    found = weights_of(importance=(("4", 9.0), ("0", 3.0)), treatments="rows")
+    np.testing.assert_allclose(found, [2 / 19] * 2 + [1 / 19] * 3 + [2 / 19] * 6, rtol=1e-6)
+    cohort = DistanceAlignment(importance=(("2", 2.0),)).resolve(screen())
+    told = dict(zip(cohort.shared.cells.treatment.tolist(), cohort.shared.importance.tolist(), strict=True))
+    assert told == {0: 1, 1: 1, 2: 2, 3: 1}
+
+
+def test_importance_of_a_treatment_that_there_is_not_is_refused():
+    with refusal("unknown-treatment") as caught:
+        prepare(vary(SMALL, importance=(("0", 2.0), ("nothing", 2.0))), screen())
+    assert "the cohort does not have: 'nothing'" in str(caught.value)
+    assert "Its treatments are '0', '1', '2', '3', '4'" in str(caught.value)
+    with refusal("bad-setting") as caught:
+        prepare(vary(SMALL, importance=(("0", -1.0),)), screen())
+    assert "importance=(('0', -1.0),) is not" in str(caught.value)
+    with refusal("unknown-treatment"):
+        prepare(vary(SMALL, importance=(("0", 2.0),)), Cohort.from_arrays(np.eye(4), list("aabb")))
 
 
 def test_golden_objective(data):
@@ -215,7 +237,7 @@ def test_golden_objective(data):
     if not path.is_file():
         pytest.skip("The goldens are not here: they lie beside the data")
     golden = np.load(path)
-    cohort = Cohort.from_arrays(golden["x"].reshape(60, 12), np.repeat(["0", "1", "2"], 20))
+    cohort = SMALL.resolve(Cohort.from_arrays(golden["x"].reshape(60, 12), np.repeat(["0", "1", "2"], 20)))
     shared = jax.tree.map(jnp.asarray, cohort.shared)
     first = {"w": golden["W1"].swapaxes(1, 2), "b": golden["b1"]}
     head = [
@@ -286,7 +308,7 @@ def test_kernel_distance_is_the_mmd_of_each_pair():
     found = kernel_terms(z[0], z[1], (0.5, 1.0))
     for c in range(3):
         both = z[:, c]
-        expected = mmd2_matrix(both, (0.5, 1.0), median_bandwidth(both), unbiased=True)[0][0, 1]
+        expected = mmd2_matrix(both, (0.5, 1.0), median_distance(both), unbiased=True)[0][0, 1]
         np.testing.assert_allclose(found[c], expected, atol=1e-6)
 
 
@@ -300,19 +322,20 @@ def gaps(cohort, moved) -> float:
     return max(found) / moved.std(axis=0).mean()
 
 
+CRITICS = WassersteinAlignment(
+    pretrain=300, training=AdversarialTraining(rows=20, updates=200, map_rate=1e-2, critic_rate=3e-3)
+)
+DISTANCE = DistanceAlignment(rows=20, updates=200, learning_rate=1e-2)
+
+
 @pytest.mark.parametrize(
-    "changes",
-    [{}, {"maps": "residual", "width": 8}, {"form": "pairs"}, {"distance": "gaussian"}, {"distance": "sliced"},
-     {"distance": "mmd", "form": "pairs"}],
-    ids=str,
+    ("method", "changes"),
+    [(CRITICS, {}), (CRITICS, {"maps": "residual", "width": 8}), (CRITICS, {"form": "pairs"}), (DISTANCE, {}),
+     (DISTANCE, {"distance": "sliced"}), (DISTANCE, {"distance": "mmd", "form": "pairs"})],
+    ids=lambda part: str(part) if isinstance(part, dict) else type(part).__name__,
 )  # fmt: skip
-def test_training_brings_domains_together(changes):
-    cohort = screen(rows=40)
-    method = WassersteinAlignment(
-        pretrain=300,
-        **changes,
-        training=AdversarialTraining(rows=20, updates=200, map_rate=1e-2, critic_rate=3e-3),
-    )
+def test_training_brings_domains_together(method, changes):
+    cohort, method = screen(rows=40), vary(method, **changes)
     before = gaps(cohort, cohort.x)
     fitted = fit(method, cohort, KEY).fitted
     moved = method.transform(fitted, jnp.asarray(cohort.x), jnp.asarray(cohort.domain))
@@ -320,7 +343,7 @@ def test_training_brings_domains_together(changes):
 
 
 def test_maps_begin_as_the_identity_and_wait_for_the_critics():
-    cohort, method = screen(), dataclasses.replace(SMALL, pretrain=20, critic_steps=3, transform_steps=2)
+    cohort, method = screen(), vary(SMALL, pretrain=20, critic_steps=3, map_steps=2)
     assert method.steps(cohort) == 20 + 250 * 5
     x, domain = jnp.asarray(cohort.x), jnp.asarray(cohort.domain)
     run = fit(method, cohort, KEY, steps=20, chunk=20)
@@ -332,7 +355,8 @@ def test_maps_begin_as_the_identity_and_wait_for_the_critics():
 
 
 def test_maps_stand_still_while_no_distance_is_seen():
-    cohort, method = screen(), dataclasses.replace(SMALL, pretrain=1, critic_steps=1)
+    method = vary(SMALL, pretrain=1, critic_steps=1)
+    cohort = method.resolve(screen())
     state = method.init(KEY, cohort)
     blind = jax.tree.map(jnp.zeros_like, state.critics.params)
     state = state.replace(critics=state.critics.replace(params=blind), step=jnp.int32(2))
@@ -355,22 +379,24 @@ def test_controls_are_aligned_where_no_treatment_is_given():
     cohort = screen()
     control = np.asarray(cohort.treatment) == 1
     names = np.array(cohort.names.domains)[cohort.domain]
-    given = Cohort.from_arrays(cohort.x, names, control=control)
+    given = SMALL.resolve(Cohort.from_arrays(cohort.x, names, control=control))
     assert given.shared.blocks == ((1, 3),)
     assert given.shared.cells.domain.tolist() == [0, 2, 3]
-    assert Cohort.from_arrays(cohort.x, names).shared.blocks == ((1, 4),)
+    assert SMALL.resolve(Cohort.from_arrays(cohort.x, names)).shared.blocks == ((1, 4),)
 
 
 def test_nothing_shared_is_refused():
     lonely = Cohort.from_arrays(np.ones((4, 2)) * np.arange(4)[:, None], list("aabb"), treatment=list("xyzw"))
     with refusal("nothing-shared"):
-        SMALL.check(lonely)
+        prepare(SMALL, lonely)
 
 
 def test_presets():
     paper, reference = presets.wasserstein("paper"), presets.wasserstein("reference")
-    assert (paper.critic_steps, paper.transform_steps, paper.critic) == (1, 50, (2,))
-    assert (reference.critic_steps, reference.transform_steps, reference.critic) == (49, 1, (2, 2))
+    assert (paper.training.critic_steps, paper.map_steps, paper.critic) == (1, 50, (2,))
+    assert (reference.training.critic_steps, reference.map_steps, reference.critic) == (49, 1, (2, 2))
+    for method in (paper, reference):
+        assert (method.training.optimiser, method.training.linear_decay) == ("rmsprop", False)
     assert reference.steps(screen()) == 355_000
 
 

@@ -16,7 +16,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from jbc import metrics, plots
-from jbc.losses.mmd import median_bandwidth, mmd2_to
+from jbc.losses.mmd import mmd2_to
 from jbc.metrics import _points
 from jbc.plots.embedding import _frame
 

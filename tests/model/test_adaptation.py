@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
-from problems import assert_same_bytes, refusal
+from problems import assert_same_bytes, refusal, vary
 
 import jbc
 from jbc.cli.main import main
@@ -17,7 +15,6 @@ from jbc.methods.base import Method
 from jbc.methods.closed_form.quantile_map import QuantileMap
 from jbc.methods.closed_form.standardise import Standardise
 from jbc.methods.distance_alignment import DistanceAlignment
-from jbc.methods.wasserstein import WassersteinAlignment
 from jbc.metrics import energy_distance
 from jbc.model.adaptation import Adaptation, keep_controls
 from jbc.model.support import how_far_outside, measure_support
@@ -28,7 +25,7 @@ NEW = "domain 4"
 ALIGNMENT = DistanceAlignment(distance="gaussian", rows=16, updates=60, learning_rate=0.02)
 METHODS: dict[str, Method] = {
     "affine": ALIGNMENT,
-    "residual": dataclasses.replace(ALIGNMENT, maps="residual", width=4),
+    "residual": vary(ALIGNMENT, maps="residual", width=4),
     "shift": Standardise(scale=False, on="controls"),
     "shift and scale": Standardise(on="controls"),
     "quantiles": QuantileMap(percentiles=11, on="controls"),
@@ -56,7 +53,7 @@ def models(screen, quick_file):
     known, found = screen.domain != NEW, {}
     for name, method in METHODS.items():
         model = fitted(method, screen, known)
-        before = model.fitted_, model.transform(screen.x[known], domain=screen.domain[known])
+        before = model.model_.fitted, model.transform(screen.x[known], domain=screen.domain[known])
         found[name] = taken_in(model, screen, ~known), *before
     return found
 
@@ -66,7 +63,7 @@ def test_nothing_else_moves(models, screen, name):
     model, before, corrected = models[name]
     known = screen.domain != NEW
     assert_same_bytes(model.transform(screen.x[known], domain=screen.domain[known]), corrected)
-    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(model.fitted_), strict=True):
+    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(model.model_.fitted), strict=True):
         kept = new[: len(old)] if old.shape != new.shape else new
         assert_same_bytes(kept, old)
     assert model.domains_[-1] == NEW
@@ -105,7 +102,7 @@ def test_more_than_a_shift_is_learned_from_many_controls():
 def test_without_controls_a_domain_is_an_average_one(models, screen, name):
     """What an average domain gets is what all would get if their tables were the means: nearly no change."""
     model = models[name][0]
-    more = model.resolved.adapt(model.fitted_, screen.x[:0], screen.x[:1])
+    more = model.resolved.adapt(model.model_.fitted, screen.x[:0], screen.x[:1])
     x = screen.x[:30]
     code = np.full(len(x), len(model.domains_))
     np.testing.assert_allclose(model.resolved.transform(more, x, code), x, atol=1e-4)
@@ -119,19 +116,19 @@ def test_several_at_once_are_what_they_are_one_by_one(screen):
         taken_in(alone, screen, screen.domain == name)
     assert together.domains_ == alone.domains_ == ("domain 1", "domain 2", *late)
     assert together.adapted_ == alone.adapted_
-    assert_same_bytes(together.fitted_, alone.fitted_)
-    assert_same_bytes(together.support_, alone.support_)
+    assert_same_bytes(together.model_.fitted, alone.model_.fitted)
+    assert_same_bytes(together.model_.support, alone.model_.support)
 
 
 def test_too_few_controls_are_refused_and_change_nothing(screen):
     known = screen.domain != NEW
     model = fitted(METHODS["shift and scale"], screen, known)
-    before, few = model.fitted_, np.flatnonzero(~known & screen.control)[:3]
+    before, few = model.model_.fitted, np.flatnonzero(~known & screen.control)[:3]
     with refusal("few-controls") as caught:
         taken_in(model, screen, few)
     assert "3 control rows of domain 4, where " in str(caught.value)
     assert "remained" in str(caught.value)
-    assert model.fitted_ is before
+    assert model.model_.fitted is before
     assert NEW not in model.domains_
 
 
@@ -169,17 +166,18 @@ def test_saved_models_remember(models, screen, tmp_path):
         read.transform(screen.x, domain=screen.domain), model.transform(screen.x, domain=screen.domain)
     )
     assert_same_bytes(
-        read.outside(screen.x, domain=screen.domain), model.outside(screen.x, domain=screen.domain)
+        read.out_of_support(screen.x, domain=screen.domain),
+        model.out_of_support(screen.x, domain=screen.domain),
     )
 
 
 def test_rows_far_from_the_fit_are_outside(models, screen):
     model = models["affine"][0]
-    outside = model.outside(screen.x, domain=screen.domain)
+    outside = model.out_of_support(screen.x, domain=screen.domain)
     known = screen.domain != NEW
     assert 0.9 < (outside[known] < 1).mean() < 1
     assert np.median(outside[~known]) < 1  # its centre was found by its controls
-    far = model.outside(screen.x + 100, domain=screen.domain)
+    far = model.out_of_support(screen.x + 100, domain=screen.domain)
     assert (far > 10).all()
 
 
@@ -189,7 +187,7 @@ def test_controls_are_kept_by_domain_and_not_all(screen):
     assert np.bincount(kept.domain).tolist() == [40] * 4
     weight = np.ones(len(screen.x), int)
     weight[np.flatnonzero(np.asarray(cohort.control))[:5]] = 0
-    assert np.bincount(keep_controls(cohort.reweight(weight)).domain).tolist() == [35, 40, 40, 40]
+    assert np.bincount(keep_controls(cohort.weigh_rows(weight)).domain).tolist() == [35, 40, 40, 40]
     many = np.repeat(screen.x, 10, axis=0), np.repeat(screen.domain, 10)
     kept = keep_controls(Cohort.from_arrays(*many, control=np.full(len(many[0]), True)))
     assert np.bincount(kept.domain).tolist() == [128] * 4

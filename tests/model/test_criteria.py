@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from problems import assert_same_bytes, refusal
+from problems import assert_same_bytes, refusal, vary
 
 import jbc
 from jbc.cli.main import main
@@ -73,7 +73,7 @@ def test_what_is_kept_decides_nothing_but_the_end(cohort):
     hidden = (np.asarray(cohort.treatment) >= 0) & (np.asarray(seen.treatment) < 0)
     x[hidden] += 100
     other = dataclasses.replace(seen, x=x)
-    method = dataclasses.replace(METHOD, scale="none")
+    method = vary(METHOD, scale="none")
     runs = [fit(method, each, KEY, steps=20, chunk=10) for each in (seen, other)]
     assert hidden.any()
     assert_same_bytes(runs[0].fitted, runs[1].fitted)
@@ -131,9 +131,9 @@ def test_command_line(world, tmp_path):
     assert main([*begin, "--resume", *method]) == 2  # another run: without the early stop
     model = jbc.load(run / "model")
     about = {"domain": world.domain, "treatment": world.treatment, "control": world.control}
-    same = dataclasses.replace(METHOD, form="barycentre", updates=20, transform_rate=5e-3)
+    same = vary(METHOD, form="barycentre", updates=20, transform_rate=5e-3)
     expected = jbc.Corrector(same, stopping="replicates").fit(frame, **about)
-    assert_same_bytes(model.fitted_, expected.fitted_)
+    assert_same_bytes(model.model_.fitted, expected.model_.fitted)
 
 
 MOVER = MMDResNet(route=Route(target="domain 1", source=("domain 2",)), training=Training(rows=20))
@@ -163,7 +163,7 @@ def test_a_tenth_of_the_rows_of_source_and_target_is_kept(plain):
 
 
 def test_the_score_is_how_far_hidden_rows_are_from_the_target(plain):
-    slow = dataclasses.replace(MOVER, scale="pooled", learning_rate=1e-2)
+    slow = vary(MOVER, scale="pooled", learning_rate=1e-2)
     seen, stopping = by_rows(slow, Cohort.from_arrays(plain.x, plain.domain))
     x, _, spread, target, _ = stopping.validation
     models = [fit(slow, seen, KEY, steps=steps).fitted for steps in (1, 200)]

@@ -43,7 +43,7 @@ for name, keep in {"even": domain >= 0, "ragged": (domain > 0) | (treatment < 5)
     stopped = fit(method, table, key, steps=40, chunk=10, mesh=mesh, stopping=stopping)
     flops = []
     for use, wrap in ((None, lambda f: f), (mesh, lambda f: under(mesh, f))):
-        where = everywhere(table.nameless(), use), everywhere(key, use)
+        where = everywhere(table.without_names(), use), everywhere(key, use)
         state = wrap(loop._init)(method, where[1], where[0])
         lower = wrap(lambda *a: loop._chunk.lower(*a).compile())
         flops.append(lower(method, 10, where[1], state, where[0], 0, None).cost_analysis()["flops"])

@@ -19,11 +19,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint
 import pytest
 from flax.training.train_state import TrainState
 
+import jbc
 from jbc.errors import InputError
-from jbc.train import checkpoint
+from jbc.train import checkpoint, processes
 from jbc.train.checkpoint import latest, read, read_step, save_step, write
 from jbc.train.manifest import seal
 
@@ -160,6 +162,13 @@ def test_only_numbers_are_saved(tmp_path, leaf):
     assert os.listdir(tmp_path) == []
 
 
+def test_names_that_orbax_would_confuse_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"'a/b\.c and a\.b/c'") as caught:
+        write(tmp_path / "tree", {"a": {"b.c": np.ones(2)}, "a.b": {"c": np.zeros(2)}}, {})
+    assert caught.value.code == "ambiguous-names"
+    assert os.listdir(tmp_path) == []
+
+
 def test_meta_that_json_cannot_tell_leaves_nothing(tmp_path):
     with pytest.raises(TypeError, match="JSON"):
         write(tmp_path / "tree", {"a": np.ones(2)}, {"seen": {1, 2}})
@@ -189,6 +198,41 @@ def test_wrong_like_is_refused_by_name(tmp_path, change, named):
         read(tmp_path / "tree", change(tree))
     assert caught.value.code == "wrong-structure"
     assert named in str(caught.value)
+
+
+# Orbax opens it without jbc.
+
+
+def opened(folder: Path) -> dict:
+    with orbax.checkpoint.StandardCheckpointer() as alone:
+        return alone.restore(folder / "arrays")
+
+
+def test_orbax_alone_opens_a_training_checkpoint(tmp_path):
+    tree = player()
+    save_step(tmp_path, 10, tree, {})
+    found = opened(tmp_path / "step_00000010")
+    state, statistics = found["state"], found["statistics"]
+    assert bits(state["step"]) == bits(tree.state.step)
+    assert state["params"].keys() == tree.state.params.keys()
+    assert_same(state["params"]["dense"], tree.state.params["dense"])
+    assert_same(state["opt_state"][0], tree.state.opt_state[0]._asdict())
+    assert statistics.keys() == tree.statistics.keys()
+    for name in ("mask", "weak", "half", "list", "a/b"):
+        assert_same(statistics[name], tree.statistics[name])
+    assert_same(statistics["key"], jax.random.key_data(tree.statistics["key"]))
+    assert_same(statistics["pair"], tree.statistics["pair"]._asdict())
+    assert statistics["nothing"] == {}
+    assert statistics["empty"] is None  # an array of no elements
+
+
+def test_orbax_alone_opens_a_saved_model(tmp_path):
+    x, domain = np.random.default_rng(0).normal(size=(40, 3)), np.repeat(["d1", "d2"], 20)
+    model = jbc.Corrector(jbc.Standardise()).fit(x, domain=domain)
+    found = opened(model.save(tmp_path / "model"))
+    assert_same(found["fitted"], model.fitted_)
+    assert_same(found["support"], model.support_._asdict())
+    assert found["controls"].keys() == model.controls_._asdict().keys()
 
 
 # Whatever is damaged is named.
@@ -395,6 +439,10 @@ def record(**changes: Any) -> dict:
         [record(dtype="none")],
         [record(dtype="uint32", key="gone")],
         [record(dtype=["none"])],
+        [record(), record(path=["x"])],
+        [record(), record(path=["x"], shape=[0, -1])],
+        [record(), record(path=["x"], shape=[0], dtype="object")],
+        [record(), record(path=["x"], shape=[0], key="fry")],
     ],
     ids=str,
 )
@@ -406,6 +454,14 @@ def test_forged_descriptions_of_the_arrays_are_refused(tmp_path, records):
         with pytest.raises(InputError, match="model") as caught:
             read(tmp_path / "model", like)
         assert caught.value.code == "unreadable-checkpoint"
+
+
+def test_arrays_that_are_gone_are_refused_though_the_sums_are_right(copy):
+    shutil.rmtree(copy / "arrays")
+    seal(copy, {})
+    with pytest.raises(InputError) as caught:
+        read(copy)
+    assert caught.value.code == "unreadable-checkpoint"
 
 
 # Folders are whole at every moment.
@@ -524,7 +580,8 @@ from jbc.errors import InputError
 from jbc.train.checkpoint import read, write
 assert not any(name.startswith("orbax") for name in sys.modules)
 folder = Path(sys.argv[1]) / "model"
-tree = {"a": np.random.default_rng(0).normal(size=50_000), "b": np.ones(3, bool)}
+rng = np.random.default_rng(0)
+tree = {"a": rng.normal(size=50_000)} | {f"b{i}": rng.normal(size=500) for i in range(60)}
 write(folder, tree, {"kept": True})
 codes = []
 for limit in (0, 100, 300, 3_000, 100_000):
@@ -548,6 +605,36 @@ def test_a_full_disk_leaves_the_old_and_nothing_else(tmp_path):
     )
     assert done.stdout.strip() == f"{[('unwritable', True)] * 5} {{'kept': True}} ['model']", done.stderr
     assert "Traceback" not in done.stderr
+
+
+# Several processes; tests/cli/test_launch.py starts some.
+
+
+def test_another_process_than_the_first_does_not_write_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "leads", lambda: False)
+    with pytest.raises(InputError) as caught:
+        write(tmp_path / "model", {"a": np.ones(2)}, {})
+    assert caught.value.code == "not-first"
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_all_processes_fail_with_the_first(monkeypatch, rank):
+    """Rank 0 tells its error before it is raised, rank 1 hears of it."""
+    told = json.dumps(["no room.", None]).encode()
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(processes, "leads", lambda: rank == 0)
+    monkeypatch.setattr(processes, "largest", lambda number: len(told))
+    monkeypatch.setattr(
+        processes, "_gathered", lambda value: np.stack([np.frombuffer(told, np.uint8), value])
+    )
+
+    def action() -> None:
+        raise OSError("no room.")
+
+    with pytest.raises(OSError if rank == 0 else InputError, match="no room") as caught:
+        processes.led(action)
+    assert getattr(caught.value, "code", None) == (None if rank == 0 else "failed-first")
 
 
 # Runs.

@@ -41,7 +41,7 @@ def labelled(quick_file):
 
 @pytest.fixture(scope="module")
 def tasks(labelled):
-    return [labelled.hide(name) for name in labelled.names.domains]
+    return [labelled.mask_labels(name) for name in labelled.names.domains]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_the_hidden_labels_of_a_task_are_not_seen(labelled, task_run):
     """Other labels in the target of a lane change no bit of this lane."""
     swapped = [
         dataclasses.replace(labelled, label=np.where(labelled.domain == g, 1 - labelled.label, labelled.label))
-        .hide(name)
+        .mask_labels(name)
         for g, name in enumerate(labelled.names.domains)
     ]  # fmt: skip
     run = fit_lanes(JOINT, swapped, KEYS, steps=CHUNK, chunk=CHUNK)
@@ -93,7 +93,7 @@ def test_held_out_rows_have_no_influence(method):
     """Not one bit of a fold's model depends on the values of the rows that it holds out."""
     table = cohort()
     for weight in fold_weights(table.unit, table.domain, folds=4)[:1]:
-        fold = table.reweight(weight)
+        fold = table.weigh_rows(weight)
         options = {} if isinstance(method, Standardise) else {"steps": 8, "chunk": 4}
         clean = fit(method, fold, KEYS[0], **options).fitted
         dirty = fit(method, corrupted(fold, weight == 0), KEYS[0], **options).fitted
@@ -107,9 +107,9 @@ def test_held_out_rows_have_no_influence(method):
 def test_folds_are_lanes():
     table = cohort()
     weights = fold_weights(table.unit, table.domain, folds=3)
-    folds = [table.reweight(weight) for weight in weights]
+    folds = [table.weigh_rows(weight) for weight in weights]
     run = fit_lanes(JOINT, folds, KEYS, steps=CHUNK, chunk=CHUNK)
-    dirty = [corrupted(table, weights[0] == 0).reweight(weight) for weight in weights]
+    dirty = [corrupted(table, weights[0] == 0).weigh_rows(weight) for weight in weights]
     spoilt = fit_lanes(JOINT, dirty, KEYS, steps=CHUNK, chunk=CHUNK)
     assert_same_bytes(lane(spoilt.fitted, 0), lane(run.fitted, 0))
     for number in (1, 2):
@@ -177,7 +177,7 @@ def test_stack_refuses_other_tables(labelled):
 
 def test_stack_refuses_tasks_with_other_numbers_of_sources(labelled):
     with refusal("different-lanes") as caught:
-        stack([labelled, labelled.hide("domain 1")])
+        stack([labelled, labelled.mask_labels("domain 1")])
     assert "2, 3" in str(caught.value)
 
 
