@@ -15,7 +15,7 @@ from jbc.methods.settings import AdversarialTraining as AdversarialTraining
 from jbc.methods.settings import Kernel as Kernel
 from jbc.methods.settings import Route as Route
 from jbc.methods.settings import Training as Training
-from jbc.model.fit import fit as fit
+from jbc.model.fitting import fit as fit
 from jbc.model.model import Model as Model
 from jbc.model.model import load as load
 

@@ -1,4 +1,4 @@
-"""The layers of jbc and of experiments, read from the imports themselves; what `import jbc` may load; file lengths."""
+"""The layers of jbc and of experiments, read from their imports; what `import jbc` may load; file lengths."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from jbc.methods import presets
 from jbc.methods.base import Fitted, Method, Trainable
 from jbc.methods.inputs import Inputs
 from jbc.methods.settings import AdversarialTraining, Route, Training
-from jbc.model.inference import run
+from jbc.model.inference import apply
 from jbc.train import fit, fit_lanes
 
 SOURCE, TARGET = "day 1", "day 2"
@@ -87,11 +87,17 @@ def versions(cell_epochs: int) -> dict[str, Version]:
         "MMD-ResNet, zeros filled in": Version(
             jbc.MMDResNet(route=Route(target=TARGET)), slow=True, first=jbc.DenoisingAutoencoder()
         ),
-        "MMD-ResNet, as printed": Version(presets.mmd_resnet(inputs=Inputs(log=False), route=Route(target=TARGET)), slow=True),
+        "MMD-ResNet, as printed": Version(
+            presets.mmd_resnet(inputs=Inputs(log=False), route=Route(target=TARGET)), slow=True
+        ),
         "GAN": Version(jbc.AdversarialCorrection(route=Route(target=TARGET))),
         "GAN, as printed": Version(presets.adversarial("paper", route=Route(target=TARGET))),
         "GAN, as printed, averaged": Version(
-            presets.adversarial("paper", training=AdversarialTraining(linear_decay=True, ema_decay=0.99), route=Route(target=TARGET))
+            presets.adversarial(
+                "paper",
+                training=AdversarialTraining(linear_decay=True, ema_decay=0.99),
+                route=Route(target=TARGET),
+            )
         ),
         "GAN of [5]": Version(presets.adversarial("gan", route=Route(target=TARGET)), slow=True),
         "ResnetGAN of [5]": Version(presets.adversarial("resnet-gan", route=Route(target=TARGET)), slow=True),
@@ -135,7 +141,7 @@ def correct(version: Version, cohort: Cohort, halves: np.ndarray, steps: int | N
     found = []
     for view in version.views:
         out = np.stack(
-            [np.asarray(run(version.method, view, each, cohort.x, cohort.domain)) for each in fits]
+            [np.asarray(apply(version.method, view, each, cohort.x, cohort.domain)) for each in fits]
         )
         logs = version.raw and view == "transform"
         found.append(np.sign(out) * np.log1p(np.abs(out)) if logs else out)

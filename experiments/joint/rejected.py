@@ -26,7 +26,7 @@ from jbc.cohort.sampling import Draw, take
 from jbc.losses import kernel
 from jbc.methods.inputs import Inputs
 from jbc.metrics import unit_medians
-from jbc.nets import Classifier, Player
+from jbc.nets import Classifier, PlayerState
 from jbc.numerics.noise import jitter
 from jbc.train.lanes import each_lane, mesh_of
 
@@ -99,10 +99,12 @@ def _one(trial: Trial, lane: tuple[Array, Array], cohort: Cohort) -> Array:
     key, known = lane
     draw, net = Draw(rows=trial.rows), Classifier("residual", 0.5, len(known), 1)
     tx = optax.chain(optax.add_decayed_weights(1e-4), optax.scale_by_adam())
-    player = Player.make(net, tx, jax.random.fold_in(key, 0), jnp.asarray(cohort.x)[:2], memory=0.99)
+    player = PlayerState.of_net(
+        net, tx, jax.random.fold_in(key, 0), jnp.asarray(cohort.x)[:2], ema_decay=0.99
+    )
     plan = draw.plan(jax.random.fold_in(key, 1), cohort, 0, trial.steps)
 
-    def step(player: Player, at: tuple[Array, Array]) -> tuple[Player, None]:
+    def step(player: PlayerState, at: tuple[Array, Array]) -> tuple[PlayerState, None]:
         number, index = at
         rows, drawn = take(cohort, index, draw), jax.random.fold_in(key, number + 2)
         loss = partial(_loss, trial, net, player.slow, rows.x, rows.label, known, drawn, number / trial.steps)

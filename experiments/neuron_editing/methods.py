@@ -19,7 +19,7 @@ from jbc.cohort import Cohort
 from jbc.methods import presets
 from jbc.methods.base import Fitted, Method, State, Trainable
 from jbc.methods.settings import Route
-from jbc.model.inference import run_blocks
+from jbc.model.inference import apply_in_blocks
 from jbc.numerics.centring import centre, put_back
 from jbc.train import fit
 
@@ -71,7 +71,7 @@ def edit_neurons(pulls: tuple[float, ...] = (), **settings: Any) -> Version:
             | {f"{ALONE}, pulled by {pull:g}": dataclasses.replace(alone, pull=pull) for pull in pulls}
             | {f"{DEFAULT}, pulled by {pull:g}": dataclasses.replace(ours, pull=pull) for pull in pulls},
         ]
-        cohort = ours.aim(Cohort.from_arrays(x, domain))
+        cohort = ours.resolve(Cohort.from_arrays(x, domain))
         for family in families:
             found = fit(next(iter(family.values())), cohort, jax.random.key(seed))
             for name, method in family.items():
@@ -98,7 +98,9 @@ def train_gans(task: Task, seed: int) -> Iterator[tuple[str, np.ndarray]]:
 
 def regularise(task: Task, seed: int) -> Iterator[tuple[str, np.ndarray]]:
     """Correct by an autoencoder with an MMD between codes of source and target."""
-    method = presets.regularised_autoencoder("neuron-editing", route=Route(target=TARGET, source=(SOURCE,), extrapolate=(NEW,)))
+    method = presets.regularised_autoencoder(
+        "neuron-editing", route=Route(target=TARGET, source=(SOURCE,), extrapolate=(NEW,))
+    )
     yield "regularised autoencoder", correct_new(method, task, seed)
 
 
@@ -115,7 +117,7 @@ def correct_new(method: Method, task: Task, seed: int) -> np.ndarray:
     x, domain = task.table
     knows = bool(getattr(method, "extrapolate", ()))
     seen = np.full(len(x), True) if knows else domain != NEW
-    cohort = method.aim(Cohort.from_arrays(x[seen], domain[seen]))
+    cohort = method.resolve(Cohort.from_arrays(x[seen], domain[seen]))
     fitted = fit(method, cohort, jax.random.key(seed)).fitted
     return _moved(method, fitted, cohort, task.new, NEW if knows else SOURCE)
 
@@ -128,4 +130,4 @@ def _finish(method: Trainable, state: State, cohort: Cohort) -> Fitted:
 def _moved(method: Method, fitted: Fitted, cohort: Cohort, x: np.ndarray, domain: str) -> np.ndarray:
     code = np.full(len(x), cohort.names.domains.index(domain), np.int32)
     x = centre(x, cohort.offset)
-    return put_back(run_blocks(method, "transform", fitted, x, code, min(len(x), ROWS)), cohort.offset)
+    return put_back(apply_in_blocks(method, "transform", fitted, x, code, min(len(x), ROWS)), cohort.offset)

@@ -28,7 +28,12 @@ POSITIONS = ("Location", "Center")
 # What a screen is corrected by: on the controls of each domain, and in print.
 CENTRE, ZSCORE = jbc.Standardise(scale=False, on="controls"), jbc.Standardise(on="controls")
 WHITE = jbc.Coral(scale=False, target="identity", centre=False)
-CRITICS = jbc.WassersteinAlignment(form="pairs", pretrain=1000, inputs=Inputs(scale="none"), training=AdversarialTraining(updates=400, map_rate=1e-3, linear_decay=False))
+CRITICS = jbc.WassersteinAlignment(
+    form="pairs",
+    pretrain=1000,
+    inputs=Inputs(scale="none"),
+    training=AdversarialTraining(updates=400, map_rate=1e-3, linear_decay=False),
+)
 CLOSED = dataclasses.replace(CRITICS, distance="gaussian", updates=200)
 
 

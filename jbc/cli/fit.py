@@ -121,8 +121,8 @@ def main(arguments: Sequence[str]) -> int:
 def _train(cohort: Cohort, options: Options, run: dict[str, Any], mesh: Mesh | None) -> int:
     """Train, with everything that hangs on the loop; save the model at the end."""
     from jbc.methods.base import Trainable
-    from jbc.model import fit as models
     from jbc.model.criteria import default_criterion
+    from jbc.model.fitting import fit_prepared
     from jbc.train import Options as LoopOptions
     from jbc.train import checkpoint, hooks, processes
 
@@ -146,7 +146,7 @@ def _train(cohort: Cohort, options: Options, run: dict[str, Any], mesh: Mesh | N
         if isinstance(options.method, Trainable):
             loop = LoopOptions(hooks=(*shown, save, stop), resume=resume, mesh=mesh)
         stopping = default_criterion(options.method) if options.stop_early else None
-        model = models.fit_prepared(options.method, cohort, options.seed, options.steps, stopping, loop)
+        model = fit_prepared(options.method, cohort, options.seed, options.steps, stopping, loop)
     record = model.record
     if caught and record.stopped:
         if leads:

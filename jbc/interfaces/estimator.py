@@ -19,8 +19,8 @@ from jbc.methods import rules
 from jbc.methods.base import Bounded, Classifies, Encodes, Method
 from jbc.methods.joint import JointCalibration
 from jbc.methods.prepare import prepare
-from jbc.model import fit as models
 from jbc.model.criteria import How
+from jbc.model.fitting import fit_prepared
 from jbc.model.model import Model, load
 from jbc.train.early_stopping import Stopping
 from jbc.train.loop import Options
@@ -167,9 +167,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         cohort = prepare(self.resolved, cohort, self.steps)
         self._check_output()
         seed, options = seed_of(self.random_state), Options(hooks=tuple(self.hooks))
-        return self._keep(
-            models.fit_prepared(self.resolved, cohort, seed, self.steps, self.stopping, options)
-        )
+        return self._keep(fit_prepared(self.resolved, cohort, seed, self.steps, self.stopping, options))
 
     def adapt(self, X: Any, *, domain: Any, control: Any = None) -> Corrector:
         """Learn new domains from their controls alone, and return itself; see :meth:`jbc.Model.adapt`."""

@@ -1,6 +1,6 @@
 """The fitted model, and what can be done with it."""
 
-from jbc.model.fit import fit
+from jbc.model.fitting import fit
 from jbc.model.model import Model, Record, load
 
 __all__ = ["Model", "Record", "fit", "load"]

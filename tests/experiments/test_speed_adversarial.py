@@ -35,7 +35,7 @@ def stepped(method, domains, d, player):
     """
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40 * domains, d)).astype(np.float32)
-    aimed = method.aim(Cohort.from_arrays(x, np.repeat(list("abc")[:domains], 40))).without_names()
+    aimed = method.resolve(Cohort.from_arrays(x, np.repeat(list("abc")[:domains], 40))).without_names()
     state = jax.jit(method.init)(KEY, aimed)
     own = getattr(state, player)
     drawn = jax.tree.map(lambda leaf: leaf + 0.2 * rng.normal(size=leaf.shape).astype(np.float32), own.params)

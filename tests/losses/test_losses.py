@@ -11,11 +11,11 @@ import pytest
 from sklearn.metrics import log_loss, pairwise_distances
 from sklearn.metrics.pairwise import rbf_kernel
 
-from jbc.losses import alignment, cross_entropy, kernel, mmd2_matrix, squared_error
+from jbc.losses import alignment, cross_entropy, kernel, median_distance, mmd2_matrix, squared_error
 
 # Compiled whole, the many small operations cost one compilation a shape instead of one each.
 matrix = jax.jit(mmd2_matrix, static_argnums=1, static_argnames="unbiased")
-bandwidth = jax.jit(median_bandwidth, static_argnames="rows")
+bandwidth = jax.jit(median_distance, static_argnames="rows")
 entropy = jax.jit(cross_entropy, static_argnames=("rows", "domains"))
 entropy_and_gradient = jax.jit(jax.value_and_grad(cross_entropy))
 LADDERS = [(1.0,), (0.5, 1.0, 2.0, 4.0), (1.0, 2.0, 4.0, 8.0, 16.0), (0.7, 1.0, 3.0), (2.0, 0.5, 1.0, 3.0)]
@@ -118,7 +118,7 @@ def test_gradient_of_the_mmd_equals_finite_differences(unbiased):
 
 
 def test_gradient_of_the_mmd_of_equal_rows_is_finite():
-    gradient = jax.jit(jax.grad(lambda z: mmd2_matrix(z, (1.0,), median_bandwidth(z))[0].sum()))
+    gradient = jax.jit(jax.grad(lambda z: mmd2_matrix(z, (1.0,), median_distance(z))[0].sum()))
     assert np.isfinite(gradient(jnp.ones((2, 4, 3)))).all()
 
 
@@ -147,7 +147,7 @@ def test_median_bandwidth_is_the_median_distance():
 
 def test_median_bandwidth_carries_no_gradient_and_is_never_zero():
     z = jnp.asarray(codes(), jnp.float32)
-    assert not np.any(jax.jit(jax.grad(median_bandwidth))(z))
+    assert not np.any(jax.jit(jax.grad(median_distance))(z))
     assert float(bandwidth(jnp.zeros((2, 5, 3)))) > 0
 
 

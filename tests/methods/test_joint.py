@@ -315,12 +315,12 @@ def test_the_members_differ_and_are_averaged(table):
 
 
 def test_inference_takes_the_averaged_weights(table):
-    run = train(change(average=0.5, learning_rate=1e-2), table)
+    run = train(change(ema_decay=0.5, learning_rate=1e-2), table)
     player = run.state.classifier
-    assert differ(player.slow, player.params)
-    assert_same_bytes(run.fitted["classifier"]["params"], player.slow)
-    plain = train(change(average=0.0), table)
-    assert plain.state.classifier.slow is None
+    assert differ(player.ema_params, player.params)
+    assert_same_bytes(run.fitted["classifier"]["params"], player.ema_params)
+    plain = train(change(ema_decay=0.0), table)
+    assert plain.state.classifier.ema_params is None
     assert_same_bytes(plain.fitted["classifier"]["params"], plain.state.classifier.params)
 
 

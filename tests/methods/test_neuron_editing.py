@@ -17,7 +17,7 @@ from jbc.methods import presets
 from jbc.methods.editing import Editing
 from jbc.methods.neuron_editing import NeuronEditing
 from jbc.methods.settings import Route, Training
-from jbc.nets.autoencoder import Double, Halve
+from jbc.nets.autoencoder import Downsample, Upsample
 from jbc.numerics import edits
 from jbc.train import fit
 
@@ -30,7 +30,7 @@ SMALL = NeuronEditing(
     training=Training(rows=20),
     editing=Editing(percentiles=11),
 )
-PAPER = vary(SMALL, residual=False, edit_layers=(2,), average=0.0)
+PAPER = vary(SMALL, residual=False, layers=(2,), ema_decay=0.0)
 
 
 def rows(seed: int = 0, shift: float = 2.0, n: int = N) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +76,7 @@ def edited(h: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
 def test_rows_are_edited_as_the_equations_say(method):
     x, domain = rows()
     model = fitted(method, x, domain)
-    tables, params = model.model_.fitted["inputs"], model.model_.fitted["coder"]
+    tables, params = model.model_.fitted["inputs"], model.model_.fitted["autoencoder"]
     location, spread = tables["to"]["location"], tables["to"]["spread"]
     z = {name: (x[domain == name] - location) / spread for name in ("old", "new", "other")}
     first = {
@@ -123,7 +123,7 @@ def test_a_shift_is_carried_to_rows_of_another_distribution():
 
 def test_domains_to_extrapolate_get_the_average_edit_pulled_towards_their_own():
     x, domain = rows()
-    method = vary(SMALL, source=("old", "bystander"), edit_layers=(4,))
+    method = vary(SMALL, source=("old", "bystander"), layers=(4,))
     whole, none, half = (fitted(vary(method, pull=pull), x, domain) for pull in (1.0, 0.0, 0.5))
     code = {name: number for number, name in enumerate(whole.domains_)}
     table = {pull: model.model_.fitted["edits"]["4"] for pull, model in ((1, whole), (0, none), (0.5, half))}
@@ -169,8 +169,8 @@ def test_edits_are_measured_on_pairs_of_controls():
 
 def test_principal_components_are_edited_instead():
     x, domain = rows()
-    model = fitted(dataclasses.replace(PAPER, pca_editing=True, edit_layers=(1,)), x, domain, steps=1)
-    tables, params = model.model_.fitted["inputs"]["to"], model.model_.fitted["coder"]
+    model = fitted(dataclasses.replace(PAPER, pca_editing=True, layers=(1,)), x, domain, steps=1)
+    tables, params = model.model_.fitted["inputs"]["to"], model.model_.fitted["autoencoder"]
     z = (x - tables["location"]) / tables["spread"]
     _, vectors = np.linalg.eigh(np.cov(z.T))
     overlap = np.abs(vectors[:, ::-1][:, :5].T @ params["layers_0"]["kernel"])
@@ -185,7 +185,7 @@ def test_principal_components_are_edited_instead():
 def test_layers_of_images_are_convolutions():
     rng = np.random.default_rng(0)
     x = jnp.float32(rng.normal(size=(2, 6, 4, 3)))
-    halve, double = Halve(5, nn.initializers.lecun_normal()), Double(5, nn.initializers.lecun_normal())
+    halve, double = Downsample(5, nn.initializers.lecun_normal()), Upsample(5, nn.initializers.lecun_normal())
     params = halve.init(jax.random.key(0), x)
     kernel = params["params"]["Dense_0"]["kernel"].reshape(
         2, 2, 2, 2, 3, 5
@@ -232,7 +232,7 @@ def test_the_preset_is_the_paper():
     assert (method.layers, method.residual, method.percentiles) == ((3,), False, 101)
     x, domain = rows()
     state = jax.eval_shape(
-        method.init, jax.random.key(0), method.aim(Cohort.from_arrays(x, domain)).without_names()
+        method.init, jax.random.key(0), method.resolve(Cohort.from_arrays(x, domain)).without_names()
     )
     sizes = [state.coder.params[f"layers_{number}"]["kernel"].shape[1] for number in range(6)]
     assert sizes == [500, 250, 50, 250, 500, D]
@@ -240,7 +240,7 @@ def test_the_preset_is_the_paper():
 
 def test_values_beyond_are_counted_and_refused():
     x, domain = rows()
-    model = fitted(vary(SMALL, edit_layers=(4,), beyond="refuse"), x, domain)
+    model = fitted(vary(SMALL, layers=(4,), beyond="refuse"), x, domain)
     inside, far = x[domain == "old"][:2], x[domain == "old"][:1].copy()
     far[0, :2] = 1e3
     assert model.out_of_range(np.concatenate([inside, far]), domain=["old"] * 3).tolist() == [0, 0, 2]
@@ -250,7 +250,7 @@ def test_values_beyond_are_counted_and_refused():
         model.transform(np.concatenate([inside, far]), domain=["old"] * 3)
     assert "1 of 3 rows" in str(caught.value)
     assert "2" in str(caught.value)
-    shifting = fitted(vary(SMALL, edit_layers=(4,)), x, domain)
+    shifting = fitted(vary(SMALL, layers=(4,)), x, domain)
     assert np.isfinite(shifting.transform(far, domain=["old"])).all()
 
 
@@ -258,12 +258,12 @@ def test_values_beyond_are_counted_and_refused():
     ("changes", "said"),
     [
         ({"percentiles": 1}, "percentiles=1"),
-        ({"edit_layers": (5,)}, "the layers are 0 to 4"),
-        ({"edit_layers": ()}, "edit_layers=()"),
+        ({"layers": (5,)}, "the layers are 0 to 4"),
+        ({"layers": ()}, "layers=()"),
         ({"constant_shift": True, "beyond": "clip"}, "a mean has no range"),
         ({"pull": 1.5}, "pull=1.5"),
         ({"image": (2, 2, 1)}, "rows have 6 values"),
-        ({"image": (6, 1, 1), "pca_editing": True, "edit_layers": None}, "components know no neighbourhood"),
+        ({"image": (6, 1, 1), "pca_editing": True, "layers": None}, "components know no neighbourhood"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes, said):

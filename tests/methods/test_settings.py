@@ -17,7 +17,7 @@ from problems import JOINT, cohort, refusal, world
 
 import jbc
 from jbc.cli.fit import CHOICES, Choice
-from jbc.methods import settings
+from jbc.methods import rules
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method, Trainable
 from jbc.methods.closed_form import Coral, Percentiles, QuantileMap
@@ -59,7 +59,7 @@ def parts(hint: Any) -> Iterator[Any]:
 
 def refused(method: Method, *said: str, steps: Any = None) -> None:
     with refusal("bad-setting") as caught:
-        settings.check(method, steps)
+        rules.check(method, steps)
     for part in said:
         assert part in str(caught.value)
 
@@ -67,22 +67,22 @@ def refused(method: Method, *said: str, steps: Any = None) -> None:
 @every_method
 def test_every_annotation_has_a_rule_that_the_default_keeps(name):
     for field, hint in annotated(METHODS[name]):
-        settings.rule(hint)
+        rules.rule(hint)
         limited = [typing.get_args(part)[0] for part in parts(hint) if typing.get_origin(part) is Annotated]
         bare = [part for part in parts(hint) if part in (int, float)]
         assert len(bare) == len([part for part in limited if part in (int, float)]), f"{field} has no limits"
-    settings.check(METHODS[name]())
+    rules.check(METHODS[name]())
 
 
 def test_an_annotation_without_a_rule_is_an_error():
     for hint in (dict[str, int], list[int], tuple[int, str], complex, tuple, Any):
         with pytest.raises(TypeError, match="has no rule for it"):
-            settings.rule(hint)
+            rules.rule(hint)
 
 
 def test_published_settings_are_kept():
     for method in CHOICES.values():
-        settings.check(method)
+        rules.check(method)
 
 
 BAD: dict[Any, tuple[Any, ...]] = {
@@ -144,7 +144,7 @@ def test_scalars_of_numpy_are_settings_that_can_be_written(name):
         if type(value := getattr(plain, field.name)) in NUMPY
     }
     method = dataclasses.replace(plain, **same)
-    settings.check(method)
+    rules.check(method)
     back = from_json(json.loads(json.dumps(to_json(method))))
     assert back == method
     assert all(type(getattr(back, field)) in NUMPY for field in same)
@@ -162,7 +162,7 @@ def test_steps_are_a_whole_number_from_1(steps):
         with refusal("bad-setting") as caught:
             call()
         assert f"steps={steps!r}" in str(caught.value)
-    settings.check(jbc.Standardise(), np.int64(3))
+    rules.check(jbc.Standardise(), np.int64(3))
 
 
 SENSELESS = [

@@ -16,7 +16,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from jbc import metrics, plots
-from jbc.losses.mmd import mmd2_to
+from jbc.losses.mmd import median_distance, mmd2_to
 from jbc.metrics import _points
 from jbc.plots.embedding import _frame
 
@@ -307,7 +307,7 @@ def test_the_width_of_kernels_has_the_unit_of_the_codes(a):
     found, seen = mmd2_to(a * z, a * z[0], (0.5, 1.0), unbiased=True)
     np.testing.assert_allclose(found, mmd2, atol=1e-5)
     np.testing.assert_allclose(seen, between, rtol=1e-4)
-    assert float(median_bandwidth(a * z)) == pytest.approx(a * float(median_bandwidth(z)), rel=1e-5)
+    assert float(median_distance(a * z)) == pytest.approx(a * float(median_distance(z)), rel=1e-5)
 
 
 @pytest.mark.parametrize("a", SCALES)
@@ -317,9 +317,9 @@ def test_codes_of_which_most_coincide_have_a_width_too(a, offset):
     z[:, :4] += np.random.default_rng(0).normal(size=(2, 4, 3))
     flat = z.reshape(-1, 3)
     distance = np.square(flat[:, None] - flat).sum(axis=2)
-    found = float(median_bandwidth(jnp.asarray(a * z, jnp.float32)))
+    found = float(median_distance(jnp.asarray(a * z, jnp.float32)))
     assert found == pytest.approx(a * math.sqrt(distance[distance > 1e-6].mean()), rel=1e-3)
-    assert float(median_bandwidth(jnp.full((2, 5, 3), 7.0))) == 1
+    assert float(median_distance(jnp.full((2, 5, 3), 7.0))) == 1
 
 
 # Pictures.

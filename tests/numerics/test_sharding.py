@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from problems import QUICK, Walk, assert_same_bytes, cohort, run_python
 
-from jbc.numerics.sharding import everywhere, like, mesh_of, settle, split, under
+from jbc.numerics.sharding import (
+    constrain_sharding,
+    mesh_of,
+    replicate,
+    shard_axis,
+    shard_like,
+    with_mesh,
+)
 from jbc.train import fit
 
 # Four domains of six treatments, 96 critics; without one cell it is ragged, and 89 critics are no multiple of 4.
@@ -21,14 +28,15 @@ jax.config.update("jax_num_cpu_devices", 4)
 import numpy as np
 from problems import no_compilation
 from jbc.cohort import Cohort
-from jbc.numerics.sharding import everywhere, mesh_of, under
+from jbc.numerics.sharding import mesh_of, replicate, with_mesh
+from jbc.methods.settings import AdversarialTraining
 from jbc.methods.wasserstein import WassersteinAlignment
 from jbc.train import Stopping, fit, loop
 
 rng = np.random.default_rng(0)
 domain, treatment = np.repeat(np.arange(4), 60), np.tile(np.repeat(np.arange(6), 10), 4)
 x = rng.normal(size=(240, 8)) + 0.3 * domain[:, None] + 0.2 * treatment[:, None]
-method, key, mesh = WassersteinAlignment(rows=8, pretrain=10), jax.random.key(0), mesh_of()
+method, key, mesh = WassersteinAlignment(pretrain=10, training=AdversarialTraining(rows=8)), jax.random.key(0), mesh_of()
 out = {}
 for name, keep in {"even": domain >= 0, "ragged": (domain > 0) | (treatment < 5)}.items():
     table = Cohort.from_arrays(x[keep], domain[keep].astype(str), treatment=treatment[keep].astype(str))
@@ -42,8 +50,8 @@ for name, keep in {"even": domain >= 0, "ragged": (domain > 0) | (treatment < 5)
     stopping = Stopping(lambda fitted, _: -np.square(np.asarray(fitted["maps"]["shift"])).sum(), patience=2)
     stopped = fit(method, table, key, steps=40, chunk=10, mesh=mesh, stopping=stopping)
     flops = []
-    for use, wrap in ((None, lambda f: f), (mesh, lambda f: under(mesh, f))):
-        where = everywhere(table.without_names(), use), everywhere(key, use)
+    for use, wrap in ((None, lambda f: f), (mesh, lambda f: with_mesh(mesh, f))):
+        where = replicate(table.without_names(), use), replicate(key, use)
         state = wrap(loop._init)(method, where[1], where[0])
         lower = wrap(lambda *a: loop._chunk.lower(*a).compile())
         flops.append(lower(method, 10, where[1], state, where[0], 0, None).cost_analysis()["flops"])
@@ -89,8 +97,8 @@ def test_every_device_does_its_part(four):
 
 def test_without_a_mesh_nothing_is_divided():
     tree = {"a": jnp.arange(3)}
-    assert split(tree["a"]) is tree["a"]
-    assert settle(tree, ["a"]) is tree
+    assert shard_axis(tree["a"]) is tree["a"]
+    assert constrain_sharding(tree, ["a"]) is tree
 
 
 def test_a_method_that_spreads_nothing_trains_on_a_mesh_as_alone():
@@ -102,10 +110,10 @@ def test_a_method_that_spreads_nothing_trains_on_a_mesh_as_alone():
 
 def test_arrays_are_put_as_others_lie():
     mesh = mesh_of()
-    tree = everywhere({"key": jax.random.key(7), "x": np.arange(4.0, dtype=np.float32), "none": None}, mesh)
+    tree = replicate({"key": jax.random.key(7), "x": np.arange(4.0, dtype=np.float32), "none": None}, mesh)
     assert tree["x"].sharding.is_fully_replicated
     assert jax.random.key_data(tree["key"]).tolist() == jax.random.key_data(jax.random.key(7)).tolist()
-    spread = under(mesh, jax.jit(lambda tree: settle(tree, ["x"])))({"x": tree["x"]})
-    again = like({"x": np.full(4, 2.0, np.float32)}, spread)
+    spread = with_mesh(mesh, jax.jit(lambda tree: constrain_sharding(tree, ["x"])))({"x": tree["x"]})
+    again = shard_like({"x": np.full(4, 2.0, np.float32)}, spread)
     assert again["x"].sharding == spread["x"].sharding
     assert again["x"].tolist() == [2.0] * 4
