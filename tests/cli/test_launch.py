@@ -25,6 +25,7 @@ from jbc.cli.distributed import DETECTED, LOST, VARIABLE, Place
 from jbc.cli.main import main
 from jbc.data import cache
 from jbc.train import checkpoint
+from jbc.train.leaves import by_path, key_bits
 
 LIMIT, HEARTBEAT, STEPS, CHUNK = 120, 10, 120, 10
 two = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX")]
@@ -123,14 +124,10 @@ def writers(run: Path) -> set[str]:
     step = run / "checkpoints" / f"step_{STEPS:08d}"
     with orbax.checkpoint.StandardCheckpointer() as alone:
         found = alone.restore(step / "arrays")
-    ours, _ = checkpoint.read(step)
-    assert found["state"].keys() == ours["state"].keys()
-    for name in ("critics", "maps"):
-        paths, leaves = zip(*jax.tree_util.tree_leaves_with_path(found["state"][name]["params"]), strict=True)
-        assert len(leaves) > 2
-        expected = dict(jax.tree_util.tree_leaves_with_path(ours["state"][name]["params"]))
-        for path, leaf in zip(paths, leaves, strict=True):
-            assert leaf.tobytes() == expected[path].tobytes()
+    found, ours = (by_path(tree)[0] for tree in (found, checkpoint.read(step)[0]))
+    arrays = [path for path, leaf in found.items() if leaf is not None]
+    assert arrays == [path for path in found if ours.get(path) is not None]
+    assert all(found[path].tobytes() == np.asarray(key_bits(ours[path])).tobytes() for path in arrays)
     return {path.parent.name for path in (step / "arrays").glob("ocdbt.process_*/d")}
 
 

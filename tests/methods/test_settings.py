@@ -171,7 +171,7 @@ SENSELESS = [
     (jbc.JointCalibration(training=Training(rows=True)), "rows=True is not a whole number from 1"),
     (jbc.JointCalibration(dropout=1), "dropout=1 is not a number from 0 to below 1"),
     (jbc.JointCalibration(smoothing=1.0), "smoothing=1.0 is not a number from 0 to below 1"),
-    (jbc.JointCalibration(training=Training(ema_decay=1.0)), "average=1.0"),
+    (jbc.JointCalibration(training=Training(ema_decay=1.0)), "ema_decay=1.0"),
     (jbc.JointCalibration(training=Training(learning_rate=0.0)), "learning_rate=0.0 is not a number above 0"),
     (jbc.JointCalibration(training=Training(learning_rate=1e-60)), "learning_rate=1e-60 is no number of 32 bits"),
     (jbc.JointCalibration(training=Training(decay=0.0)), "decay=0.0 is not a number above 0, and at most 1"),
@@ -179,7 +179,7 @@ SENSELESS = [
     (jbc.JointCalibration(kernel=Kernel(bandwidths=())), "is not a tuple of numbers above 0 that is not empty"),
     (jbc.JointCalibration(kernel=Kernel(bandwidths=(1.0, 0.0))), "bandwidths=(1.0, 0.0)"),
     (jbc.JointCalibration(kernel=Kernel(bandwidths=(-1.0,))), "bandwidths=(-1.0,)"),
-    (PairwiseCalibration(jbc.JointCalibration(training=Training(rows=0))), "pair.rows=0"),
+    (PairwiseCalibration(jbc.JointCalibration(training=Training(rows=0))), "pair.training.rows=0"),
     (PairwiseCalibration(jbc.Standardise()), "is not a JointCalibration"),  # pyright: ignore
     (PairwiseCalibration(jbc.JointCalibration), "is not a JointCalibration"),  # pyright: ignore
     (AdversarialCorrection(residual="no"), "residual='no'"),
@@ -188,13 +188,13 @@ SENSELESS = [
     (AdversarialCorrection(widths=(8, 0)), "widths=(8, 0)"),
     (WassersteinAlignment(critic=(0.5,)), "critic=(0.5,)"),
     (WassersteinAlignment(pretrain=-1), "pretrain=-1 is not a whole number from 0"),
-    (WassersteinAlignment(training=AdversarialTraining(map_rate=0.0)), "transform_rate=0.0"),
+    (WassersteinAlignment(training=AdversarialTraining(map_rate=0.0)), "map_rate=0.0"),
     (MMDResNet(training=Training(decay_epochs=0)), "decay_epochs=0"),
     (NeuronEditing(image="nonsense"), "is not a tuple of 3 whole numbers from 1, or None"),
     (NeuronEditing(image=(2, 2)), "image=(2, 2)"),
     (NeuronEditing(image=(2, 2, 0)), "image=(2, 2, 0)"),
-    (NeuronEditing(editing=Editing(layers=(-1,))), "edit_layers=(-1,) is not a tuple of whole numbers from 0, or None"),
-    (NeuronEditing(editing=Editing(layers=(True,))), "edit_layers=(True,)"),
+    (NeuronEditing(editing=Editing(layers=(-1,))), "layers=(-1,) is not a tuple of whole numbers from 0, or None"),
+    (NeuronEditing(editing=Editing(layers=(True,))), "layers=(True,)"),
     (NeuronEditing(editing=Editing(beyond="far")), "is not one of shift, clip, linear, refuse"),
     (NeuronEditing(editing=Editing(percentiles=1)), "percentiles=1 is not a whole number from 2"),
     (NeuronEditing(editing=Editing(pull=1.5)), "pull=1.5 is not a number from 0 to 1"),
@@ -244,9 +244,9 @@ CONTRADICTIONS = [
     (PairwiseCalibration(jbc.JointCalibration(training=Training(max_steps=10))), ("max_steps=10",)),
     (jbc.JointCalibration(align=0, classify=0, reconstruct=0), ("align=0", "classify=0", "reconstruct=0")),
     (jbc.JointCalibration(align=0, classify=0, rebuild="none"), ("align=0",)),
-    (NeuronEditing(editing=Editing(layers=(7,))), ("edit_layers=(7,)", "the layers are 0 to 6")),
-    (NeuronEditing(editing=Editing(layers=())), ("edit_layers=()",)),
-    (NeuronEditing(editing=Editing(layers=(3, 3))), ("edit_layers=(3, 3)", "edited once")),
+    (NeuronEditing(editing=Editing(layers=(7,))), ("layers=(7,)", "the layers are 0 to 6")),
+    (NeuronEditing(editing=Editing(layers=())), ("layers=()",)),
+    (NeuronEditing(editing=Editing(layers=(3, 3))), ("layers=(3, 3)", "edited once")),
     (WassersteinAlignment(gamma=0), ("gamma=0",)),
     (AdversarialCorrection(objective="wasserstein", gamma=0), ("gamma=0",)),
 ]  # fmt: skip
@@ -285,9 +285,15 @@ TOGETHER: dict[str, list[Method]] = {
         jbc.JointCalibration(align=0.0, family="twobatch", training=Training(rows=1)),
     ],
     "pairwise-calibration": [PairwiseCalibration(jbc.JointCalibration(training=Training(rows=1)))],
-    "wasserstein-alignment": [DistanceAlignment(rows=1, distance=d) for d in ("gaussian", "sliced", "mmd")],
-    "mmd-resnet": [MMDResNet(training=Training(rows=1)), MMDResNet(objective="root", training=Training(rows=1))],
-    "adversarial-correction": [AdversarialCorrection(training=AdversarialTraining(rows=1)), AdversarialCorrection(residual=False, training=AdversarialTraining(rows=1))],
+    "distance-alignment": [DistanceAlignment(rows=1, distance=d) for d in ("gaussian", "sliced", "mmd")],
+    "mmd-resnet": [
+        MMDResNet(training=Training(rows=1)),
+        MMDResNet(objective="root", training=Training(rows=1)),
+    ],
+    "adversarial-correction": [
+        AdversarialCorrection(training=AdversarialTraining(rows=1)),
+        AdversarialCorrection(residual=False, training=AdversarialTraining(rows=1)),
+    ],
     "regularised-autoencoder": [
         RegularisedAutoencoder(training=Training(rows=1)),
         RegularisedAutoencoder(training=Training(rows=1), kernel=Kernel(unbiased=False)),
@@ -327,9 +333,10 @@ def parsed(*words: str) -> Method:
 def test_every_method_is_read_from_the_command_line(name, capsys):
     assert parsed(name) == CHOICES[name]
     words = [name]
-    flat = CHOICES[name].pair if isinstance(CHOICES[name], PairwiseCalibration) else CHOICES[name]
-    for field in dataclasses.fields(flat):
-        value, option = getattr(flat, field.name), "--" + field.name.replace("_", "-")
+    for path, value in rules.flattened(CHOICES[name]).items():
+        option = "--" + path.rpartition(".")[2].replace("_", "-")
+        if dataclasses.is_dataclass(value):
+            continue  # its fields have options of their own
         if isinstance(value, bool):
             words.append(option if value else f"--no-{option[2:]}")
         elif value != "" and value != ():
@@ -345,19 +352,19 @@ def test_every_method_is_read_from_the_command_line(name, capsys):
 
 
 def test_tuples_are_read_from_the_command_line():
-    method = parsed("neuron-editing", "--edit-layers", "0", "3", "--image", "2", "1", "2", "--widths", "4")
+    method = parsed("neuron-editing", "--layers", "0", "3", "--image", "2", "1", "2", "--widths", "4")
     assert method == NeuronEditing(image=(2, 1, 2), widths=(4,), editing=Editing(layers=(0, 3)))
-    assert parsed("neuron-editing", "--edit-layers", "None") == NeuronEditing()
+    assert parsed("neuron-editing", "--layers", "None") == NeuronEditing()
 
 
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
-        ("joint-calibration", {"rows": "12"}),
-        ("joint-calibration", {"log": 1}),
-        ("joint-calibration", {"rows": None}),
+        ("joint-calibration", {"members": "12"}),
+        ("joint-calibration", {"coupled": 1}),
+        ("joint-calibration", {"members": None}),
         ("pairwise-calibration", {"pair": 3}),
-        ("pairwise-calibration", {"pair": to_json(jbc.JointCalibration())["fields"] | {"rows": [1]}}),
+        ("pairwise-calibration", {"pair": to_json(jbc.JointCalibration())["fields"] | {"members": [1]}}),
         ("neuron-editing", {"image": {"a": 1}}),
     ],
 )

@@ -212,7 +212,7 @@ def test_treatments_can_be_weighed_by_name():
     """Treatment 0 comes last, for it is in most domains."""
     found = weights_of(importance=(("0", 3.0),))
     np.testing.assert_allclose(found, [1 / 6] * 2 + [1 / 18] * 3 + [3 / 36] * 6, rtol=1e-6)
-    # Four domains of 24 rows in all have the double number of rows, times 3; what one domain has does not count.
+    # They have 16, 16, 24 and 32 rows, of which the last count three times; what one domain has does not matter.
     found = weights_of(importance=(("4", 9.0), ("0", 3.0)), treatments="rows")
     np.testing.assert_allclose(found, [2 / 19] * 2 + [1 / 19] * 3 + [2 / 19] * 6, rtol=1e-6)
     cohort = DistanceAlignment(importance=(("2", 2.0),)).resolve(screen())
