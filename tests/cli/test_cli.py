@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import os
 import statistics
@@ -15,7 +14,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from problems import assert_same_bytes
+from problems import assert_same_bytes, vary
 from sklearn.metrics import accuracy_score
 
 import jbc
@@ -26,6 +25,7 @@ from jbc.data import cache
 from jbc.methods import presets
 from jbc.methods.inputs import Inputs
 from jbc.methods.settings import Kernel, Training
+from jbc.model import fitting
 from jbc.train.checkpoint import latest, save_step
 from jbc.train.hooks import log_lines, read_log
 from jbc.train.loop import Event
@@ -316,7 +316,7 @@ def test_a_run_folder_tells_what_was_done(world, model, corrector):
     config = json.loads((model / "run.json").read_text())
     loaded = jbc.load(model / "model")
     assert [row["step"] for row in log] == [4]
-    assert log[0]["loss"] == loaded.history_[0]["loss"] == corrector.history_[0]["loss"]
+    assert log[0]["loss"] == loaded.record.history[0]["loss"] == corrector.history_[0]["loss"]
     assert (config["steps"], config["seed"]) == (4, 7)
     assert config["method"] == {"name": "joint-calibration"} | {"fields": config["method"]["fields"]}
     assert loaded.method == SMALL
@@ -345,12 +345,12 @@ def predicted(run_folder: Path) -> bytes:
 
 @pytest.mark.parametrize("late", [True, False])
 def test_a_new_run_that_fails_leaves_its_checkpoints_or_nothing(model, tmp_path, monkeypatch, capsys, late):
-    def fail(self: jbc.Corrector, cohort: jbc.Cohort, **options: object) -> None:
+    def fail(*_: object) -> None:
         if late:
             save_step(tmp_path / "runs" / "new" / "checkpoints", 2, {"a": np.ones(2)}, {})
         raise jbc.InputError("Training diverged", why="It does.", fix="Do not.", code="diverged")
 
-    monkeypatch.setattr(jbc.Corrector, "fit_prepared", fail)
+    monkeypatch.setattr(fitting, "fit_prepared", fail)
     assert fit(tmp_path / "runs" / "new", model.parent / "plates.csv") == 2
     assert "Training diverged" in capsys.readouterr().err
     assert (tmp_path / "runs" / "new").exists() == late
@@ -363,7 +363,7 @@ def test_what_a_kill_left_of_the_first_moment_is_no_hindrance(model, tmp_path, r
     (tmp_path / "run" / ".jbc-0123456789abcdef.json").write_text("{")
     data = model.parent / "plates.csv"
     assert run("fit", "--data", data, *KEYS, "--out", tmp_path / "run", *resume, "standardise") == 0
-    assert jbc.load(tmp_path / "run" / "model").domains_ == tuple(sorted(PLATES))
+    assert jbc.load(tmp_path / "run" / "model").names.domains == tuple(sorted(PLATES))
 
 
 def test_features_are_the_numeric_columns_that_are_neither_keys_nor_metadata(world, tmp_path):
@@ -379,7 +379,7 @@ def test_features_are_the_numeric_columns_that_are_neither_keys_nor_metadata(wor
     }
     for name, (options, features) in asked.items():
         assert run(*common, "--out", tmp_path / name, *options, "standardise") == 0
-        assert jbc.load(tmp_path / name / "model").model_.names.features == features
+        assert jbc.load(tmp_path / name / "model").names.features == features
 
 
 def test_controls_are_marked_by_an_expression(world, tmp_path):
@@ -395,7 +395,7 @@ def test_controls_are_marked_by_an_expression(world, tmp_path):
     ]
     frame = pd.DataFrame(world.x, columns=list(FEATURES))
     face = jbc.Corrector(jbc.Standardise(on="controls")).fit(frame, domain=world.obs["plate"], control=marked)
-    assert_same_bytes(jbc.load(tmp_path / "run" / "model").model_.fitted, face.model_.fitted)
+    assert_same_bytes(jbc.load(tmp_path / "run" / "model").fitted, face.model_.fitted)
 
 
 @pytest.mark.parametrize("extension", ["csv", "parquet", "h5ad"])
@@ -420,13 +420,13 @@ def test_profiles_in_the_style_of_pycytominer(tmp_path, monkeypatch, extension):
     else:
         frame = pd.concat([obs, x], axis="columns")
         frame.to_csv(path, index=False) if extension == "csv" else frame.to_parquet(path, index=False)
-    cohorts, fit_cohort = [], jbc.Corrector.fit_prepared
+    cohorts, fit_prepared = [], fitting.fit_prepared
 
-    def kept(self, cohort, **options):
+    def kept(method, cohort, *options):
         cohorts.append(cohort)
-        return fit_cohort(self, cohort, **options)
+        return fit_prepared(method, cohort, *options)
 
-    monkeypatch.setattr(jbc.Corrector, "fit_prepared", kept)
+    monkeypatch.setattr(fitting, "fit_prepared", kept)
     keys = ["--batch-key", "Metadata_Plate", "--treatment-key", "Metadata_Treatment"]
     marking = ["--control", "Metadata_Compound == 'DMSO' and Metadata_Concentration <= 0"]
     assert run("fit", "--data", path, *keys, *marking, "--out", tmp_path / "run", "standardise") == 0
@@ -463,7 +463,7 @@ def test_controls_that_cannot_be_told_are_refused_and_nothing_is_written(
 def test_published_settings_are_methods(name):
     words, published = ["--data", "a.csv", "--batch-key", "p", "--out", "o"], presets.PUBLISHED[name]
     options = parse(fit_command.Options, "fit", [*words, name, "--rows", "7"])
-    assert options.method == dataclasses.replace(published, rows=7)
+    assert options.method == vary(published, rows=7)
 
 
 def test_every_setting_of_a_method_is_an_option():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from functools import partial
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from jbc.cohort import Cohort
+from jbc.cohort.groups import find_shared
 from jbc.cohort.sampling import Draw, _order, take
 
 pytestmark = pytest.mark.usefixtures("quick_file")
@@ -79,35 +81,24 @@ def test_an_epoch_is_a_pass_over_the_largest_group():
     assert int(Draw(rows=64).epoch(sized(30, 9))) == 1
 
 
-@pytest.mark.parametrize("replace", [False, True])
-def test_weights_say_how_often_a_row_is_drawn(replace):
+def test_weights_say_how_often_a_row_is_drawn():
     cohort = sized(12, 12)
     weight = np.array([0, 2, 1] * 4 + [1] * 6 + [0] * 6)
-    found = plan(Draw(rows=6, replace=replace), cohort.weigh_rows(weight), 0, 400)
+    found = plan(Draw(rows=6), cohort.weigh_rows(weight), 0, 400)
     counts = np.bincount(found.ravel(), minlength=24)
     assert (counts[weight == 0] == 0).all()
-    if not replace:
-        # 12 = 2 × 6: a pass over the first domain is two steps, and each row comes as often as it weighs.
-        for rows in found[:, 0].reshape(200, 12):
-            np.testing.assert_array_equal(np.bincount(rows, minlength=12), weight[:12])
+    # 12 = 2 × 6: a pass over the first domain is two steps, and each row comes as often as it weighs.
+    for rows in found[:, 0].reshape(200, 12):
+        np.testing.assert_array_equal(np.bincount(rows, minlength=12), weight[:12])
     for rows in (slice(0, 12), slice(12, 24)):
         kept = weight[rows] > 0
         expected = 2400 * weight[rows][kept] / weight[rows].sum()
         assert stats.chisquare(counts[rows][kept], expected).pvalue > 1e-3
 
 
-def test_with_replacement_rows_are_uniform_and_independent():
-    found = plan(Draw(rows=10, replace=True), sized(10, 5), 0, 2000)
-    for g, n in ((0, 10), (1, 5)):
-        assert stats.chisquare(np.bincount(found[:, g].ravel() - 10 * g, minlength=n)).pvalue > 1e-3
-    distinct = np.array([len(set(rows)) for rows in found[:, 0].tolist()])
-    assert abs(distinct.mean() - 10 * (1 - 0.9**10)) < 0.1
-
-
-@pytest.mark.parametrize("replace", [False, True])
 @given(start=st.integers(0, 24), steps=st.sampled_from([1, 7]), rows=st.sampled_from([3, 8]))
-def test_a_plan_continues_where_another_stops(replace, start, steps, rows):
-    cohort, draw = sized(20, 7, 2), Draw(rows=rows, replace=replace)
+def test_a_plan_continues_where_another_stops(start, steps, rows):
+    cohort, draw = sized(20, 7, 2), Draw(rows=rows)
     whole = plan(draw, cohort, 0, 31)
     np.testing.assert_array_equal(plan(draw, cohort, start, steps), whole[start : start + steps])
 
@@ -118,18 +109,23 @@ def test_the_key_decides():
     assert (plan(draw, cohort, 0, 5) != plan(draw, cohort, 0, 5, jax.random.key(8))).any()
 
 
-@pytest.mark.parametrize("replace", [False, True])
-def test_cells_of_treatment_and_domain(replace):
+def shared(cohort: Cohort) -> Cohort:
+    """The cohort with what its domains share, as a method that compares treatments has it."""
+    return dataclasses.replace(cohort, shared=find_shared(cohort.cells, len(cohort.domains.count)))
+
+
+def test_cells_of_treatments_that_domains_share():
     treatment = np.array(["a"] * 6 + ["b"] * 6 + ["a"] * 4 + ["c"] * 8)
-    cohort = sized(12, 12, treatment=treatment)
+    cohort = shared(sized(12, 12, treatment=treatment))
     assert len(cohort.cells.count) == 4
-    found = plan(Draw(by="cell", rows=4, replace=replace), cohort, 0, 10)
-    assert found.shape == (10, 4, 4)
-    for g in range(4):
-        assert set(found[:, g].ravel().tolist()) <= members(cohort, g, "cells")
+    found = plan(Draw(by="shared", rows=4), cohort, 0, 10)
+    assert found.shape == (10, 2, 4)
+    for g in range(2):
+        assert set(np.asarray(cohort.treatment)[found[:, g]].ravel().tolist()) == {0}
+        assert set(np.asarray(cohort.domain)[found[:, g]].ravel().tolist()) == {g}
 
 
-@pytest.mark.parametrize("by", ["domain", "cell"])
+@pytest.mark.parametrize("by", ["domain", "shared"])
 def test_rows_are_what_the_plan_names(by):
     rng = np.random.default_rng(0)
     n = 24
@@ -140,15 +136,12 @@ def test_rows_are_what_the_plan_names(by):
         treatment=np.tile(["t", "u"], 12),
         control=rng.random(n) < 0.5,
     )
-    draw = Draw(by=by, rows=5)
+    cohort, draw = shared(cohort), Draw(by=by, rows=5)
     index = plan(draw, cohort, 0, 1)[0]
     rows = take(cohort, jnp.asarray(index), draw)
-    for name in ("x", "label", "control", "observed"):
+    for name in ("x", "label", "observed"):
         np.testing.assert_array_equal(getattr(rows, name), getattr(cohort, name)[index])
     np.testing.assert_array_equal(np.broadcast_to(rows.domain[:, None], index.shape), cohort.domain[index])
-    if by == "cell":
-        expected = cohort.treatment[index]
-        np.testing.assert_array_equal(np.broadcast_to(rows.treatment[:, None], index.shape), expected)
 
 
 @pytest.mark.parametrize("n", [1, 200, 257, 600])

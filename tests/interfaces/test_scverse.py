@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse
 
 import jbc
+from jbc import model
 from jbc.data import simulate_screen, simulate_shift
 from jbc.methods.registry import from_json
 from jbc.methods.settings import Training
@@ -85,13 +86,13 @@ def test_control_expression_equals_mask(adata):
 def test_treatments_and_controls_reach_the_method(monkeypatch):
     """The cohort is the one that the columns of the world say, in whatever order the rows came."""
     cohorts = []
-    fit_cohort = jbc.Corrector.fit_cohort
+    fit = model.fit
 
-    def kept(self, cohort, **options):
+    def kept(method, cohort, **options):
         cohorts.append(cohort)
-        return fit_cohort(self, cohort, **options)
+        return fit(method, cohort, **options)
 
-    monkeypatch.setattr(jbc.Corrector, "fit_cohort", kept)
+    monkeypatch.setattr(model, "fit", kept)
     world = simulate_screen(n_replicates=2, n_controls=3, shared=0.25)
     adata = world.to_anndata()
     adata.obs["Metadata Compound"] = world.compound

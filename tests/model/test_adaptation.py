@@ -160,8 +160,8 @@ def test_what_cannot_be_adapted_says_why(screen):
 def test_saved_models_remember(models, screen, tmp_path):
     model = models["affine"][0]
     read = jbc.load(model.save(tmp_path / "model"))
-    assert read.adapted_ == model.adapted_
-    assert isinstance(read.adapted_[NEW], Adaptation)
+    assert read.record.adapted == model.adapted_
+    assert isinstance(read.record.adapted[NEW], Adaptation)
     assert_same_bytes(
         read.transform(screen.x, domain=screen.domain), model.transform(screen.x, domain=screen.domain)
     )

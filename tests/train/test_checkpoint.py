@@ -230,9 +230,9 @@ def test_orbax_alone_opens_a_saved_model(tmp_path):
     x, domain = np.random.default_rng(0).normal(size=(40, 3)), np.repeat(["d1", "d2"], 20)
     model = jbc.Corrector(jbc.Standardise()).fit(x, domain=domain)
     found = opened(model.save(tmp_path / "model"))
-    assert_same(found["fitted"], model.fitted_)
-    assert_same(found["support"], model.support_._asdict())
-    assert found["controls"].keys() == model.controls_._asdict().keys()
+    assert_same(found["fitted"], model.model_.fitted)
+    assert_same(found["support"], model.model_.support._asdict())
+    assert found["controls"].keys() == model.model_.controls._asdict().keys()
 
 
 # Whatever is damaged is named.

@@ -89,9 +89,8 @@ def test_chunks_are_neither_too_few_nor_too_long(steps):
         assert size >= 25 or 20 <= steps / size <= 80
 
 
-@pytest.mark.parametrize("replace", [False, True])
-def test_an_outside_plan_reproduces_the_drawn_run(table, replace):
-    walk = Walk(noise=0.1, replace=replace)
+def test_an_outside_plan_reproduces_the_drawn_run(table):
+    walk = WALK
     plan = walk.draw.plan(jax.random.fold_in(KEY, 1), table, 0, STEPS)
     drawn = fit(walk, table, KEY, steps=STEPS, chunk=4)
     assert_same_bytes(fit(walk, table, KEY, steps=STEPS, chunk=4, plan=np.asarray(plan)).state, drawn.state)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from problems import refusal
 
 import jbc
-from jbc import Cohort, metrics
+from jbc import Cohort, metrics, model
 from jbc.cli.main import main
 from jbc.data import Table, cache, write_table
 from jbc.errors import InputError, InputWarning, closest, listing
@@ -440,7 +440,7 @@ def test_columns_of_users_are_not_replaced(command, column, extension, model, fo
     line = f"{command.format(model)} --batch-key plate"
     assert run(f"{line} --data good.csv --out fine.{extension}") == 0
     with monkeypatch.context() as patch:
-        patch.setattr(jbc.Corrector, "_run", computed)
+        patch.setattr(jbc.Model, "_apply", computed)
         assert run(f"{line} --data a.csv --out b.{extension}") == 2
     said = capsys.readouterr().err
     assert f"the names of those that are added: {column!r}. " in said
@@ -557,13 +557,13 @@ def test_annotated_columns_are_told_by_their_names(embedding, options, name):
 
 def test_a_model_of_annotated_data_knows_their_names(monkeypatch):
     cohorts = []
-    fit_cohort = jbc.Corrector.fit_cohort
+    fit = model.fit
 
-    def kept(self, cohort, **options):
+    def kept(method, cohort, **options):
         cohorts.append(cohort)
-        return fit_cohort(self, cohort, **options)
+        return fit(method, cohort, **options)
 
-    monkeypatch.setattr(jbc.Corrector, "fit_cohort", kept)
+    monkeypatch.setattr(model, "fit", kept)
     data = annotated()
     data.layers["counts"] = data.X.copy()
     jbc.correct(data, jbc.Standardise(), batch_key="plate", layer="counts")
