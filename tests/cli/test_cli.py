@@ -320,7 +320,7 @@ def test_a_run_folder_tells_what_was_done(world, model, corrector):
     assert (config["steps"], config["seed"]) == (4, 7)
     assert config["method"] == {"name": "joint-calibration"} | {"fields": config["method"]["fields"]}
     assert loaded.method == SMALL
-    assert loaded.model_.record.notes["columns"] == {
+    assert loaded.record.notes["columns"] == {
         "batch": "plate",
         "labels": "class",
         "treatment": None,
@@ -566,7 +566,7 @@ def test_no_command_is_a_question_for_help(capsys):
         (["demo"], ["--out", "--seed"]),
         (["fit"], ["--batch-key", "--resume", "--control", "standardise", "joint-calibration-mi-paper"]),
         (["fit", "standardise"], ["--on", "{all,controls}"]),
-        (["fit", "joint-calibration"], ["--rows", "--bandwidths", "Rows per domain in a minibatch"]),
+        (["fit", "joint-calibration"], ["--rows", "--bandwidths", "Rows of every domain in a minibatch"]),
         (["transform"], ["RUN", "--output", "{features,codes}"]),
         (["predict"], ["RUN", "--unit-key"]),
         (["evaluate"], ["--before", "--predicted-key"]),

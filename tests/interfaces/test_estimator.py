@@ -255,7 +255,7 @@ def test_a_loaded_model_is_the_saved_one(drawn, frame, named, tmp_path):
     with refusal("exists"):
         named.save(folder)
     named.save(folder, overwrite=True)
-    assert_same_bytes(jbc.load(folder).model_.fitted, loaded.model_.fitted)
+    assert_same_bytes(jbc.load(folder).fitted, loaded.model_.fitted)
 
 
 def test_what_is_no_model_is_refused(drawn, tmp_path):

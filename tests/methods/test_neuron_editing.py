@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -14,6 +12,7 @@ from problems import assert_same_bytes, refusal, vary
 import jbc
 from jbc.cohort import Cohort
 from jbc.methods import presets
+from jbc.methods.closed_form import ComponentEditing
 from jbc.methods.editing import Editing
 from jbc.methods.neuron_editing import NeuronEditing
 from jbc.methods.settings import Route, Training
@@ -31,6 +30,9 @@ SMALL = NeuronEditing(
     editing=Editing(percentiles=11),
 )
 PAPER = vary(SMALL, residual=False, layers=(2,), ema_decay=0.0)
+COMPONENTS = ComponentEditing(
+    route=SMALL.route, components=5, editing=Editing(layers=(1,), residual=False, percentiles=11)
+)
 
 
 def rows(seed: int = 0, shift: float = 2.0, n: int = N) -> tuple[np.ndarray, np.ndarray]:
@@ -44,9 +46,10 @@ def rows(seed: int = 0, shift: float = 2.0, n: int = N) -> tuple[np.ndarray, np.
 
 
 def fitted(
-    method: NeuronEditing, x: np.ndarray, domain: np.ndarray, steps: int = STEPS, **codes
+    method: NeuronEditing | ComponentEditing, x: np.ndarray, domain: np.ndarray, steps: int = STEPS, **codes
 ) -> jbc.Corrector:
-    return jbc.Corrector(method, steps=steps).fit(x, domain=domain, **codes)
+    trained = isinstance(method, NeuronEditing)
+    return jbc.Corrector(method, steps=steps if trained else None).fit(x, domain=domain, **codes)
 
 
 def leaky(h: np.ndarray) -> np.ndarray:
@@ -169,7 +172,7 @@ def test_edits_are_measured_on_pairs_of_controls():
 
 def test_principal_components_are_edited_instead():
     x, domain = rows()
-    model = fitted(dataclasses.replace(PAPER, pca_editing=True, layers=(1,)), x, domain, steps=1)
+    model = fitted(COMPONENTS, x, domain)
     tables, params = model.model_.fitted["inputs"]["to"], model.model_.fitted["autoencoder"]
     z = (x - tables["location"]) / tables["spread"]
     _, vectors = np.linalg.eigh(np.cov(z.T))
@@ -263,7 +266,6 @@ def test_values_beyond_are_counted_and_refused():
         ({"constant_shift": True, "beyond": "clip"}, "a mean has no range"),
         ({"pull": 1.5}, "pull=1.5"),
         ({"image": (2, 2, 1)}, "rows have 6 values"),
-        ({"image": (6, 1, 1), "pca_editing": True, "layers": None}, "components know no neighbourhood"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes, said):

@@ -75,7 +75,7 @@ def test_every_annotation_has_a_rule_that_the_default_keeps(name):
 
 
 def test_an_annotation_without_a_rule_is_an_error():
-    for hint in (dict[str, int], list[int], tuple[int, str], complex, tuple, Any):
+    for hint in (dict[str, int], list[int], complex, tuple, Any):
         with pytest.raises(TypeError, match="has no rule for it"):
             rules.rule(hint)
 
@@ -263,7 +263,7 @@ def test_settings_that_contradict_each_other_are_refused(method, said):
 @pytest.mark.parametrize("cls", [MMDResNet, AdversarialCorrection, RegularisedAutoencoder, NeuronEditing])
 def test_a_target_is_no_source(cls):
     with refusal("two-roles") as caught:
-        prepare(cls(target="domain 1", source=("domain 1",)), cohort())
+        prepare(cls(route=Route(target="domain 1", source=("domain 1",))), cohort())
     assert "'domain 1'" in str(caught.value)
 
 

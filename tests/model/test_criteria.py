@@ -45,7 +45,7 @@ def test_a_quarter_of_the_replicated_treatments_is_kept_from_training(cohort):
     x, domain, treatment = stopping.validation
     hidden = np.unique(treatment[treatment >= 0])
     assert len(hidden) == 3
-    assert not np.isin(hidden, seen.shared.cells.treatment).any()
+    assert not np.isin(hidden, shared_treatments(seen.cells)).any()
     assert cohort.names.treatments.index("DMSO") not in hidden
     drawn = np.unique(np.asarray(METHOD.draw.plan(KEY, seen, 0, 40)))
     assert not np.isin(np.asarray(cohort.treatment)[drawn], hidden).any()
@@ -131,7 +131,7 @@ def test_command_line(world, tmp_path):
     assert main([*begin, "--resume", *method]) == 2  # another run: without the early stop
     model = jbc.load(run / "model")
     about = {"domain": world.domain, "treatment": world.treatment, "control": world.control}
-    same = vary(METHOD, form="barycentre", updates=20, transform_rate=5e-3)
+    same = vary(METHOD, form="barycentre", updates=20, learning_rate=5e-3)
     expected = jbc.Corrector(same, stopping="replicates").fit(frame, **about)
     assert_same_bytes(model.model_.fitted, expected.model_.fitted)
 

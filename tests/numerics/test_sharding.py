@@ -36,7 +36,8 @@ from jbc.train import Stopping, fit, loop
 rng = np.random.default_rng(0)
 domain, treatment = np.repeat(np.arange(4), 60), np.tile(np.repeat(np.arange(6), 10), 4)
 x = rng.normal(size=(240, 8)) + 0.3 * domain[:, None] + 0.2 * treatment[:, None]
-method, key, mesh = WassersteinAlignment(pretrain=10, training=AdversarialTraining(rows=8)), jax.random.key(0), mesh_of()
+method = WassersteinAlignment(pretrain=10, training=AdversarialTraining(rows=8))
+key, mesh = jax.random.key(0), mesh_of()
 out = {}
 for name, keep in {"even": domain >= 0, "ragged": (domain > 0) | (treatment < 5)}.items():
     table = Cohort.from_arrays(x[keep], domain[keep].astype(str), treatment=treatment[keep].astype(str))

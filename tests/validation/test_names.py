@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from problems import refusal
 
 import jbc
-from jbc import Cohort, metrics, model
+import jbc.model as models
+from jbc import Cohort, metrics
 from jbc.cli.main import main
 from jbc.data import Table, cache, write_table
 from jbc.errors import InputError, InputWarning, closest, listing
@@ -369,7 +370,7 @@ def test_floats_with_gaps_make_no_class(extension, folder, capsys):
     ]
     path = write(folder / f"a.{extension}", given)
     assert run(f"fit --data {path.name} {JOINT}") == 0
-    assert [float(each) for each in jbc.load("new/model").classes_] == [0.0, 1.0]
+    assert [float(each) for each in jbc.load("new/model").classes] == [0.0, 1.0]
     out = capsys.readouterr()
     assert "16 rows labelled, 8 unknown; classes: " in out.out
     if extension != "parquet":  # where such a cell is read as -1
@@ -384,7 +385,7 @@ def test_words_make_no_class_at_the_command_line(word, folder, capsys):
     assert out.err.startswith(f"jbc: warning: 8 labels are taken for unknown: {word!r} (8). ")
     assert out.err.count("taken for unknown") == 1
     assert "16 rows labelled, 8 unknown; classes: 'A', 'B'" in out.out
-    assert jbc.load("new/model").classes_.tolist() == ["A", "B"]
+    assert jbc.load("new/model").classes.tolist() == ["A", "B"]
     assert run("predict new --data a.csv --out b.csv") == 0
     assert set(pd.read_csv("b.csv")["predicted"]) <= {"A", "B"}
     line = "evaluate --data a.csv --before a.csv --batch-key plate --labels-key class --features m1 m2 m3"
@@ -557,13 +558,13 @@ def test_annotated_columns_are_told_by_their_names(embedding, options, name):
 
 def test_a_model_of_annotated_data_knows_their_names(monkeypatch):
     cohorts = []
-    fit = model.fit
+    fit = models.fit
 
     def kept(method, cohort, **options):
         cohorts.append(cohort)
         return fit(method, cohort, **options)
 
-    monkeypatch.setattr(model, "fit", kept)
+    monkeypatch.setattr(models, "fit", kept)
     data = annotated()
     data.layers["counts"] = data.X.copy()
     jbc.correct(data, jbc.Standardise(), batch_key="plate", layer="counts")
