@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import importlib.metadata
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -21,45 +22,55 @@ hypothesis.settings.register_profile("jbc", deadline=None, derandomize=True, max
 hypothesis.settings.load_profile("jbc")
 
 
-@contextlib.contextmanager
-def quick_compilation() -> Iterator[None]:
-    """Compile without optimising, where much is compiled that runs for a moment: a quarter of the time.
+def compile_quickly() -> None:
+    """Have JAX compile without optimising, here and in every process that a test starts: a third of the time.
 
-    Programs compiled in one way give other last bits than those compiled in the other, so none outlives a change.
+    Most programs of a test run for a moment. With ``JBC_TEST_OPTIMISED=1`` they are compiled as for users; `.ci/run`
+    does that for the tests marked ``optimised``.
     """
-    import jax
-    from jax._src import compiler
-    from problems import EMITTERS
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    version = tuple(int(part) for part in importlib.metadata.version("jaxlib").split(".")[:2])
+    if version < (
+        0,
+        11,
+    ):  # newer compilers have no other emitters, and end the process at a flag they do not know
+        flags = os.environ.get("XLA_FLAGS", "")
+        if "xla_cpu_use_fusion_emitters" not in flags:
+            os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false".strip()
 
-    ours = compiler.get_compile_options
 
-    def options(*arguments, **more):
-        made = ours(*arguments, **more)
-        made.env_option_overrides = [*EMITTERS.items(), *made.env_option_overrides]
-        return made
+def compile_once() -> str | None:
+    """Have all processes of this run share what they compile, in a folder that goes with it."""
+    if (
+        "JAX_COMPILATION_CACHE_DIR" in os.environ
+    ):  # a folder of the user's, or that of the process that started us
+        return None
+    folder = tempfile.mkdtemp(prefix="jbc-compiled-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    return folder
 
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.clear_caches()
-    jax.config.update("jax_disable_most_optimizations", True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiler, "get_compile_options", options)
-        yield
-    jax.config.update("jax_disable_most_optimizations", before)
-    jax.clear_caches()
+
+# JAX reads these when it is imported, which no plugin of pytest has done so far.
+if os.environ.get("JBC_TEST_OPTIMISED", "0") in ("", "0"):
+    compile_quickly()
+COMPILED = compile_once()
+
+
+def pytest_unconfigure() -> None:
+    if COMPILED is not None:
+        shutil.rmtree(COMPILED, ignore_errors=True)
 
 
 @pytest.fixture
 def quick():
-    """Compile quickly for one test."""
-    with quick_compilation():
-        yield
+    """Nothing: every program is compiled quickly now. For files that still name it."""
 
 
 @pytest.fixture(scope="module")
 def quick_file():
-    """Compile quickly for the tests of one file."""
-    with quick_compilation():
-        yield
+    """Nothing: every program is compiled quickly now. For files that still name it."""
 
 
 @pytest.fixture(scope="session")

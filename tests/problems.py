@@ -39,24 +39,13 @@ JOINT = JointCalibration(training=Training(rows=8))
 CHUNK = 10
 
 
-def _known(option: str) -> bool:
-    """Whether the compiler of this JAX has an option: those of a backend come and go."""
-    try:
-        jax.jit(lambda: 0, compiler_options={option: False})()
-    except jax.errors.JaxRuntimeError:
-        return False
-    return True
-
-
-# What `quick_compilation` does, for a process of its own; and for one program, what it leaves out: with these a
-# test finds what the compiler does wrong for users.
-EMITTERS = {"xla_cpu_use_fusion_emitters": False} if _known("xla_cpu_use_fusion_emitters") else {}
-FLAGS = " ".join(f"--{option}={str(on).lower()}" for option, on in EMITTERS.items())
-QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": FLAGS}
+# How conftest has programs compiled, for a process of its own; and for one program, as it is compiled for users: with
+# these options a test finds what the compiler does wrong for them.
+QUICK = {name: os.environ.get(name, "") for name in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS")}
 OPTIMISED = {
     "xla_backend_optimization_level": 3,
     "xla_llvm_disable_expensive_passes": False,
-    **dict.fromkeys(EMITTERS, True),
+    **({"xla_cpu_use_fusion_emitters": True} if "fusion_emitters" in QUICK["XLA_FLAGS"] else {}),
 }
 
 

@@ -42,8 +42,6 @@ from jbc.data import cache
 from jbc.errors import InputError, InputWarning
 from jbc.methods.settings import Training
 
-pytestmark = pytest.mark.usefixtures("quick_file")
-
 SECONDS = 5.0
 
 

@@ -191,14 +191,13 @@ def test_methods_follow_the_contract(method):
         )
     assert inspect.getdoc(cls)
     if isinstance(method, Trainable):
-        assert ">>>" in cls.__doc__, "an example shows how it is used"
+        assert ">>>" in (cls.__doc__ or ""), "an example shows how it is used"
     for field in dataclasses.fields(cls):
         assert field.name in (cls.__doc__ or ""), f"{field.name} is a setting without a word about it"
 
 
 @pytest.mark.slow
 @every_method
-@pytest.mark.usefixtures("quick")
 def test_compiled_and_uncompiled_agree(method):
     if isinstance(method, PairwiseCalibration):
         pytest.skip("its step is that of joint calibration, which takes as long")
@@ -442,7 +441,6 @@ def without_logarithm(method: Method) -> Method:
 
 
 @every_method
-@pytest.mark.usefixtures("quick")
 def test_the_unit_and_the_zero_of_a_feature_do_not_matter(method):
     """Rows a x + b, with numbers a and b of every feature's own, come out as a x' + b."""
     method, drawn = without_logarithm(method), world()

@@ -19,7 +19,6 @@ from jbc.train import fit, fit_lanes
 from jbc.train.lanes import predict_lanes
 from jbc.validation import memory
 
-pytestmark = pytest.mark.usefixtures("quick_file")
 KEY, KEYS = jax.random.key(0), jax.random.split(jax.random.key(0), 2)
 DRAWN = world()
 LONELY = np.where(np.arange(len(DRAWN.x)) == 0, "alone", DRAWN.domain)
@@ -63,9 +62,9 @@ def test_closed_forms_are_checked_too(door):
 
 def test_an_option_that_nothing_knows_is_an_error():
     with pytest.raises(TypeError, match="hoks"):
-        fit(Standardise(), cohort(), KEY, hoks=[1])
+        fit(Standardise(), cohort(), KEY, **{"hoks": [1]})
     with pytest.raises(TypeError, match="hoks"):
-        fit(JOINT, cohort(), KEY, hoks=[1])
+        fit(JOINT, cohort(), KEY, **{"hoks": [1]})
 
 
 @pytest.mark.parametrize("method", [JOINT, PairwiseCalibration(JOINT)], ids=["joint", "pairwise"])

@@ -23,7 +23,6 @@ from jbc.errors import InputWarning
 from jbc.methods.base import Trainable
 from jbc.methods.closed_form import Coral, Percentiles, QuantileMap, Standardise, TypicalVariation
 
-pytestmark = pytest.mark.usefixtures("quick_file")
 KINDS = (
     "normal",
     "skewed",

@@ -24,8 +24,6 @@ from jbc.model.saved import ARRAYS, RULES
 from jbc.model.support import Support
 from jbc.train import checkpoint
 
-pytestmark = pytest.mark.usefixtures("quick_file")
-
 DOMAINS, FEATURES, GONE = ("d1", "d2", "d3", "d4"), ("a", "b", "c", "d", "e"), object()
 ROWS = 48
 # Values of every type that JSON knows, and what numbers should not be.
@@ -100,7 +98,7 @@ class Saved:
         ), where
         if isinstance(model.resolved, Classifies):
             assert model.classes_.tolist() == self.model.classes_.tolist(), where
-        json.dumps(model.history_), model.get_params(), repr(model)
+        assert all((json.dumps(model.history_), model.get_params(), repr(model)))
         for one, other in zip(self.answers(model), self.answers(self.model), strict=True):
             # Not the same bits: an array with one axis more may be added in another order.
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5, err_msg=where)

@@ -17,7 +17,6 @@ from jbc.methods.inputs import Inputs
 from jbc.methods.settings import AdversarialTraining, Training
 from jbc.numerics.centring import FAR, find_offset
 
-pytestmark = pytest.mark.usefixtures("quick_file")
 DRAWN = world()
 X = DRAWN.x.astype(np.float64)
 ABSENT = DRAWN.domain == "domain 1"

@@ -27,7 +27,7 @@ from anndata import AnnData
 import jbc
 from experiments._lib import results
 from experiments.gan import figures, page
-from jbc import metrics
+from experiments.gan.scores import TARGET, Scored, bandwidths, days, score, score_target
 from jbc.cohort import Cohort, fold_weights
 from jbc.data import cache
 from jbc.methods import presets
@@ -37,7 +37,6 @@ from jbc.methods.settings import AdversarialTraining, Route, Training
 from jbc.model.inference import apply
 from jbc.train import fit, fit_lanes
 
-SOURCE, TARGET = "day 1", "day 2"
 DATA = ("cytof-person1", "cytof-person2")
 
 
@@ -66,14 +65,6 @@ class Version(NamedTuple):
     raw: bool = False
     slow: bool = False
     first: Method | None = None
-
-
-class Scored(NamedTuple):
-    """One version of the rows: its metrics, the MMD of every draw, and the rows in units of its own target rows."""
-
-    values: dict[str, float]
-    mmd: np.ndarray
-    z: np.ndarray
 
 
 def versions(cell_epochs: int) -> dict[str, Version]:
@@ -157,94 +148,6 @@ def fit_all(method: Method, cohorts: Sequence[Cohort], steps: int | None) -> lis
     return [jax.tree.map(lambda leaf, k=k: leaf[k], lanes) for k in range(len(cohorts))]
 
 
-class Days(NamedTuple):
-    """The rows of both days that were held out, and those that were seen; and all labels, for judging only."""
-
-    source: np.ndarray
-    target: np.ndarray
-    seen_source: np.ndarray
-    seen_target: np.ndarray
-    label: np.ndarray
-
-
-def days(cohort: Cohort, half: np.ndarray) -> Days:
-    """Return which rows are of which day, seen or held out."""
-    names, domain = cohort.names.domains, np.asarray(cohort.domain)
-    source, target = (domain == names.index(day) for day in (SOURCE, TARGET))
-    seen = np.asarray(half) > 0
-    return Days(source & ~seen, target & ~seen, source & seen, target & seen, np.asarray(cohort.label))
-
-
-def bandwidths(cohort: Cohort) -> np.ndarray:
-    """Return the kernels of a person, measured once on the cells of day 2, standardised."""
-    x = np.asarray(cohort.x)[np.asarray(cohort.domain) == cohort.names.domains.index(TARGET)]
-    return metrics.bandwidth_ladder((x - x.mean(axis=0)) / spread_of(x))
-
-
-def spread_of(x: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of every feature, at least 1e-6."""
-    return np.maximum(x.std(axis=0), 1e-6)
-
-
-def score(x: np.ndarray, at: Days, ladder: np.ndarray, seed: int, options: Options) -> Scored:
-    """Return the scores of rows, in units of the seen target, so that nothing is gained by shrinking both days."""
-    z = (x - x[at.seen_target].mean(axis=0)) / spread_of(x[at.seen_target])
-    draws = {"rows": options.rows, "draws": options.draws, "seed": seed, "bandwidths": ladder}
-    apart = metrics.mmd(z[at.source], z[at.target], **draws)
-    floor = metrics.mmd_within(z[at.target], **draws)
-    spread = z[at.source].std(axis=0)
-    there = classify_across(z, at.label, at.seen_source, at.target)
-    back = classify_across(z, at.label, at.seen_target, at.source)
-    values = {
-        "MMD": apart.mean(),
-        "MMD, seen": metrics.mmd(z[at.seen_source], z[at.seen_target], **draws).mean(),
-        "floor": floor.mean(),
-        "excess": 1000 * (np.square(apart).mean() - np.square(floor).mean()),
-        "AUC within": classify_within(z[at.source], at.label[at.source]),
-        "AUC": there["auc"],
-        "balanced": there["auc_hard"],
-        "balanced, back": back["auc_hard"],
-        "least spread": spread.min(),
-        "largest spread": spread.max(),
-    }
-    return Scored({name: float(value) for name, value in values.items()}, apart, z)
-
-
-def classifier():
-    """Return a logistic regression of standardised features."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-
-
-def classify_across(
-    z: np.ndarray, label: np.ndarray, learned: np.ndarray, asked: np.ndarray
-) -> dict[str, float]:
-    """Return the scores of labels that are learned from some rows and predicted for others."""
-    probability = classifier().fit(z[learned], label[learned]).predict_proba(z[asked])
-    return metrics.classification_report(label[asked], probability=probability, classes=[0, 1])
-
-
-def classify_within(z: np.ndarray, label: np.ndarray) -> float:
-    """Return the AUC of the label, cross-validated over five folds."""
-    from sklearn.model_selection import cross_val_predict
-
-    return metrics.auc(label, cross_val_predict(classifier(), z, label, cv=5, method="predict_proba"))
-
-
-def score_target(x: np.ndarray, at: Days, floor: float) -> dict[str, float]:
-    """Return the scores of day 2 itself: the floor of the MMD, and what its own labels teach."""
-    taught = classify_across(x, at.label, at.seen_target, at.target)
-    return {
-        "MMD": floor,
-        "AUC within": classify_within(x[at.target], at.label[at.target]),
-        "AUC": taught["auc"],
-        "balanced": taught["auc_hard"],
-    }
-
-
 def compare(name: str, cohort: Cohort, options: Options) -> tuple[list[dict], dict[str, list[Scored]]]:
     """Compare all versions of one person; return the rows, and all scores, a list over seeds."""
     ladder, found = bandwidths(cohort), {}
@@ -256,7 +159,7 @@ def compare(name: str, cohort: Cohort, options: Options) -> tuple[list[dict], di
         for view, tables in zip(version.views, correct(version, cohort, halves, options.steps), strict=True):
             called = label if len(version.views) == 1 else f"{label}: {page.VIEWS[view]}"
             found[called] = [
-                score(x, days(cohort, half), ladder, seed, options)
+                score(x, days(cohort, half), ladder, seed, options.rows, options.draws)
                 for seed, (x, half) in enumerate(zip(tables, halves, strict=True))
             ]
         print(f"{name}, {label}: {time.perf_counter() - began:.0f} s", flush=True)

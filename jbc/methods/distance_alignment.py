@@ -6,7 +6,6 @@ import dataclasses
 from typing import Literal
 
 import jax.numpy as jnp
-import optax
 from jax import Array
 
 from jbc.cohort import Cohort
@@ -17,7 +16,7 @@ from jbc.methods import wasserstein_pairs as nets
 from jbc.methods.base import Info
 from jbc.methods.constraints import Positive, PositiveFloat
 from jbc.methods.pair_alignment import AlignmentState, PairAlignment, PairData
-from jbc.methods.settings import KERNEL, Kernel, Optimiser, build_optimiser
+from jbc.methods.settings import KERNEL, Kernel, Optimiser, build_optimiser, linear_factor
 from jbc.methods.wasserstein_pairs import Batch, Params
 from jbc.nets import PlayerState
 from jbc.numerics.sharding import shard_axis
@@ -49,7 +48,8 @@ class DistanceAlignment(PairAlignment):
     --------
     >>> import jbc
     >>> x, domain = [[0.0], [1.0], [5.0], [6.0], [7.0]], list("aabbb")
-    >>> model = jbc.fit(jbc.DistanceAlignment(updates=200), jbc.Cohort.from_arrays(x, domain))
+    >>> method = jbc.DistanceAlignment(updates=200, learning_rate=0.02)
+    >>> model = jbc.fit(method, jbc.Cohort.from_arrays(x, domain))
     >>> moved = model.transform(x, domain)
     >>> bool(abs(moved[:2].mean() - moved[2:].mean()) < 0.5)
     True
@@ -93,8 +93,8 @@ class DistanceAlignment(PairAlignment):
                 self._distance(key, shard_axis(first), shard_axis(second)), jnp.zeros(len(first))
             )
 
-        end = 0.0 if self.linear_decay else self.learning_rate
-        rate = jnp.asarray(optax.linear_schedule(self.learning_rate, end, self.updates)(state.maps.step))
+        factor = linear_factor(state.maps.step, self.updates) if self.linear_decay else 1.0
+        rate = self.learning_rate * factor
         state, info = self.move_maps(state, x, {"weight": state.weight}, terms, rate)
         return state.replace(step=state.step + 1), info
 

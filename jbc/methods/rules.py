@@ -143,7 +143,7 @@ def rule(annotation: Any) -> Rule:
 
 def _meaningless(method: Any, within: str = "") -> Iterator[str]:
     for name, annotation, value in fields_of(method):
-        if dataclasses.is_dataclass(value) and isinstance(value, annotation):
+        if dataclasses.is_dataclass(annotation) and isinstance(value, annotation):  # pyright: ignore[reportArgumentType]
             yield from _meaningless(value, f"{within}{name}.")
         else:
             yield from _wrong(within + name, annotation, value)

@@ -174,9 +174,21 @@ class AdversarialTraining(Settings):
 
     def rate_factor(self, updates: Array | int) -> Array | float:
         """Return what rates are multiplied by after some updates of the maps."""
-        return (
-            jnp.asarray(optax.linear_schedule(1.0, 0.0, self.updates)(updates)) if self.linear_decay else 1.0
-        )
+        return linear_factor(updates, self.updates) if self.linear_decay else 1.0
+
+
+def linear_factor(updates: Array | int, length: int) -> Array:
+    """Return what a rate is multiplied by that falls linearly to 0 within so many updates.
+
+    That of :func:`optax.linear_schedule`; but in the end 0, and not what a compiled program's rounding leaves of it:
+    that would still move what is trained.
+
+    Examples
+    --------
+    >>> linear_factor(1, 4).item(), linear_factor(4, 4).item(), linear_factor(9, 4).item()
+    (0.75, 0.0, 0.0)
+    """
+    return jnp.where(updates < length, optax.linear_schedule(1.0, 0.0, length)(updates), 0.0)
 
 
 ROUTE = Route("", (), ())

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -384,7 +385,7 @@ sys.exit(main(sys.argv[2:]))
 
 
 @contextlib.contextmanager
-def training(how: str, folder: Path, **streams: int) -> Iterator[subprocess.Popen]:
+def training(how: str, folder: Path, **streams: Any) -> Iterator[subprocess.Popen]:
     """Train for long in a session of its own."""
     lines = (folder / "good.csv").read_text().splitlines()
     rows = [f"{line},{'AB'[row // 3 % 2] if row % 3 < 2 else ''}" for row, line in enumerate(lines[1:])]

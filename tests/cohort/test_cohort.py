@@ -61,9 +61,9 @@ def test_groups_are_the_runs_of_the_codes():
         assert groups.capacity == groups.count.max()
         for g in range(len(groups.count)):
             rows = slice(groups.offset[g], stop[g])
-            assert set(cohort.domain[rows]) == {groups.domain[g]}
+            assert set(cohort.domain[rows].tolist()) == {int(groups.domain[g])}
             if groups is cohort.cells:
-                assert set(cohort.treatment[rows]) == {groups.treatment[g]}
+                assert set(cohort.treatment[rows].tolist()) == {int(groups.treatment[g])}
     assert set(cohort.domains.treatment) == {-1}
     assert len(cohort.cells.count) == 6
 

@@ -18,7 +18,6 @@ from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.settings import Route, Training
 from jbc.train import fit, fit_lanes
 
-pytestmark = pytest.mark.usefixtures("quick_file")
 TINY = MMDResNet(blocks=1, width=2, training=Training(rows=8))
 
 

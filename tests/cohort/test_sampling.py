@@ -18,7 +18,6 @@ from jbc.cohort import Cohort
 from jbc.cohort.groups import find_shared
 from jbc.cohort.sampling import Draw, _order, take
 
-pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(7)
 
 

@@ -148,6 +148,8 @@ def test_a_screen_has_the_design_that_was_asked_for(shared):
         n_doses=3,
         shared=shared,
     )
+    assert world.treatment is not None
+    assert world.control is not None
     homes = {name: set(world.domain[world.treatment == name]) for name in np.unique(world.treatment)}
     assert len(homes.pop("DMSO")) == 4
     assert len(homes) == 36

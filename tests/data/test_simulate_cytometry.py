@@ -88,7 +88,6 @@ def test_functions_per_marker_undo_what_they_are_said_to_undo(name):
     assert left < 1e-5 if name in PER_MARKER else left > 0.02
 
 
-@pytest.mark.usefixtures("quick_file")
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_percentiles_of_the_controls_undo_a_part_of_the_batch_effect_on_the_sample(seed):
     left = {}

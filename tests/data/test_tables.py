@@ -426,7 +426,7 @@ def test_h5ad_files_that_contradict_themselves_are_refused(tmp_path, case, featu
 
 @pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csc_matrix, sp.coo_matrix, sp.csr_array, sp.lil_matrix])
 def test_densify_in_chunks(kind, monkeypatch):
-    matrix = sp.random(300, 40, 0.1, random_state=0)
+    matrix = sp.random(300, 40, 0.1, random_state=0)  # pyright: ignore[reportCallIssue]
     monkeypatch.setattr("jbc.validation.dense.CHUNK_BYTES", 1000)
     dense = densify(kind(matrix))
     assert dense.dtype == np.float32

@@ -41,7 +41,7 @@ def cohort():
 
 def judge(work, options, cohort, x):
     at = work.days(cohort, work.random_halves(cohort, 1)[0])
-    return work.score(x, at, work.bandwidths(cohort), 0, options).values
+    return work.score(x, at, work.bandwidths(cohort), 0, options.rows, options.draws).values
 
 
 def test_halves_are_of_every_day_and_disjoint(work, cohort):

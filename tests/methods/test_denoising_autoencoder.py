@@ -9,7 +9,6 @@ import jbc
 from jbc.methods.inputs import Inputs
 from jbc.methods.settings import Training
 
-pytestmark = pytest.mark.usefixtures("quick_file")
 METHOD = jbc.DenoisingAutoencoder(training=Training(ema_decay=0.9))
 
 
@@ -27,7 +26,7 @@ def world():
 
 
 @pytest.fixture(scope="module")
-def filled(world, quick_file):
+def filled(world):
     x, _, day = world
     return jbc.Corrector(METHOD, steps=1000).fit(x, domain=day).transform(x, domain=day)
 

@@ -19,7 +19,6 @@ from jbc.methods.inputs import Inputs
 from jbc.methods.joint import JointCalibration
 from jbc.methods.settings import Training
 
-pytestmark = pytest.mark.usefixtures("quick_file")
 LAYERS = {
     "multibatch": {
         "calibrator": {

@@ -27,7 +27,7 @@ def test_log_ratios_are_standardised_per_domain():
     x = rows()
     ratio = np.log1p(x.astype(np.float64))
     ratio -= ratio.mean(axis=1, keepdims=True)
-    expected = np.concatenate([zscore(ratio[g == DOMAIN], axis=0) for g in range(3)])
+    expected = np.concatenate([np.asarray(zscore(ratio[g == DOMAIN], axis=0)) for g in range(3)])
     np.testing.assert_allclose(run(Inputs(True, "auto", "domain"), x)[1], expected, atol=2e-4)
 
 

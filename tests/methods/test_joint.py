@@ -32,7 +32,6 @@ from jbc.methods.inputs import Inputs
 from jbc.methods.settings import Training
 from jbc.train import fit
 
-pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(1)
 
 
@@ -56,12 +55,12 @@ def differ(a, b) -> bool:
 
 
 @pytest.fixture(scope="module")
-def table(quick_file):
+def table():
     return cohort()
 
 
 @pytest.fixture(scope="module")
-def joint_step(quick_file):
+def joint_step():
     return jax.jit(JOINT.step)
 
 

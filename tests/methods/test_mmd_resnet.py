@@ -19,7 +19,6 @@ from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.settings import Kernel, Route, Training
 from jbc.train import fit
 
-pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(0)
 SMALL = MMDResNet(
     blocks=2,

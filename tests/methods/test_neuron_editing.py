@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -15,12 +17,11 @@ from jbc.methods import presets
 from jbc.methods.closed_form import ComponentEditing
 from jbc.methods.editing import Editing
 from jbc.methods.neuron_editing import NeuronEditing
+from jbc.methods.prepare import prepare
 from jbc.methods.settings import Route, Training
 from jbc.nets.autoencoder import Downsample, Upsample
 from jbc.numerics import edits
 from jbc.train import fit
-
-pytestmark = pytest.mark.usefixtures("quick_file")
 
 D, N, STEPS = 6, 61, 20  # every sixth of 61 sorted values is a percentile, and no mean of two
 SMALL = NeuronEditing(
@@ -42,7 +43,7 @@ def rows(seed: int = 0, shift: float = 2.0, n: int = N) -> tuple[np.ndarray, np.
     drawn = rng.normal(size=(4, n, D)) @ mixing + rng.normal(size=(4, 1, D))
     drawn[1] += drawn[0].mean(axis=0) - drawn[1].mean(axis=0) + shift * (np.arange(D) < 3)
     names = np.repeat(["old", "new", "other", "bystander"], n)
-    return np.float32(drawn.reshape(-1, D)), names
+    return drawn.reshape(-1, D).astype(np.float32), names
 
 
 def fitted(
@@ -83,14 +84,17 @@ def test_rows_are_edited_as_the_equations_say(method):
     location, spread = tables["to"]["location"], tables["to"]["spread"]
     z = {name: (x[domain == name] - location) / spread for name in ("old", "new", "other")}
     first = {
-        name: edited(z[name], z["old"], z["new"]) if method.residual else z[name] for name in ("old", "other")
+        name: edited(z[name], z["old"], z["new"]) if method.editing.residual else z[name]
+        for name in ("old", "other")
     }
     inner = {name: through(params, side, 0, 2) for name, side in first.items()}
     goal, said = through(params, z["new"], 0, 2), {}
     for name in ("old", "other"):
         out = through(params, edited(inner[name], inner["old"], goal), 2, 4)
-        said[name] = first[name] + out - through(params, first[name], 0, 4) if method.residual else out
-    if method.residual:
+        said[name] = (
+            first[name] + out - through(params, first[name], 0, 4) if method.editing.residual else out
+        )
+    if method.editing.residual:
         said = {name: edited(side, said["old"], z["new"]) for name, side in said.items()}
     for name, side in said.items():
         found = model.transform(x[domain == name], domain=[name] * N)
@@ -130,7 +134,7 @@ def test_domains_to_extrapolate_get_the_average_edit_pulled_towards_their_own():
     whole, none, half = (fitted(vary(method, pull=pull), x, domain) for pull in (1.0, 0.0, 0.5))
     code = {name: number for number, name in enumerate(whole.domains_)}
     table = {pull: model.model_.fitted["edits"]["4"] for pull, model in ((1, whole), (0, none), (0.5, half))}
-    sources = np.mean([table[0]["source"][code[name]] for name in method.source], axis=0)
+    sources = np.mean([table[0]["source"][code[name]] for name in method.route.source], axis=0)
     np.testing.assert_allclose(table[0]["source"][code["other"]], sources, atol=1e-6)
     tables = whole.model_.fitted["inputs"]["to"]
     own = knots((x[domain == "other"] - tables["location"]) / tables["spread"])
@@ -179,10 +183,35 @@ def test_principal_components_are_edited_instead():
     overlap = np.abs(vectors[:, ::-1][:, :5].T @ params["layers_0"]["kernel"])
     np.testing.assert_allclose(overlap, np.eye(5), atol=0.02)
     codes = model.encode(x[domain == "old"], domain=["old"] * N)
-    target = (
-        through(params, z[domain == "new"], 0, 0) @ params["layers_0"]["kernel"] + params["layers_0"]["bias"]
-    )
-    np.testing.assert_allclose(knots(codes), knots(target), atol=1e-3)
+    kernel, mean = params["layers_0"]["kernel"], params["layers_1"]["bias"]
+    np.testing.assert_allclose(mean, z.mean(axis=0), atol=1e-5)
+    inner = {name: (z[domain == name] - mean) @ kernel for name in ("old", "new", "other")}
+    np.testing.assert_allclose(knots(codes), knots(inner["new"]), atol=1e-3)
+    for name in ("old", "other"):
+        said = (edited(inner[name], inner["old"], inner["new"]) @ kernel.T + mean) * tables["spread"]
+        found = model.transform(x[domain == name], domain=[name] * N)
+        np.testing.assert_allclose(found, said + tables["location"], atol=2e-3)
+
+
+def test_editing_components_is_a_method_without_training():
+    """One of its own: nothing is drawn, no step is counted, and the settings of edits are those of neuron editing."""
+    x, domain = rows()
+    cohort = Cohort.from_arrays(x, domain)
+    models = [jbc.fit(COMPONENTS, cohort, seed=seed) for seed in (0, 1)]
+    assert_same_bytes(models[0].fitted, models[1].fitted)
+    assert (models[0].record.steps, models[0].record.history) == (0, [])
+    with refusal("not-trained"):
+        jbc.fit(COMPONENTS, cohort, steps=1)
+    few = dataclasses.replace(COMPONENTS, components=50)
+    assert jbc.fit(few, cohort).encode(x, domain).shape == (len(x), D)  # there are no more than features
+    for changes, said in (({"layers": (3,)}, "the layers are 0 to 2"), ({"components": 0}, "components=0")):
+        with refusal("bad-setting") as caught:
+            prepare(vary(COMPONENTS, **changes), cohort)
+        assert said in str(caught.value)
+    far = jbc.fit(vary(COMPONENTS, layers=(0,), beyond="refuse"), cohort)
+    assert far.out_of_range(x[domain == "old"][:1] + 1e3, ["old"]).tolist() == [D]
+    with refusal("outside-range"):
+        far.transform(x[domain == "old"][:1] + 1e3, ["old"])
 
 
 def test_layers_of_images_are_convolutions():
@@ -196,12 +225,12 @@ def test_layers_of_images_are_convolutions():
     kernel = jnp.transpose(kernel, (0, 2, 1, 3, 4, 5)).reshape(4, 4, 3, 5)
     names = ("NHWC", "HWIO", "NHWC")
     said = jax.lax.conv_general_dilated(x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=names)
-    np.testing.assert_allclose(halve.apply(params, x), said, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(halve.apply(params, x)), said, atol=1e-5)
     params = double.init(jax.random.key(0), x)
     kernel = params["params"]["Dense_0"]["kernel"].reshape(3, 2, 2, 2, 2, 5)
     kernel = jnp.transpose(kernel, (1, 3, 2, 4, 0, 5)).reshape(4, 4, 3, 5)
     said = jax.lax.conv_transpose(x, kernel[::-1, ::-1], (2, 2), ((2, 2), (2, 2)), dimension_numbers=names)
-    np.testing.assert_allclose(double.apply(params, x), said, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(double.apply(params, x)), said, atol=1e-5)
 
 
 def test_images_have_convolutions_of_any_size():
@@ -231,13 +260,14 @@ def test_what_sampling_makes_is_not_edited():
 
 def test_the_preset_is_the_paper():
     method = presets.neuron_editing()
-    assert (method.widths, method.rows, method.learning_rate) == ((500, 250, 50), 100, 1e-3)
-    assert (method.layers, method.residual, method.percentiles) == ((3,), False, 101)
+    training, editing = method.training, method.editing
+    assert (method.widths, training.rows, training.learning_rate) == ((500, 250, 50), 100, 1e-3)
+    assert (editing.layers, editing.residual, editing.percentiles) == ((3,), False, 101)
     x, domain = rows()
     state = jax.eval_shape(
         method.init, jax.random.key(0), method.resolve(Cohort.from_arrays(x, domain)).without_names()
     )
-    sizes = [state.coder.params[f"layers_{number}"]["kernel"].shape[1] for number in range(6)]
+    sizes = [state.autoencoder.params[f"layers_{number}"]["kernel"].shape[1] for number in range(6)]
     assert sizes == [500, 250, 50, 250, 500, D]
 
 
@@ -282,7 +312,7 @@ def test_sources_without_controls_of_the_target_are_refused():
         fitted(method, x, domain, treatment=kind, control=np.isin(domain, ["old", "new"]))
     assert "'old'" in str(caught.value)
     cohort = Cohort.from_arrays(x, domain, treatment=["a"] * len(x), control=np.isin(domain, ["old", "new"]))
-    jbc.Corrector(method).prepare(cohort)  # what is extrapolated needs none
+    prepare(method, cohort)  # what is extrapolated needs none
 
 
 def test_more_rows_than_fit_through_at_once_change_nothing(monkeypatch):

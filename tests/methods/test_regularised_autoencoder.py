@@ -19,7 +19,6 @@ from jbc.methods.regularised_autoencoder import RegularisedAutoencoder
 from jbc.methods.settings import Route, Training
 from jbc.train import fit
 
-pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(0)
 SMALL = RegularisedAutoencoder(
     widths=(7, 3),

@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 import jax
 import numpy as np
+import optax
 import pytest
 import tyro
 from problems import JOINT, cohort, refusal, world
 
 import jbc
 from jbc.cli.fit import CHOICES, Choice
-from jbc.methods import rules
+from jbc.methods import presets, rules
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method, Trainable
 from jbc.methods.closed_form import Coral, Percentiles, QuantileMap
@@ -32,7 +33,15 @@ from jbc.methods.pairwise import PairwiseCalibration
 from jbc.methods.prepare import prepare
 from jbc.methods.registry import METHODS, from_json, to_json
 from jbc.methods.regularised_autoencoder import RegularisedAutoencoder
-from jbc.methods.settings import AdversarialTraining, Kernel, Training
+from jbc.methods.settings import (
+    TRAINING,
+    AdversarialTraining,
+    Kernel,
+    Route,
+    Settings,
+    Training,
+    linear_factor,
+)
 from jbc.methods.wasserstein import WassersteinAlignment
 from jbc.train import fit, fit_lanes
 
@@ -115,20 +124,27 @@ def kind_of(hint: Any) -> Any:
     return hint if hint in BAD else origin
 
 
+def nested(value: Any, within: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Give dotted name, annotation and value of every setting, groups and what is in them."""
+    for name, hint, setting in rules.fields_of(value):
+        yield within + name, hint, setting
+        if dataclasses.is_dataclass(setting):
+            yield from nested(setting, f"{within}{name}.")
+
+
 @every_method
 def test_other_values_are_refused_by_name(name):
-    cls = METHODS[name]
-    hints = typing.get_type_hints(cls, include_extras=True)
-    for field in dataclasses.fields(cls):
-        hint = hints[field.name]
-        optional = type(None) in typing.get_args(hint)
-        kind = tuple if optional else kind_of(hint)
-        for value in BAD.get(kind, (None, "nonsense", 3, True, ("all",), ["all"])):
+    default = METHODS[name]()
+    for path, hint, _ in nested(default):
+        # None is a setting of its own, or what leaves a setting of a group to the method.
+        optional = type(None) in typing.get_args(hint) or "." in path.removeprefix("pair.")
+        kind = tuple if type(None) in typing.get_args(hint) else kind_of(hint)
+        for value in (*BAD.get(kind, (None, "nonsense", 3, True, ("all",), ["all"])), Coral(), Kernel):
             if (optional and value is None) or (kind is tuple and hint is tuple[str, ...] and value == "12"):
                 continue
-            refused(dataclasses.replace(cls(), **{field.name: value}), f"{field.name}=")
+            refused(rules.changed(default, {path: value}), f"{path}=")
         if FILLED in typing.get_args(hint):
-            refused(dataclasses.replace(cls(), **{field.name: ()}), f"{field.name}=()")
+            refused(rules.changed(default, {path: ()}), f"{path}=()")
 
 
 NUMPY = {bool: np.bool_, int: np.int64, float: np.float32, str: np.str_}
@@ -138,16 +154,12 @@ NUMPY = {bool: np.bool_, int: np.int64, float: np.float32, str: np.str_}
 def test_scalars_of_numpy_are_settings_that_can_be_written(name):
     """Also where JSON does not know them; the model is saved with its method."""
     plain = METHODS[name]()
-    same = {
-        field.name: NUMPY[type(value)](value)
-        for field in dataclasses.fields(plain)
-        if type(value := getattr(plain, field.name)) in NUMPY
-    }
-    method = dataclasses.replace(plain, **same)
+    same = {path: NUMPY[type(value)](value) for path, _, value in nested(plain) if type(value) in NUMPY}
+    method = rules.changed(plain, same)
     rules.check(method)
     back = from_json(json.loads(json.dumps(to_json(method))))
     assert back == method
-    assert all(type(getattr(back, field)) in NUMPY for field in same)
+    assert all(type(rules.flattened(back)[path]) in NUMPY for path in same)
 
 
 @pytest.mark.parametrize("steps", [0, -1, True, 1.5, "3", math.nan, 2**40, np.bool_(True)])
@@ -288,7 +300,7 @@ TOGETHER: dict[str, list[Method]] = {
     "distance-alignment": [DistanceAlignment(rows=1, distance=d) for d in ("gaussian", "sliced", "mmd")],
     "mmd-resnet": [
         MMDResNet(training=Training(rows=1)),
-        MMDResNet(objective="root", training=Training(rows=1)),
+        MMDResNet(objective="root", training=Training(rows=1), kernel=Kernel(unbiased=False)),
     ],
     "adversarial-correction": [
         AdversarialCorrection(training=AdversarialTraining(rows=1)),
@@ -319,6 +331,151 @@ def test_a_single_row_of_a_domain_is_enough_elsewhere(method):
     model = jbc.Corrector(method, steps=6).fit(drawn.x, domain=drawn.domain)
     assert np.isfinite(model.history_[-1]["loss"])
     assert np.isfinite(model.transform(drawn.x, domain=drawn.domain)).all()
+
+
+# Groups of settings, and configurations that were published.
+
+
+@every_method
+def test_what_a_group_leaves_out_is_the_methods_default(name):
+    default = METHODS[name]()
+    for field in dataclasses.fields(default):
+        group = getattr(default, field.name)
+        if not isinstance(group, Settings):
+            continue
+        empty = type(group)()
+        assert all(value is None for value in rules.flattened(empty).values())
+        assert dataclasses.replace(default, **{field.name: empty}) == default
+        for one, value in rules.flattened(group).items():
+            left = dataclasses.replace(group, **{one: None})
+            assert dataclasses.replace(default, **{field.name: left}) == default, one
+            given = dataclasses.replace(empty, **{one: value})
+            assert getattr(dataclasses.replace(default, **{field.name: given}), field.name) == group
+
+
+def test_methods_fill_the_same_group_with_defaults_of_their_own():
+    rows = {
+        cls: cls(training=Training(epochs=7)).training
+        for cls in (jbc.JointCalibration, MMDResNet, NeuronEditing, DenoisingAutoencoder)
+    }
+    assert [training.rows for training in rows.values()] == [128, 256, 100, 100]
+    assert {training.epochs for training in rows.values()} == {7}
+    assert MMDResNet(inputs=Inputs(log=True)).inputs == Inputs(log=True, level="keep", scale="domain")
+    assert NeuronEditing(inputs=Inputs(log=True)).inputs == Inputs(log=True, level="keep", scale="pooled")
+    critics = WassersteinAlignment(training=AdversarialTraining(rows=3)).training
+    assert (critics.critic_steps, critics.map_rate) == (5, 5e-3)
+    assert AdversarialCorrection(training=AdversarialTraining(rows=3)).training.critic_steps == 3
+
+
+def test_settings_are_changed_by_their_dotted_names():
+    pairs = PairwiseCalibration()
+    found = rules.changed(pairs, {"pair.training.rows": 9, "pair.members": 2, "pair.kernel.unit": "fixed"})
+    expected = jbc.JointCalibration(members=2, training=Training(rows=9), kernel=Kernel(unit="fixed"))
+    assert found == PairwiseCalibration(expected)
+    whole = rules.changed(jbc.JointCalibration(), {"training": Training(epochs=3), "training.rows": 9})
+    assert whole == jbc.JointCalibration(
+        training=Training(epochs=3, rows=9)
+    )  # a group, and one of its settings
+    assert rules.changed(pairs, {}) == pairs
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rows": 9}, ("JointCalibration", "'rows'", "training")),
+        ({"training.row": 9}, ("Training", "'row'", "rows, epochs")),
+        ({"trainings.rows": 9}, ("JointCalibration", "'trainings'")),
+        ({"training.rows": 9, "nonsense": 1}, ("JointCalibration", "'nonsense'")),
+    ],
+    ids=str,
+)
+def test_unknown_settings_are_refused_by_name(changes, said):
+    with refusal("unknown-setting") as caught:
+        rules.changed(jbc.JointCalibration(), changes)
+    for part in said:
+        assert part in str(caught.value)
+
+
+def four_parts(caught: pytest.ExceptionInfo[jbc.InputError], what: str, which: str, fix: str) -> None:
+    error = caught.value
+    assert what in error.what
+    assert which in str(error)
+    assert len(error.why) > 20
+    assert fix in error.fix
+
+
+@pytest.mark.parametrize(
+    ("call", "what", "fix"),
+    [
+        (lambda: presets.joint("scrnaseq"), "data='scrnaseq'", "Did you mean 'scrna'?"),
+        (lambda: presets.joint("zebra"), "data='zebra'", "It is 'mi', 'chd', 'scrna', 'cytof'."),
+        (lambda: presets.joint("mi", "papers"), "truth='papers'", "Did you mean 'paper'?"),  # pyright: ignore
+        (lambda: presets.wasserstein("code"), "truth='code'", "'paper', 'reference'"),  # pyright: ignore
+        (lambda: presets.adversarial("cyclegan"), "kind='cyclegan'", "'cycle-gan'"),  # pyright: ignore
+        (lambda: presets.regularised_autoencoder("sauce"), "kind='sauce'", "'saucie'"),  # pyright: ignore
+    ],
+)
+def test_configurations_that_nobody_published_are_refused(call, what, fix):
+    with refusal("unknown-preset") as caught:
+        call()
+    four_parts(caught, what, what, fix)
+
+
+@pytest.mark.parametrize(
+    ("call", "which", "fix"),
+    [
+        (lambda: presets.joint("mi", rows=12), "'rows'", "'inputs', 'family'"),
+        (lambda: presets.wasserstein(distance="sliced"), "'distance'", "'maps', 'width'"),
+        (lambda: presets.mmd_resnet(bandwidths=(1.0,), log=True), "'bandwidths', 'log'", "'route', 'inputs'"),
+        (lambda: presets.adversarial(learning_rate=1e-3), "'learning_rate'", "'route', 'inputs'"),
+        (lambda: presets.neuron_editing(edit_layers=(3,)), "'edit_layers'", "'widths'"),
+        (lambda: presets.regularised_autoencoder(target="a"), "'target'", "'route'"),
+    ],
+)
+def test_presets_refuse_settings_that_they_do_not_have(call, which, fix):
+    with refusal("unknown-setting") as caught:
+        call()
+    four_parts(caught, "Unknown settings of ", which, fix)
+
+
+def test_what_a_change_of_a_preset_leaves_out_stays_published():
+    published = presets.joint("mi").training
+    changed = presets.joint("mi", training=Training(rows=12)).training
+    assert changed == dataclasses.replace(published, rows=12)
+    assert changed.weight_decay == 5e-5
+    assert presets.joint("mi", kernel=Kernel(unbiased=True)).kernel == Kernel(
+        (1.0, 2.0, 4.0, 8.0, 16.0), "fixed", unbiased=True
+    )
+    assert presets.mmd_resnet(inputs=Inputs(scale="domain")).inputs == Inputs(True, "keep", "domain")
+    # A group that was not published is filled by the method.
+    assert presets.wasserstein(importance=(("DMSO", 2.0),)).importance == (("DMSO", 2.0),)
+    assert presets.adversarial("gan", route=Route(target="a")).route == Route("a", (), ())
+
+
+@pytest.mark.parametrize(("decay", "epochs"), [(0.5, 1), (0.1, 150), (1.0, 1), (0.9 ** (1 / 10_000), 1)])
+def test_the_rate_is_that_of_optax(decay, epochs):
+    training = Training(learning_rate=3e-3, decay=decay, decay_epochs=epochs).over(TRAINING)
+    schedule = optax.exponential_decay(3e-3, transition_steps=epochs, decay_rate=decay, staircase=True)
+    for epoch in (0, 1, epochs - 1, epochs, 2 * epochs, 5 * epochs + 1):
+        found = [np.asarray(training.rate(epoch)), np.asarray(jax.jit(training.rate)(epoch))]
+        np.testing.assert_allclose(found, np.asarray(schedule(epoch)), rtol=1e-6)
+        np.testing.assert_allclose(found, 3e-3 * decay ** (epoch // epochs), rtol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 7, 10, 800])
+def test_rates_that_fall_linearly_are_those_of_optax_and_end_at_0(length):
+    """Compiled too: there, rounding would leave a little of a rate, of either sign."""
+    schedule, training = optax.linear_schedule(1.0, 0.0, length), AdversarialTraining(updates=length)
+    training = dataclasses.replace(training, linear_decay=True)
+    for call in (
+        training.rate_factor,
+        jax.jit(training.rate_factor),
+        jax.jit(lambda n: linear_factor(n, length)),
+    ):
+        for updates in (0, length // 2, length - 1):
+            np.testing.assert_allclose(call(updates), np.asarray(schedule(updates)), atol=1e-6)
+        assert [float(call(updates)) for updates in (length, length + 1, 9 * length)] == [0, 0, 0]
+    assert dataclasses.replace(training, linear_decay=False).rate_factor(3) == 1
 
 
 # The command line is made from the annotations, and JSON is read by them.

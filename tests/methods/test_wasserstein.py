@@ -22,12 +22,11 @@ from jbc.methods import presets
 from jbc.methods import wasserstein_pairs as nets
 from jbc.methods.distance_alignment import DistanceAlignment
 from jbc.methods.prepare import prepare
-from jbc.methods.settings import AdversarialTraining
+from jbc.methods.settings import AdversarialTraining, Kernel
 from jbc.methods.wasserstein import WassersteinAlignment
 from jbc.numerics.noise import fractions
 from jbc.train import fit
 
-pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(0)
 D, M = 5, 6
 SMALL = WassersteinAlignment(
@@ -64,9 +63,11 @@ def pairs_in_order(cohort: Cohort, form: str):
     """Cells of every pair, written as loops: blocks by number of domains, then treatments, then pairs."""
     for treatment in sorted(DESIGN, key=lambda t: (len(DESIGN[t]), t)):
         if len(DESIGN[treatment]) > 1:
-            both = itertools.product if form == "barycentre" else itertools.combinations
-            given = {"repeat": 2} if form == "barycentre" else {"r": 2}
-            yield from ((treatment, i, j) for i, j in both(DESIGN[treatment], **given))
+            among = DESIGN[treatment]
+            both = (
+                itertools.product(among, among) if form == "barycentre" else itertools.combinations(among, 2)
+            )
+            yield from ((treatment, i, j) for i, j in both)
 
 
 def mapped(maps, x, g):
@@ -312,6 +313,47 @@ def test_kernel_distance_is_the_mmd_of_each_pair():
         np.testing.assert_allclose(found[c], expected, atol=1e-6)
 
 
+MEASURED = {
+    "gaussian": (DistanceAlignment(), gaussian_terms),
+    "sliced": (DistanceAlignment(distance="sliced"), lambda a, b: sliced_terms(KEY, a, b)),
+    "mmd": (
+        DistanceAlignment(distance="mmd", kernel=Kernel((0.5, 1.0))),
+        lambda a, b: kernel_terms(a, b, (0.5, 1.0)),
+    ),
+    "mmd, as in print": (
+        DistanceAlignment(distance="mmd", kernel=Kernel((2.0, 4.0), "fixed", unbiased=False)),
+        lambda a, b: kernel_terms(a, b, (2.0, 4.0), 1.0, unbiased=False),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_distances_are_measured_in_every_minibatch_and_need_no_critics(name):
+    """A method of its own: no critics, no turns, and what it descends on is the mean distance of pairs."""
+    method, distance = MEASURED[name]
+    method = vary(method, form="pairs", scale="none", rows=M)
+    cohort = method.resolve(screen())
+    assert method.steps(cohort) == method.updates == 800
+    state = method.init(KEY, cohort.without_names())
+    assert state.critics is None
+    rows = take(cohort, method.draw.plan(KEY, cohort, 0, 1)[0], method.draw)
+    cells = dict(
+        zip(
+            zip(cohort.shared.cells.treatment.tolist(), rows.domain.tolist(), strict=True),
+            rows.x,
+            strict=True,
+        )
+    )
+    # The maps begin as the identity.
+    each = [distance(cells[t, i][None], cells[t, j][None])[0] for t, i, j in pairs_in_order(cohort, "pairs")]
+    after, info = jax.jit(method.step)(KEY, state, rows)
+    np.testing.assert_allclose(info["distance"], (state.weight * jnp.stack(each)).sum(), rtol=1e-4, atol=1e-6)
+    assert (float(info["moved"]), float(info["transforms"]), float(info["penalty"])) == (1, 1, 0)
+    assert not np.array_equal(after.maps.params["matrix"], state.maps.params["matrix"])
+    assert not hasattr(method, "gamma")
+    assert not isinstance(method, WassersteinAlignment)
+
+
 def gaps(cohort, moved) -> float:
     """Largest distance between the domain means of a shared treatment, in units of the spread."""
     found = []
@@ -414,7 +456,11 @@ def test_optimised_programs_say_the_same(critics, h, widths):
     mix, basis = rng.random((critics, 100)), rng.normal(size=(critics, 20, h))
     gram = basis.swapaxes(1, 2) @ basis
     given = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), (head, gram, first, second, mix))
-    compiled = jax.jit(lambda *given: tuple(critic_terms(*given, 10.0)), compiler_options=OPTIMISED)(*given)
+
+    def terms(head, gram, first, second, mix):
+        return tuple(critic_terms(head, gram, first, second, mix, 10.0))
+
+    compiled = jax.jit(terms, compiler_options=OPTIMISED)(*given)
 
     def value(a):
         slopes = []

@@ -22,8 +22,6 @@ from jbc.metrics import (
 )
 from jbc.metrics.domains import _folds
 
-pytestmark = pytest.mark.usefixtures("quick_file")
-
 BOTH = pytest.mark.parametrize("metric", [mechanism_knn, mechanism_silhouette])
 
 
@@ -105,7 +103,8 @@ def test_silhouette_is_that_of_scikit_learn(summary, offset):
     label = first["mechanism"].to_numpy()
     # Far from the origin all angles are small: cosines in float32 are wrong by 0.25 here.
     tolerance = 2e-6 if offset == 0 else 1e-3
-    np.testing.assert_allclose(found.each, silhouette_samples(means, label, metric="cosine"), atol=tolerance)
+    expected = np.asarray(silhouette_samples(means, label, metric="cosine"))
+    np.testing.assert_allclose(found.each, expected, atol=tolerance)
     assert found.score == pytest.approx(silhouette_score(means, label, metric="cosine"), abs=tolerance)
     assert found.each[label == "nobody else's"].tolist() == [0]
     assert found.asked == len(means)
@@ -158,7 +157,7 @@ def test_a_point_without_direction_is_as_far_as_a_right_angle():
     x, names = hand()
     x[3] = 0
     distance, label = cosine_distances(x), np.array(names["mechanism"])
-    expected = silhouette_samples(distance, label, metric="precomputed")
+    expected = np.asarray(silhouette_samples(distance, label, metric="precomputed"))
     np.testing.assert_allclose(mechanism_silhouette(x, **names).each, expected, atol=1e-6)
 
 
@@ -383,7 +382,7 @@ def bbbc021(data):
     images = images.rename(columns=lambda name: name.removesuffix("_DAPI"))
     keys = ["Image_Metadata_Plate", "Image_Metadata_Well"]
     said = ["Image_Metadata_Compound", "Image_Metadata_Concentration"]
-    wells = wells.merge(images[keys + said].drop_duplicates(keys), on=keys)
+    wells = wells.merge(images[keys + said].drop_duplicates(subset=keys), on=keys)
     moa = pd.read_csv(folder / "BBBC021_v1_moa.csv")
     wells = wells.merge(moa, left_on=said, right_on=["compound", "concentration"])
     features = [c for c in wells if c.startswith(("Cells_", "Cytoplasm_", "Nuclei_")) and "_Center_" not in c]

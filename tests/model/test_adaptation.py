@@ -20,7 +20,6 @@ from jbc.model.adaptation import Adaptation, keep_controls
 from jbc.model.support import how_far_outside, measure_support
 from jbc.numerics.linalg import optimal_map
 
-pytestmark = pytest.mark.usefixtures("quick_file")
 NEW = "domain 4"
 ALIGNMENT = DistanceAlignment(distance="gaussian", rows=16, updates=60, learning_rate=0.02)
 METHODS: dict[str, Method] = {
@@ -48,7 +47,7 @@ def taken_in(model: jbc.Corrector, screen, rows) -> jbc.Corrector:
 
 
 @pytest.fixture(scope="module")
-def models(screen, quick_file):
+def models(screen):
     """Fit every method to the first three domains, and take in the fourth."""
     known, found = screen.domain != NEW, {}
     for name, method in METHODS.items():

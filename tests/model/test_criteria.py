@@ -24,7 +24,6 @@ from jbc.metrics import bandwidth_ladder, domain_share, mmd
 from jbc.model.criteria import by_replicates, by_rows
 from jbc.train import fit
 
-pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(0)
 METHOD = DistanceAlignment(distance="gaussian", form="pairs", rows=12, updates=300, learning_rate=0.02)
 

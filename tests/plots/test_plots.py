@@ -193,7 +193,7 @@ def test_long_losses_have_a_running_mean_in_its_place():
     faint, mean = ax.lines
     assert len(faint.get_xdata()) == 500
     # A straight line in noise of period two, averaged over ten points, is the line half a step later.
-    np.testing.assert_allclose(mean.get_ydata(), mean.get_xdata() + 1, atol=1e-9)
+    np.testing.assert_allclose(np.asarray(mean.get_ydata()), np.asarray(mean.get_xdata()) + 1, atol=1e-9)
 
 
 def test_boxes_show_the_quartiles():
@@ -203,7 +203,7 @@ def test_boxes_show_the_quartiles():
     heights = {round(float(y), 9) for line in ax.lines for y in np.atleast_1d(line.get_ydata())}
     for values in groups.values():
         assert round(float(np.median(values)), 9) in heights
-    edges = [box.get_path().vertices[:, 1] for box in ax.patches]
+    edges = [np.asarray(box.get_path().vertices)[:, 1] for box in ax.patches]
     for box, values in zip(edges, groups.values(), strict=True):
         assert (box.min(), box.max()) == pytest.approx(tuple(np.quantile(values, [0.25, 0.75])))
     assert 0.2 in heights
@@ -216,10 +216,10 @@ def test_metric_curves_are_means_with_bands():
     curves = {"ours": draws, "vanilla": [0.1, 0.2, 0.3]}
     ax = plots.metric_curve(axes(), step, curves, references={"TVN": tvn, "floor": 0.4}, ylabel="1-NN")
     mean, sd = draws.mean(axis=1), draws.std(axis=1, ddof=1)
-    np.testing.assert_allclose([line.get_ydata() for line in ax.lines[:2]], [mean, [0.1, 0.2, 0.3]])
+    np.testing.assert_allclose(np.stack([line.get_ydata() for line in ax.lines[:2]]), [mean, [0.1, 0.2, 0.3]])
     assert [line.get_ydata()[0] for line in ax.lines[2:]] == pytest.approx([tvn.mean(), 0.4])
     (band,) = ax.collections
-    outline = band.get_paths()[0].vertices
+    outline = np.asarray(band.get_paths()[0].vertices)
     for x, low, high in zip(step, mean - sd, mean + sd, strict=True):
         assert {low, high} <= set(outline[outline[:, 0] == x, 1])
     (flat,) = ax.patches
@@ -237,7 +237,8 @@ def test_violins_hold_their_quartiles():
     heights = [line.get_segments()[0][0, 1] for line in lines]
     expected = [np.quantile(values[:, k], (0.25, 0.5, 0.75)) for values in groups.values() for k in (0, 1)]
     np.testing.assert_allclose(heights, np.concatenate(expected))
-    bodies = [part.get_paths()[0].vertices for part in ax.collections if "FillBetween" in type(part).__name__]
+    fills = [part for part in ax.collections if "FillBetween" in type(part).__name__]
+    bodies = [np.asarray(part.get_paths()[0].vertices) for part in fills]
     assert len(bodies) == 4
     for k, line in enumerate(lines):
         # From edge to edge: at its own height, the violin is as wide as the line is long.

@@ -25,7 +25,6 @@ from jbc.cohort import Cohort, fold_weights
 from jbc.methods.closed_form.standardise import Standardise
 from jbc.train import Stopping, fit, fit_lanes, predict_lanes, stack
 
-pytestmark = pytest.mark.usefixtures("quick_file")
 KEYS = jax.random.split(jax.random.key(5), 3)
 
 
@@ -34,7 +33,7 @@ def lane(tree, number):
 
 
 @pytest.fixture(scope="module")
-def labelled(quick_file):
+def labelled():
     drawn = world()
     return Cohort.from_arrays(drawn.x, drawn.domain, label=drawn.label)
 

@@ -28,8 +28,6 @@ from jbc.methods.settings import Training
 from jbc.validation import checks
 from jbc.validation.names import LETTERS, PLAIN, UNKNOWN, essence, read, unknown
 
-pytestmark = pytest.mark.usefixtures("quick_file")
-
 X = [[1.0], [2.0], [3.0], [4.0]]
 WORDS = [
     "NA",
