@@ -252,7 +252,7 @@ def test_a_known_shift_is_undone(objective):
         inputs=Inputs(scale="pooled"),
         route=Route(target="domain 1", source=("domain 2",)),
     )
-    model = jbc.fit(method, cohort, seed=3)
+    model = jbc.fit(method, cohort, seed=1)
     names = np.array(cohort.names.domains)[cohort.domain]
     out, parts = model.transform(cohort.x, names), [cohort.domain == g for g in range(3)]
     x = np.asarray(cohort.x)

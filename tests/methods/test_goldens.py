@@ -98,7 +98,7 @@ def rows_of(golden, domains):
     label = np.stack([golden.get(f"y/{g}", np.full(x.shape[1], -1)) for g in range(domains)]).astype(np.int32)
     label[2:] = -1
     code = jnp.arange(domains)
-    return Rows(jnp.asarray(x), jnp.asarray(label), jnp.zeros(label.shape, bool), code, code * 0 - 1, None)
+    return Rows(x=jnp.asarray(x), label=jnp.asarray(label), domain=code, observed=None)
 
 
 def start(method, golden, domains, family):

@@ -261,7 +261,7 @@ def test_the_length_of_training_is_in_epochs_but_bounded(table):
 
 def test_saturated_kernels_are_said():
     drawn = world()
-    raw = change(log=False, scale="none", bandwidth_unit="fixed", bandwidths=(1.0, 2.0, 4.0, 8.0, 16.0))
+    raw = change(log=False, scale="none", unit="fixed", bandwidths=(1.0, 2.0, 4.0, 8.0, 16.0))
     with pytest.warns(InputWarning, match="kernels are saturated") as caught:
         Corrector(raw, steps=CHUNK).fit(1000 * drawn.x, hidden(drawn), domain=drawn.domain)
     assert caught[0].filename == __file__, "the warning points at the caller"
@@ -274,11 +274,11 @@ def test_the_default_does_not_saturate():
     assert 0.1 < model.history_[-1]["kernel"] < 0.9
 
 
-def test_review_reads_the_kernel():
-    assert "5.0e-04" in JOINT.review({"kernel": 5e-4})[0]
-    assert JOINT.review({"kernel": 0.3}) == []
-    assert JOINT.review({"loss": 0.3}) == []
-    assert change(align=0.0).review({"kernel": 0.0}) == []
+def test_the_diagnosis_reads_the_kernel():
+    assert "5.0e-04" in JOINT.diagnose({"kernel": 5e-4})[0]
+    assert JOINT.diagnose({"kernel": 0.3}) == []
+    assert JOINT.diagnose({"loss": 0.3}) == []
+    assert change(align=0.0).diagnose({"kernel": 0.0}) == []
 
 
 # Classes

@@ -247,7 +247,7 @@ def test_golden_objective(data):
     ]
 
     (block,) = nets.blocks(shared, "pairs")
-    batch = nets.Batch(1, 3, 3, block.domain[0], block.members[0], block.place[0])
+    batch = nets.Batch(1, 3, 3, block.domain[0], block.members[0], block.slot[0])
 
     def terms(maps, first, head):
         a, b = nets.project(maps, first, golden["x"], batch, "pairs")
