@@ -155,8 +155,7 @@ def test_offsets_are_those_of_features_far_from_zero_and_survive_the_disk(tmp_pa
     expected = model.transform(x, domain=DRAWN.domain)
     np.testing.assert_array_equal(again.transform(x, domain=DRAWN.domain), expected)
     assert (
-        jbc.load(jbc.Corrector(Standardise()).fit(X, domain=DRAWN.domain).save(tmp_path / "o")).model_.offset
-        is None
+        jbc.load(jbc.Corrector(Standardise()).fit(X, domain=DRAWN.domain).save(tmp_path / "o")).offset is None
     )
 
 
