@@ -127,8 +127,8 @@ def correct(version: Version, cohort: Cohort, halves: np.ndarray, steps: int | N
         return [np.concatenate(views) for views in zip(*each, strict=True)]
     if version.raw:
         cohort = dataclasses.replace(cohort, x=np.expm1(x))
-    hidden = cohort.hide(TARGET)
-    fits = fit_all(version.method, [hidden.reweight(half) for half in halves], steps)
+    hidden = cohort.mask_labels(TARGET)
+    fits = fit_all(version.method, [hidden.weigh_rows(half) for half in halves], steps)
     found = []
     for view in version.views:
         out = np.stack(

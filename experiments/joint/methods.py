@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import jbc
 from jbc.methods.base import Trainable
+from jbc.methods.rules import changed
 
 TRUTHS = ("reference", "paper")
 # One thing changed at a time.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "default": {},
-    "without logarithm": {"log": False},
-    "level of the rows kept": {"level": "keep"},
-    "scale of all domains together": {"scale": "pooled"},
-    "no scale": {"scale": "none"},
+    "without logarithm": {"inputs.log": False},
+    "level of the rows kept": {"inputs.level": "keep"},
+    "scale of all domains together": {"inputs.scale": "pooled"},
+    "no scale": {"inputs.scale": "none"},
     "no alignment": {"align": 0.0},
     "no reconstruction": {"reconstruct": 0.0},
     "one classifier": {"members": 1},
@@ -23,8 +23,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no noise on the codes": {"noise": 0.0},
     "no label smoothing": {"smoothing": 0.0},
     "no dropout": {"dropout": 0.0},
-    "last weights, no average": {"average": 0.0},
-    "100 epochs": {"epochs": 100},
+    "last weights, no average": {"training.ema_decay": 0.0},
+    "100 epochs": {"training.epochs": 100},
     "networks of the many-batch paper": {"family": "multibatch"},
 }
 
@@ -40,7 +40,7 @@ def compared_methods(table: str, cell_epochs: int) -> dict[str, Trainable]:
     found: dict[str, Trainable] = {"default": default}  # with two batches there is only one pair
     for truth in TRUTHS:
         method = jbc.presets.joint(table, truth)
-        epochs = min(cell_epochs, method.epochs)
-        shorter = "" if epochs == method.epochs else f", {epochs} of {method.epochs} epochs"
-        found[f"{truth}{shorter}"] = dataclasses.replace(method, epochs=epochs)
+        epochs = min(cell_epochs, method.training.epochs)
+        shorter = "" if epochs == method.training.epochs else f", {epochs} of {method.training.epochs} epochs"
+        found[f"{truth}{shorter}"] = changed(method, {"training.epochs": epochs})
     return found

@@ -80,7 +80,7 @@ def shaped(cohort: Cohort, inputs: str) -> np.ndarray:
 
 def outputs(trial: Trial, cohort: Cohort, parts: Sequence[Task], seeds: int) -> np.ndarray:
     """Train a trial on all tasks with all seeds, as lanes of one program; return probabilities of all rows."""
-    table = dataclasses.replace(cohort, x=shaped(cohort, trial.inputs).astype(np.float32)).nameless()
+    table = dataclasses.replace(cohort, x=shaped(cohort, trial.inputs).astype(np.float32)).without_names()
     known = np.stack([np.isin(cohort.names.domains, part.sources) for part in parts]).astype(np.float32)
     keys = jnp.tile(jax.random.split(jax.random.key(0), seeds), len(parts))
     known = jnp.repeat(jnp.asarray(known), seeds, axis=0)

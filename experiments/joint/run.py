@@ -32,6 +32,7 @@ from experiments.joint.tasks import Data, Scores, Task
 from jbc.cohort import Cohort, fold_weights
 from jbc.data import cache
 from jbc.methods.base import Trainable
+from jbc.methods.rules import changed
 from jbc.train import fit_lanes, predict_lanes
 
 FOLDS = 10
@@ -158,7 +159,7 @@ def ceilings(options: Options) -> list[dict]:
 def held_out(plate: Cohort, folds: Sequence[np.ndarray], method: Trainable, steps: int | None) -> np.ndarray:
     """Return probabilities of every row by the lane that did not see it, (seeds, rows, classes)."""
     weights = np.concatenate(folds)
-    probability = train(method, [plate.reweight(weight) for weight in weights], 1, steps).probability[:, 0]
+    probability = train(method, [plate.weigh_rows(weight) for weight in weights], 1, steps).probability[:, 0]
     probability = probability.reshape(len(folds), FOLDS, *probability.shape[1:])
     return (probability * (1 - np.stack(folds))[..., None]).sum(axis=1)
 
@@ -182,7 +183,7 @@ def ablations(options: Options) -> list[dict]:
 
 def train_variant(cohort: Cohort, name: str, options: Options) -> list[dict]:
     """Return the rows of one variant of the default."""
-    method = dataclasses.replace(jbc.JointCalibration(), **methods.ABLATIONS[name])
+    method = changed(jbc.JointCalibration(), methods.ABLATIONS[name])
 
     def run(parts: Sequence[Task]) -> np.ndarray:
         cohorts = [part.cohort for part in parts]

@@ -81,7 +81,7 @@ def make_task(cohort: Cohort, sources: Sequence[str]) -> Task:
     """Return a task: the labels of every domain that is not a source are hidden."""
     targets = tuple(name for name in cohort.names.domains if name not in sources)
     for name in targets:
-        cohort = cohort.hide(name)
+        cohort = cohort.mask_labels(name)
     return Task(tuple(sources), targets, cohort)
 
 

@@ -119,7 +119,8 @@ def measure_jax(side: Side, options: Options) -> dict[str, Any]:
     from jbc.train import fit, fit_lanes
 
     cohort, whole = load(options.data), method_of(side.configuration)
-    cohort, method = cohort.hide(cohort.names.domains[-1]), dataclasses.replace(whole, epochs=options.epochs)
+    cohort = cohort.mask_labels(cohort.names.domains[-1])
+    method = changed(whole, {"training.epochs": options.epochs})
     per_step = method.classify_rounds + method.rebuild_rounds if method.alternate else 1
 
     def train(seed: int):
@@ -147,7 +148,7 @@ def measure_table(side: Side, options: Options) -> dict[str, Any]:
 
     cohort, method = load(options.data), method_of(side.configuration)
     steps = options.epochs if options.quick else None
-    tasks = [cohort.hide(name) for name in cohort.names.domains]
+    tasks = [cohort.mask_labels(name) for name in cohort.names.domains]
     seconds, _ = timed(lambda: train(method, tasks, options.seeds, steps))
     lanes = len(tasks) * options.seeds
     return {"seconds": seconds, "peak": peak_memory(), "lanes": lanes, "backend": jax.default_backend()}

@@ -101,7 +101,7 @@ def measure_memory(side: Side) -> dict[str, float]:
     from jbc.methods import presets
     from jbc.train.loop import steps_of
 
-    cohort, method, key = screen(side).nameless(), presets.wasserstein("paper"), jax.random.key(0)
+    cohort, method, key = screen(side).without_names(), presets.wasserstein("paper"), jax.random.key(0)
     state = jax.eval_shape(method.init, key, cohort)
     program = jax.jit(steps_of, static_argnums=(0, 1), donate_argnums=3)
     told = program.lower(method, 10, key, state, cohort, 0, None).compile().memory_analysis()
