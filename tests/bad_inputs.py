@@ -16,8 +16,10 @@ import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from problems import vary
 
 import jbc
+from jbc.methods.prepare import prepare
 from jbc.methods.settings import Training
 from jbc.train.checkpoint import write
 
@@ -456,8 +458,8 @@ def replaced(values: list[str], value: Any, row: int = 4) -> list[Any]:
     return [value if i == row else each for i, each in enumerate(values)]
 
 
-def joint(**settings: Any) -> jbc.Corrector:
-    return jbc.Corrector(jbc.JointCalibration(**settings))
+def joint(**changes: Any) -> jbc.JointCalibration:
+    return vary(jbc.JointCalibration(), **changes)
 
 
 ARRAYS: dict[str, tuple[Callable[[], Any], str, tuple[str, ...]]] = {
@@ -476,9 +478,9 @@ ARRAYS: dict[str, tuple[Callable[[], Any], str, tuple[str, ...]]] = {
     "minus infinity": (lambda: cohort(x=cell(-np.inf)), "not-finite", ("'x1'",)),
     "1e38": (lambda: cohort(x=cell(1e38)), "not-finite", ("'x1'",)),
     "1e300": (lambda: cohort(x=cell(1e300)), "not-finite", ("'x1'",)),
-    "NaN": (lambda: joint().prepare(cohort(x=cell(np.nan))), "missing-values", ("'x1'", "JointCalibration")),
+    "NaN": (lambda: prepare(joint(), cohort(x=cell(np.nan))), "missing-values", ("'x1'", "JointCalibration")),
     "None among numbers": (
-        lambda: joint().prepare(cohort(x=cell(None, object))),
+        lambda: prepare(joint(), cohort(x=cell(None, object))),
         "missing-values",
         ("'x1'",),
     ),
@@ -518,32 +520,34 @@ ARRAYS: dict[str, tuple[Callable[[], Any], str, tuple[str, ...]]] = {
     "too few controls": (lambda: cohort(control=[True]), "bad-length", ("control",)),
     "text and numbers as labels": (lambda: cohort(label=["A", 1, 2] * 8), "mixed-labels", ("'int', 'str'",)),
     "one row in a domain": (
-        lambda: joint().prepare(cohort(domain=replaced(GOOD.domain, "P9"))),
+        lambda: prepare(joint(), cohort(domain=replaced(GOOD.domain, "P9"))),
         "tiny-domain",
         ("'P9'",),
     ),
     "ten thousand domains": (
-        lambda: joint().prepare(cohort(x=np.ones((20_000, 1)), domain=np.arange(20_000) // 2, label=None)),
+        lambda: prepare(joint(), cohort(x=np.ones((20_000, 1)), domain=np.arange(20_000) // 2, label=None)),
         "too-many-domains",
         ("10000 domains", "GiB"),
     ),
-    "one class": (lambda: joint().prepare(cohort(label=["A", "", ""] * 8)), "one-class", ("'A'",)),
+    "one class": (lambda: prepare(joint(), cohort(label=["A", "", ""] * 8)), "one-class", ("'A'",)),
     "classes confounded with domains": (
-        lambda: joint().prepare(cohort(label=["A", "B", ""] * 8)),
+        lambda: prepare(joint(), cohort(label=["A", "B", ""] * 8)),
         "confounded",
         ("P1 is A", "P2 is B"),
     ),
-    "an unknown word": (lambda: joint(scale="batch").prepare(cohort()), "bad-setting", ("'batch'", "pooled")),
-    "a count of 0": (lambda: joint(epochs=0).prepare(cohort()), "bad-setting", ("epochs=0",)),
-    "half a count": (lambda: joint(rows=1.5).prepare(cohort()), "bad-setting", ("rows=1.5",)),
-    "a rate of 1": (lambda: joint(dropout=1.0).prepare(cohort()), "bad-setting", ("dropout=1.0",)),
-    "an infinite weight": (lambda: joint(align=np.inf).prepare(cohort()), "bad-setting", ("align=inf",)),
-    "no kernels": (lambda: joint(bandwidths=()).prepare(cohort()), "bad-setting", ("bandwidths=()",)),
-    "a list of kernels": (lambda: joint(bandwidths=[1.0]).prepare(cohort()), "bad-setting", ("[1.0]",)),
+    "an unknown word": (
+        lambda: prepare(joint(scale="batch"), cohort()),
+        "bad-setting",
+        ("'batch'", "pooled"),
+    ),
+    "a count of 0": (lambda: prepare(joint(epochs=0), cohort()), "bad-setting", ("epochs=0",)),
+    "half a count": (lambda: prepare(joint(rows=1.5), cohort()), "bad-setting", ("rows=1.5",)),
+    "a rate of 1": (lambda: prepare(joint(dropout=1.0), cohort()), "bad-setting", ("dropout=1.0",)),
+    "an infinite weight": (lambda: prepare(joint(align=np.inf), cohort()), "bad-setting", ("align=inf",)),
+    "no kernels": (lambda: prepare(joint(bandwidths=()), cohort()), "bad-setting", ("bandwidths=()",)),
+    "a list of kernels": (lambda: prepare(joint(bandwidths=[1.0]), cohort()), "bad-setting", ("[1.0]",)),
     "a setting of a pair": (
-        lambda: jbc.Corrector(
-            jbc.PairwiseCalibration(jbc.JointCalibration(training=Training(rows=-1)))
-        ).prepare(cohort()),
+        lambda: prepare(jbc.PairwiseCalibration(jbc.JointCalibration(training=Training(rows=-1))), cohort()),
         "bad-setting",
         ("rows=-1", "PairwiseCalibration"),
     ),

@@ -40,6 +40,7 @@ import jbc
 from jbc.cli.main import main
 from jbc.data import cache
 from jbc.errors import InputError, InputWarning
+from jbc.methods.prepare import prepare
 from jbc.methods.settings import Training
 
 SECONDS = 5.0
@@ -146,7 +147,7 @@ def test_a_fitted_model_refuses(case, model, folder):
 def test_damaged_models_are_refused(case, folder):
     change, code, parts = MODELS[case]
     saved = folder / "run" / "model"
-    assert jbc.load(saved).domains_ == tuple(PLATE)
+    assert jbc.load(saved).names.domains == tuple(PLATE)
     change(saved)
     before = contents(folder)
     refused(lambda: jbc.load(saved), code, parts)
@@ -173,7 +174,7 @@ WIDTHS = {
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_features_that_were_not_fitted_are_refused(case, model, folder, fresh):
     x, message = WIDTHS[case]
-    model = model if fresh else jbc.load(folder / "run" / "model")
+    model = model if fresh else jbc.Corrector.load(folder / "run" / "model")
     with pytest.raises(ValueError, match=re.escape(message)):
         model.transform(x, domain=GOOD.domain[: len(x)])
 
@@ -334,13 +335,13 @@ def test_zero_padded_names_stay_apart_from_nothing_else(folder, capsys):
     assert (
         main(words("fit --data padded.csv --batch-key plate --features m1 m2 m3 --out new standardise")) == 0
     )
-    assert jbc.load(folder / "new" / "model").domains_ == ("001", "002", "010")
+    assert jbc.load(folder / "new" / "model").names.domains == ("001", "002", "010")
 
 
 def test_a_class_may_be_absent_from_a_source():
     label = ["A" if plate == "P1" else each for plate, each in zip(GOOD.domain, GOOD.label, strict=True)]
     cohort = jbc.Cohort.from_arrays(GOOD.x, GOOD.domain, label=label)
-    jbc.Corrector().prepare(cohort)
+    prepare(jbc.JointCalibration(), cohort)
     assert cohort.names.labels == ("A", "B")
     assert cohort.sources.tolist() == [0, 1]
 
@@ -401,7 +402,7 @@ def test_odd_names_survive(name, folder, capsys):
     domain = [name if each == "P1" else each for each in GOOD.domain]
     frame = pd.DataFrame(GOOD.x, columns=names)
     model = jbc.Corrector(jbc.Standardise()).fit(frame, domain=domain)
-    back = jbc.load(model.save(folder / "new"))
+    back = jbc.Corrector.load(model.save(folder / "new"))
     assert (back.model_.names.features, back.domains_) == (tuple(names), tuple(sorted({name, "P2", "P3"})))
     frame.assign(plate=domain).to_parquet(folder / "odd.parquet")
     assert main(words("transform new --data odd.parquet --batch-key plate --out out.parquet")) == 0

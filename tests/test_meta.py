@@ -151,7 +151,7 @@ def path_text(path: tuple) -> str:
 
 
 def test_a_model_comes_back_as_it_was(saved):
-    model = jbc.load(saved.folder)
+    model = jbc.Corrector.load(saved.folder)
     for one, other in zip(saved.answers(model), saved.answers(saved.model), strict=True):
         np.testing.assert_array_equal(one, other)
     assert model.adapted_ == saved.model.adapted_

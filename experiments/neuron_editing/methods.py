@@ -18,6 +18,7 @@ from experiments.neuron_editing.names import ALONE, DEFAULT, EDITING
 from jbc.cohort import Cohort
 from jbc.methods import presets
 from jbc.methods.base import Fitted, Method, State, Trainable
+from jbc.methods.rules import changed
 from jbc.methods.settings import Route
 from jbc.model.inference import apply_in_blocks
 from jbc.numerics.centring import centre, put_back
@@ -57,29 +58,29 @@ def edit_neurons(pulls: tuple[float, ...] = (), **settings: Any) -> Version:
 
     def correct(task: Task, seed: int) -> Iterator[tuple[str, np.ndarray]]:
         x, domain = task.table
-        named = {"target": TARGET, "source": (SOURCE,), "extrapolate": (NEW,)} | settings
-        ours, printed = jbc.NeuronEditing(**named), presets.neuron_editing(**named)
+        route = jbc.Route(TARGET, (SOURCE,), (NEW,))
+        ours = jbc.NeuronEditing(route=route, **settings)
+        printed = presets.neuron_editing(route=route, **settings)
         last = 2 * len(ours.widths)
-        alone = dataclasses.replace(ours, edit_layers=(last,))
+        alone = changed(ours, {"editing.layers": (last,)})
         families = [
             {
                 EDITING: printed,
-                "constant shift of neurons": dataclasses.replace(printed, constant_shift=True),
-                "an outer layer edited": dataclasses.replace(printed, edit_layers=(last - 1,)),
+                "constant shift of neurons": changed(printed, {"editing.constant_shift": True}),
+                "an outer layer edited": changed(printed, {"editing.layers": (last - 1,)}),
             },
             {ALONE: alone, DEFAULT: ours}
-            | {f"{ALONE}, pulled by {pull:g}": dataclasses.replace(alone, pull=pull) for pull in pulls}
-            | {f"{DEFAULT}, pulled by {pull:g}": dataclasses.replace(ours, pull=pull) for pull in pulls},
+            | {f"{ALONE}, pulled by {pull:g}": changed(alone, {"editing.pull": pull}) for pull in pulls}
+            | {f"{DEFAULT}, pulled by {pull:g}": changed(ours, {"editing.pull": pull}) for pull in pulls},
         ]
         cohort = ours.resolve(Cohort.from_arrays(x, domain))
         for family in families:
             found = fit(next(iter(family.values())), cohort, jax.random.key(seed))
             for name, method in family.items():
-                fitted = _finish(method, found.state, cohort.nameless())
+                fitted = _finish(method, found.state, cohort.without_names())
                 yield name, _moved(method, fitted, cohort, task.new, NEW)
-        components = dataclasses.replace(
-            printed, pca_editing=True, edit_layers=(1,), image=None, widths=(COMPONENTS,)
-        )
+        editing = dataclasses.replace(printed.editing, layers=(1,))
+        components = jbc.ComponentEditing(route=route, components=COMPONENTS, editing=editing)
         yield "principal components edited", correct_new(components, task, seed)
 
     return correct
@@ -90,7 +91,10 @@ def train_gans(task: Task, seed: int) -> Iterator[tuple[str, np.ndarray]]:
 
     They know two domains only; new rows go through the map of the source. How long they train is not printed.
     """
-    named = {"target": TARGET, "source": (SOURCE,), "updates": UPDATES}
+    named = {
+        "route": jbc.Route(TARGET, (SOURCE,)),
+        "training": jbc.AdversarialTraining(updates=UPDATES),
+    }
     yield "GAN", correct_new(presets.adversarial("gan", **named), task, seed)
     yield "ResnetGAN", correct_new(presets.adversarial("resnet-gan", **named), task, seed)
     yield "CycleGAN", correct_new(presets.adversarial("cycle-gan", **named), task, seed)
@@ -112,10 +116,10 @@ def shift(task: Task, seed: int) -> Iterator[tuple[str, np.ndarray]]:
         yield f"shift of {name}", task.new + average(task.target, axis=0) - average(task.source, axis=0)
 
 
-def correct_new(method: Method, task: Task, seed: int) -> np.ndarray:
+def correct_new(method: Any, task: Task, seed: int) -> np.ndarray:
     """Return the new rows, corrected by a method fitted to the rows that are known."""
     x, domain = task.table
-    knows = bool(getattr(method, "extrapolate", ()))
+    knows = bool(method.route.extrapolate)
     seen = np.full(len(x), True) if knows else domain != NEW
     cohort = method.resolve(Cohort.from_arrays(x[seen], domain[seen]))
     fitted = fit(method, cohort, jax.random.key(seed)).fitted

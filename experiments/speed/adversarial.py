@@ -75,11 +75,10 @@ def method_of(model: str):
     import jbc
     from jbc.methods import presets
 
-    named: dict[str, Any] = {"target": "1", "source": ("0",)}
     if model == "GAN":
-        return presets.adversarial("paper", **named)
-    named["extrapolate"] = ("2",)
-    return jbc.NeuronEditing(**named) if model == "default" else presets.neuron_editing(**named)
+        return presets.adversarial("paper", route=jbc.Route("1", ("0",)))
+    route = jbc.Route("1", ("0",), ("2",))
+    return jbc.NeuronEditing(route=route) if model == "default" else presets.neuron_editing(route=route)
 
 
 def cohort_of(tables: list[Any]):

@@ -116,6 +116,7 @@ def measure_jax(side: Side, options: Options) -> dict[str, Any]:
     """Train seeds in jbc, the last domain being the target: once to compile, once for the time."""
     import jax
 
+    from jbc.methods.rules import changed
     from jbc.train import fit, fit_lanes
 
     cohort, whole = load(options.data), method_of(side.configuration)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections import defaultdict
 from collections.abc import Sequence
@@ -34,7 +33,9 @@ CRITICS = jbc.WassersteinAlignment(
     inputs=Inputs(scale="none"),
     training=AdversarialTraining(updates=400, map_rate=1e-3, linear_decay=False),
 )
-CLOSED = dataclasses.replace(CRITICS, distance="gaussian", updates=200)
+CLOSED = jbc.DistanceAlignment(
+    form="pairs", inputs=Inputs(scale="none"), updates=200, learning_rate=1e-3, linear_decay=False
+)
 
 
 class Screen(NamedTuple):
@@ -130,11 +131,16 @@ def correct(
 
 
 def align(
-    name: str, method: jbc.WassersteinAlignment, screen: Screen, points: int, *, shared: bool
+    name: str,
+    method: jbc.WassersteinAlignment | jbc.DistanceAlignment,
+    screen: Screen,
+    points: int,
+    *,
+    shared: bool,
 ) -> Corrected:
     """Train, and return the rows corrected by the maps of several steps; the first version is not corrected."""
     cohort, taken = screen.cohort(shared=shared), {}
-    keep = jax.jit(functools.partial(method.finish, cohort=cohort.nameless()))
+    keep = jax.jit(functools.partial(method.finish, cohort=cohort.without_names()))
     steps = method.steps(cohort)
     fit(method, cohort, jax.random.key(0), chunk=steps // points, hooks=[snapshots(keep, taken)])
     code = np.searchsorted(np.array(cohort.names.domains), screen.domain)

@@ -99,10 +99,10 @@ def test_published_methods_are_compared_as_they_are(work):
     found = work.versions(500)
     assert found["joint, as printed"].method == jbc.presets.joint("cytof", training=Training(epochs=500))
     assert found["joint, as printed"].raw
-    directed = [v.method for v in found.values() if hasattr(v.method, "target")]
+    directed = [v.method for v in found.values() if hasattr(v.method, "route")]
     assert len(directed) == 8
-    assert {method.target for method in directed} == {"day 2"}
-    assert not any(method.log for method in directed)
+    assert {method.route.target for method in directed} == {"day 2"}
+    assert not any(method.inputs.log for method in directed)
 
 
 def test_table_and_figures_come_from_the_same_cells(work, options, cohort, tmp_path, monkeypatch):

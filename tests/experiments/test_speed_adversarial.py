@@ -97,11 +97,11 @@ def test_the_autoencoder_is_that_of_the_preset(torch, program):
         route=Route(target="b", source=("a",), extrapolate=("c",)), training=Training(rows=16)
     )
     assert (method.widths, method.learning_rate) == (program.WIDTHS, program.RATE)
-    state, after, info, z = stepped(method, 3, 35, "coder")
+    state, after, info, z = stepped(method, 3, 35, "autoencoder")
     coder, names = program.Coder(35, tuned=True), [f"layers_{i}" for i in range(6)]
-    put(torch, coder.net, [state.coder.params[name] for name in names])
+    put(torch, coder.net, [state.autoencoder.params[name] for name in names])
     np.testing.assert_allclose(coder.step(*map(torch.tensor, z)), info["loss"], rtol=1e-5)
-    assert_gradients(torch, coder.net, [after.coder.opt_state.mu[name] for name in names])
+    assert_gradients(torch, coder.net, [after.autoencoder.opt_state.mu[name] for name in names])
 
 
 @pytest.mark.parametrize("tuned", [False, True])
