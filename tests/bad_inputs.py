@@ -374,7 +374,10 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
         "transform run --data good.csv --out new.csv --batch-key plat",
         ("'plat'", "closest: 'plate'"),
     ),
-    "codes of a method without": ("transform run --data good.csv --out new.csv --output codes", ("'codes'",)),
+    "codes of a method without": (
+        "transform run --data good.csv --out new.csv --output codes",
+        ("no latent codes",),
+    ),
     "an unknown output": ("transform run --data good.csv --out new.csv --output x", ("codes", "features")),
     "classes of a method without": ("predict run --data good.csv --out new.csv", ("does not classify",)),
     "a missing folder for the output": ("transform run --data good.csv --out no/new.csv", ("no/new.csv",)),

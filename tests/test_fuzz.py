@@ -20,7 +20,7 @@ from test_contract import CONFIGURATIONS, PREPARATIONS, without_logarithm
 
 import jbc
 from jbc.errors import InputWarning
-from jbc.methods.base import Trainable
+from jbc.methods.base import Directed, Trainable
 from jbc.methods.closed_form import Coral, Percentiles, QuantileMap, Standardise, TypicalVariation
 
 KINDS = (
@@ -212,7 +212,8 @@ def test_whitening_and_coral_are_what_numpy_says(table):
     close(found, expected + mean.mean(axis=0), table, rtol=1e-3)
 
 
-CLOSED = {name: method for name, method in CONFIGURATIONS.items() if not isinstance(method, Trainable)}
+# Tables here may have one domain, which no method with a source and a target can use.
+CLOSED = {n: method for n, method in CONFIGURATIONS.items() if not isinstance(method, Trainable | Directed)}
 every_closed_form = pytest.mark.parametrize("method", CLOSED.values(), ids=list(CLOSED))
 
 

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 # Small decompositions wait longer for their threads than they compute.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -123,8 +123,8 @@ def halves(task: Task) -> tuple[Task, np.ndarray]:
 
 def versions(options: Options, table: Table, seed: int) -> list[methods.Version]:
     """Return what is compared; the slow methods for the first seeds only."""
-    few: dict[str, Any] = {} if options.steps is None else {"min_steps": 1, "max_steps": options.steps}
-    found = [methods.shift, methods.edit_neurons(PULLS if table == "cytonorm" else (), **few)]
+    length = jbc.Training() if options.steps is None else jbc.Training(min_steps=1, max_steps=options.steps)
+    found = [methods.shift, methods.edit_neurons(PULLS if table == "cytonorm" else (), training=length)]
     return [*found, methods.regularise, methods.train_gans] if seed < options.slow_seeds else found
 
 

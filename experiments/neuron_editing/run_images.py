@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 # Small decompositions wait longer for their threads than they compute.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 import tyro
 
+import jbc
 from experiments._lib import results
 from experiments._lib.figures import panels, save
 from experiments.neuron_editing import methods, names, page
@@ -126,8 +127,11 @@ def score(task: Task, x: np.ndarray, components: int) -> dict[str, float]:
 
 def versions(options: Options, shape: tuple[int, int, int], seed: int) -> list[methods.Version]:
     """Return what is compared; the slow methods for the first seeds only."""
-    few: dict[str, Any] = {} if options.steps is None else {"min_steps": 1, "max_steps": options.steps}
-    found = [methods.shift, methods.edit_neurons(image=shape, widths=FILTERS, scale="none", **few)]
+    length = jbc.Training() if options.steps is None else jbc.Training(min_steps=1, max_steps=options.steps)
+    found = [
+        methods.shift,
+        methods.edit_neurons(image=shape, widths=FILTERS, inputs=jbc.Inputs(scale="none"), training=length),
+    ]
     return [*found, methods.regularise, methods.train_gans] if seed < options.slow_seeds else found
 
 

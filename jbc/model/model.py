@@ -253,8 +253,8 @@ class Model:
         """Return new rows as the method takes them."""
         features = self.names.features
         x = densify(checks.columns_of(x, features if self.names.named else None))
-        rows, observed = checks.values(x, None, new=True)
-        checks.as_many_columns(rows, features)
+        checks.as_many_columns(x, features)
+        rows, observed = checks.values(x, features, new=True)
         if observed is not None:
             raise checks.incomplete(observed, features, type(self.method).__name__)
         return centre(rows, self.offset)

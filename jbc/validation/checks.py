@@ -130,11 +130,12 @@ def columns_of(x: Any, features: Sequence[str] | None) -> Any:
     return x.iloc[:, [names.index(name) for name in features]].to_numpy()
 
 
-def as_many_columns(x: np.ndarray, features: Sequence[str]) -> None:
-    """Refuse rows that do not have one value for every feature."""
-    if x.shape[1] != len(features):
+def as_many_columns(x: Any, features: Sequence[str]) -> None:
+    """Refuse a table that does not have one column for every feature; what is no table, :func:`values` refuses."""
+    shape = np.shape(x)
+    if len(shape) == 2 and shape[1] != len(features):
         raise InputError(
-            f"{x.shape[1]} columns, where the model was fitted to {len(features)} features",
+            f"{shape[1]} columns, where the model was fitted to {len(features)} features",
             which=features,
             why="A model corrects the features that it has seen.",
             fix="Pass these columns, in this order.",

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from problems import experiment
 
+import jbc
+
 methods, cells, images, page, names = (
     experiment(f"neuron_editing.{name}") for name in ("methods", "run", "run_images", "page", "names")
 )
@@ -20,7 +22,9 @@ def task():
 
 
 def test_editing_and_its_ablations_share_a_training(task):
-    version = methods.edit_neurons((0.5,), widths=(8, 3), rows=10, min_steps=2, max_steps=2)
+    version = methods.edit_neurons(
+        (0.5,), widths=(8, 3), training=jbc.Training(rows=10, min_steps=2, max_steps=2)
+    )
     found = dict(version(task, 0))
     assert len(found) == 8
     assert all(x.shape == task.new.shape and np.isfinite(x).all() for x in found.values())
@@ -38,7 +42,7 @@ def test_editing_and_its_ablations_share_a_training(task):
 
 def test_nothing_sees_the_truth(task):
     other = task._replace(truth=task.truth + 9)
-    version = methods.edit_neurons(widths=(8, 3), rows=10, min_steps=2, max_steps=2)
+    version = methods.edit_neurons(widths=(8, 3), training=jbc.Training(rows=10, min_steps=2, max_steps=2))
     for (name, x), (_, again) in zip(version(task, 0), version(other, 0), strict=True):
         np.testing.assert_array_equal(x, again, err_msg=name)
 

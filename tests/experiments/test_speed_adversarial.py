@@ -115,11 +115,17 @@ def test_domains_are_drawn_without_replacement(torch, program, tuned):
 
 def test_settings_are_those_of_the_presets(bench):
     gan, coder = bench.method_of("GAN"), bench.method_of("autoencoder")
-    assert (gan.rows, gan.widths, gan.blocks, gan.critic, gan.critic_steps) == (256, (25,), 3, (64, 64), 1)
+    assert (gan.training.rows, gan.widths, gan.blocks, gan.critic, gan.training.critic_steps) == (
+        256,
+        (25,),
+        3,
+        (64, 64),
+        1,
+    )
     for name, method in (("paper", coder), ("default", bench.method_of("default"))):
         assert (35, *method.widths, *method.widths[-2::-1], 35) == bench.WIDTHS[name]
-    assert 3 * coder.rows == bench.ROWS
-    assert coder.average == 0
+    assert 3 * coder.training.rows == bench.ROWS
+    assert coder.training.ema_decay == 0
 
 
 def test_rows_are_medians_and_ratios_of_medians(bench):
