@@ -25,8 +25,8 @@ hypothesis.settings.load_profile("jbc")
 def compile_quickly() -> None:
     """Have JAX compile without optimising, here and in every process that a test starts: a third of the time.
 
-    Most programs of a test run for a moment. With ``JBC_TEST_OPTIMISED=1`` they are compiled as for users; `.ci/run`
-    does that for the tests marked ``optimised``.
+    Most programs of a test run for a moment. With ``JBC_TEST_OPTIMISED=1`` they are compiled as for users: `.ci/run`
+    does that for tests that compare with other programs.
     """
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     version = tuple(int(part) for part in importlib.metadata.version("jaxlib").split(".")[:2])

