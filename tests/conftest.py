@@ -33,7 +33,7 @@ def compile_quickly() -> None:
     if version < (
         0,
         11,
-    ):  # newer compilers have no other emitters, and end the process at a flag they do not know
+    ):  # newer compilers have no other emitters, and end the process at a flag unknown to them
         flags = os.environ.get("XLA_FLAGS", "")
         if "xla_cpu_use_fusion_emitters" not in flags:
             os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false".strip()
@@ -41,9 +41,7 @@ def compile_quickly() -> None:
 
 def compile_once() -> str | None:
     """Have all processes of this run share what they compile, in a folder that goes with it."""
-    if (
-        "JAX_COMPILATION_CACHE_DIR" in os.environ
-    ):  # a folder of the user's, or that of the process that started us
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # a folder of the user's, or of the process that started us
         return None
     folder = tempfile.mkdtemp(prefix="jbc-compiled-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
@@ -63,14 +61,12 @@ def pytest_unconfigure() -> None:
         shutil.rmtree(COMPILED, ignore_errors=True)
 
 
-@pytest.fixture
-def quick():
-    """Nothing: every program is compiled quickly now. For files that still name it."""
-
-
-@pytest.fixture(scope="module")
-def quick_file():
-    """Nothing: every program is compiled quickly now. For files that still name it."""
+@pytest.fixture(scope="module", autouse=True)
+def forget_compiled():
+    """Free what a file has compiled: programs of the whole suite take more memory maps than Linux gives a process."""
+    yield
+    if jax := sys.modules.get("jax"):
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         self.steps = steps
         self.random_state = random_state
         self.output = output
-        self.stopping = stopping
+        self.stopping: Stopping | How | None = stopping
         self.hooks = hooks
 
     @classmethod

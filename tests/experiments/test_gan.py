@@ -14,8 +14,6 @@ from jbc.data.simulate.plates import simulate_shift
 from jbc.methods.inputs import Inputs
 from jbc.methods.settings import Training
 
-pytestmark = pytest.mark.usefixtures("quick_file")
-
 
 @pytest.fixture(scope="module")
 def work():

@@ -242,7 +242,6 @@ def test_held_out_rows_are_told_by_the_lane_that_did_not_see_them(joint, work, c
     np.testing.assert_allclose(trees[1, out], model.predict_proba(plate.x[out]))
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_table_of_a_simulated_world(joint, work, page, cohort, monkeypatch, tmp_path):
     """Tasks and seeds are the lanes that they are said to be, and the rows become a table."""
     method = jbc.JointCalibration(members=1, training=Training(rows=8))

@@ -11,7 +11,6 @@ import jbc
 methods, cells, images, page, names = (
     experiment(f"neuron_editing.{name}") for name in ("methods", "run", "run_images", "page", "names")
 )
-pytestmark = pytest.mark.usefixtures("quick_file")
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,6 @@ from scipy.stats import norm
 
 from jbc.data.simulate.plates import simulate_plates
 
-pytestmark = pytest.mark.usefixtures("quick_file")
-
 
 @pytest.fixture(scope="module")
 def modules():

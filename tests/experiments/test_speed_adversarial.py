@@ -14,7 +14,6 @@ from jbc.cohort.sampling import take
 from jbc.methods import presets
 from jbc.methods.settings import AdversarialTraining, Route, Training
 
-pytestmark = pytest.mark.usefixtures("quick_file")
 KEY = jax.random.key(0)
 
 

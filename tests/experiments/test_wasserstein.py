@@ -10,8 +10,6 @@ from jbc import Standardise, metrics
 from jbc.data.simulate.screen import simulate_screen
 from jbc.methods.distance_alignment import DistanceAlignment
 
-pytestmark = pytest.mark.usefixtures("quick_file")
-
 
 @pytest.fixture(scope="module")
 def work():
