@@ -32,7 +32,7 @@ def listing(items: Iterable[object]) -> str:
 
 
 def enumeration(texts: Sequence[str], number: int | None = None) -> str:
-    """Join at most five texts with commas and count the rest, of so many (of all that are given)."""
+    """Join at most five texts with commas and count the rest, of ``number`` in all."""
     rest = (len(texts) if number is None else number) - SHOWN
     shown = ", ".join(texts[:SHOWN])
     return f"{shown} and {rest} more" if rest > 0 else shown
@@ -94,7 +94,7 @@ class _Escaped(str):
 
 
 class InputError(ValueError):
-    """Input that jbc cannot use, told in four parts.
+    """Input that jbc cannot use, in four parts.
 
     Parameters
     ----------

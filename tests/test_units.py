@@ -273,7 +273,7 @@ def test_what_a_domain_lacks_tells_nothing_of_it(log, level):
     cohort = Cohort.from_arrays(x, DRAWN.domain)
     tables = inputs.of_cohort(cohort)
     if level == "keep":
-        for name in ("location", "spread"):
+        for name in ("location", "scale"):
             np.testing.assert_allclose(tables["to"][name][0], alone["to"][name][0], rtol=1e-5)
     z = inputs.apply(tables, cohort.x, cohort.domain)
     here = np.asarray(cohort.domain) == 0

@@ -53,8 +53,8 @@ def joined(scheduler: Scheduler | None) -> Iterator[Mesh | None]:
 
     Otherwise there is nothing to join, and no mesh.
     """
-    told = os.environ.pop(VARIABLE, None)
-    if told is None and scheduler is None:
+    given = os.environ.pop(VARIABLE, None)
+    if given is None and scheduler is None:
         init_jax()
         yield None
         return
@@ -62,7 +62,7 @@ def joined(scheduler: Scheduler | None) -> Iterator[Mesh | None]:
 
     from jbc.numerics.sharding import mesh_of
 
-    _join(Place(*json.loads(told)) if told else None, scheduler)
+    _join(Place(*json.loads(given)) if given else None, scheduler)
     try:
         yield mesh_of(init_jax())
     except BaseException as error:

@@ -22,7 +22,7 @@ PACKAGES = (
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Tell versions, devices and settings, and what may be wrong with them."""
+    """Show versions, devices and settings, and diagnose problems."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -55,7 +55,7 @@ def _version(name: str) -> str:
 
 
 def _state(folder: Path) -> str:
-    """Tell whether a folder can be written to, or made."""
+    """Return whether a folder can be written to, or made."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return "writable" if folder.is_dir() and os.access(folder, os.W_OK) else "not writable"

@@ -29,15 +29,15 @@ from jbc.validation import checks
 class Options:
     """Judge a table: how visible its batches are, how far apart, and how good predictions in it are.
 
-    With --before, both tables are judged with the same kernels, so that the numbers can be compared.
+    With --before, both tables are scored with the same kernels, so that the numbers can be compared.
     """
 
     data: Files
-    """Tables to judge."""
+    """Tables to score."""
     batch_key: str
     """Column that names the batch."""
     labels_key: Column = None
-    """Column that names the class; empty, NA, NaN, None or -1 where it is unknown. Used to judge only."""
+    """Column that names the class; empty, NA, NaN, None or -1 where it is unknown. Used for scores only."""
     unit_key: Column = None
     """Column that names the subject: replicates are never split over folds."""
     predicted_key: Column = None
@@ -68,12 +68,12 @@ def main(arguments: Sequence[str]) -> int:
             raise InputError(
                 "The tables before and after have different rows",
                 which=[f"{len(table.x)} rows {when}" for when, table in tables.items()],
-                why="What changed can only be told row by row.",
+                why="What changed can only be measured row by row.",
                 fix="Pass the same rows in the same order.",
                 code="different-rows",
             )
     ladder = bandwidth_ladder(next(iter(tables.values())).x, seed=options.seed)
-    # What is told of labels is told once, also where there are two tables.
+    # What is reported of labels is reported once, also where there are two tables.
     known = functools.cache(lambda given: checks.known_labels(given, len(given)))
     rows = [
         ({"table": when} if when else {}) | row

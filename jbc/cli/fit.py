@@ -110,8 +110,8 @@ def main(arguments: Sequence[str]) -> int:
         )
         cohort = prepare(options.method, cohort, options.steps)
         alone = run_folder(options.out, run, resume=options.resume)
-        with alone if processes.leads() else contextlib.nullcontext(False) as finished:
-            if not processes.largest(finished):
+        with alone if processes.is_first() else contextlib.nullcontext(False) as finished:
+            if not processes.all_max(finished):
                 return _train(cohort, options, run, mesh)
         if finished:
             print(f"{options.out} is finished already; its model is in {options.out / 'model'}")
@@ -126,8 +126,8 @@ def _train(cohort: Cohort, options: Options, run: dict[str, Any], mesh: Mesh | N
     from jbc.train import Options as LoopOptions
     from jbc.train import checkpoint, hooks, processes
 
-    steps, path, leads = options.out / "checkpoints", options.out / "log.jsonl", processes.leads()
-    start = processes.largest(checkpoint.latest(steps) or 0)
+    steps, path, first = options.out / "checkpoints", options.out / "log.jsonl", processes.is_first()
+    start = processes.all_max(checkpoint.latest(steps) or 0)
     earlier = hooks.read_log(path, start)
 
     def resume(tree: Any) -> tuple[int, Any] | None:
@@ -139,7 +139,7 @@ def _train(cohort: Cohort, options: Options, run: dict[str, Any], mesh: Mesh | N
 
     save = hooks.saving(steps, {"kind": "checkpoint", "run": run}, every=options.save_every)
     with contextlib.ExitStack() as stack:
-        shown = [hooks.log_lines(path, start), hooks.progress(run["method"]["name"])] if leads else []
+        shown = [hooks.log_lines(path, start), hooks.progress(run["method"]["name"])] if first else []
         shown = [stack.enter_context(each) for each in shown]
         stop, caught = stack.enter_context(hooks.interruptible(lambda event: save(event, force=True)))
         loop = LoopOptions()
@@ -149,10 +149,10 @@ def _train(cohort: Cohort, options: Options, run: dict[str, Any], mesh: Mesh | N
         model = fit_prepared(options.method, cohort, options.seed, options.steps, stopping, loop)
     record = model.record
     if caught and record.stopped:
-        if leads:
+        if first:
             print(f"interrupted after step {record.steps}, and saved; go on with --resume")
         return 128 + caught[0]
-    if not leads:
+    if not first:
         return 0
     # The history of a run that was resumed is as long as that of one that ran through.
     before = [{name: value for name, value in row.items() if name not in TIMING} for row in earlier]

@@ -54,7 +54,7 @@ def refuse_inside(out: Path | None, *, run: bool = False) -> None:
 
 
 def _is_run(folder: Path) -> bool:
-    """Tell whether jbc fit has made a folder."""
+    """Return whether jbc fit has made a folder."""
     try:
         config = json.loads((folder / CONFIG).read_bytes())
     except OSError:
@@ -91,7 +91,7 @@ def run_folder(out: Path, run: dict[str, Any], *, resume: bool) -> Iterator[bool
 
 
 def _goes_on(out: Path, run: dict[str, Any], resume: bool) -> bool:
-    """Tell whether a folder holds this run; refuse one that holds anything else."""
+    """Return whether a folder holds this run; refuse one that holds anything else."""
     config = out / CONFIG
     if resume and config.exists():
         same_run(_read(config), run)
@@ -108,7 +108,7 @@ def _goes_on(out: Path, run: dict[str, Any], resume: bool) -> bool:
 
 
 def _taken(out: Path) -> bool:
-    """Tell whether a new run would mix with something; what a kill left of its very first moment is nothing."""
+    """Return whether a new run would mix with something; what a kill left of its very first moment is nothing."""
     return out.exists() and not (out.is_dir() and all(path.name.startswith(OURS) for path in out.iterdir()))
 
 
@@ -181,7 +181,7 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _names(path: Path, handle: int) -> bool:
-    """Tell whether a path leads to an open file: who held the lock before has removed the file with it."""
+    """Return whether a path leads to an open file: who held the lock before has removed the file with it."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:

@@ -36,7 +36,7 @@ class Options:
     """Run one fit in several processes of this machine: jbc launch --nproc N -- fit ...
 
     The critics of wasserstein-alignment are divided over the devices of all processes; all else is done by every one
-    of them. Rank 0 writes the results. When a process fails, all end, and the first error is told. An interrupt is
+    of them. Rank 0 writes the results. When a process fails, all end, and the first error is printed. An interrupt is
     passed on: all save, and the same command goes on with --resume, on any number of processes.
     """
 
@@ -135,7 +135,7 @@ def _wait(children: list[subprocess.Popen], caught: list[int], logs: list[Path])
 
 
 def _blame(first: dict[int, int], later: dict[int, int], logs: list[Path]) -> int:
-    """Tell which process failed first, and what it said; return its exit status."""
+    """Print which process failed first, and what it said; return its exit status."""
     failed = {rank: status for rank, status in (first | later).items() if status not in (0, *INTERRUPTED)}
     real = {rank: status for rank, status in failed.items() if status not in PULLED}
     silent = [rank for rank in range(len(logs)) if rank not in first | later]

@@ -19,7 +19,7 @@ COMMANDS = {
     "transform": "correct tables with a fitted model",
     "adapt": "take new batches into a fitted model by their controls",
     "predict": "classify the rows of tables with a fitted model",
-    "evaluate": "judge a table, before or after a correction",
+    "evaluate": "score a table, before or after a correction",
     "data": "list and fetch public data sets",
     "doctor": "tell versions, devices and what may be wrong with them",
 }
@@ -31,7 +31,7 @@ HELP = "\n".join(
         "Batch correction in pure JAX: removes what differs between plates, days and machines, keeps the biology.",
         "",
         "commands:",
-        *(f"  {name:<10} {told}" for name, told in COMMANDS.items()),
+        *(f"  {name:<10} {text}" for name, text in COMMANDS.items()),
         "",
         "jbc COMMAND --help tells the options of a command; jbc --version the version.",
         "Exit status: 0 done, 2 bad input, 129, 130 or 143 interrupted after saving.",

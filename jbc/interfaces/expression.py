@@ -20,7 +20,7 @@ LONGEST = 120  # characters of an expression that a message repeats
 
 
 def rows(expression: str, columns: Mapping[str, Any]) -> np.ndarray:
-    """Tell which rows fulfil an expression.
+    """Return which rows fulfil an expression.
 
     The language has column names, text, numbers, True and False; ``==``, ``!=``, ``<``, ``<=``, ``>``, ``>=``,
     ``in`` and ``not in`` a list; ``and``, ``or``, ``not`` and parentheses. A name that is no single word stands
@@ -76,11 +76,13 @@ def controls(expression: str, columns: Mapping[str, Any], *, alone: bool = False
     marked = rows(expression, columns)
     if marked.any() and (alone or not marked.all()):
         return marked
-    told = (f"{name!r} has {listing(dict.fromkeys(map(str, columns[name])))}" for name in names(expression))
+    present = (
+        f"{name!r} has {listing(dict.fromkeys(map(str, columns[name])))}" for name in names(expression)
+    )
     raise InputError(
         f"{'Every' if marked.any() else 'No'} row fulfils the expression for controls {_short(expression)!r}",
         why="Controls are rows of the same material in every domain, among rows of other material.",
-        fix=f"Check how the values are written: {'; '.join(told)}.",
+        fix=f"Check how the values are written: {'; '.join(present)}.",
         code="all-controls" if marked.any() else "no-controls",
     )
 

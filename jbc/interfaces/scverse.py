@@ -109,7 +109,7 @@ def correct(
     groups = {role: _column(adata, key) for role, key in columns.items() if key is not None}
     label = groups.pop("label", None)
     if label is not None:
-        # Words that are taken for unknown are told here, and not again by the metrics.
+        # Words that are taken for unknown are reported here, and not again by the metrics.
         label = checks.known_labels(label, len(label))
     if isinstance(control, str):
         control = expression.controls(control, {key: adata.obs[key] for key in adata.obs.columns})

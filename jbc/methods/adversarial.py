@@ -32,7 +32,7 @@ COLLAPSED, TOLD_APART = 0.5, 0.9
 
 
 class AdversarialState(flax.struct.PyTreeNode):
-    """The maps, their discriminators, what they look at, and the logarithm of the spread that features keep."""
+    """The maps, their discriminators, what they look at, and the logarithm of the scale that features keep."""
 
     maps: PlayerState
     critics: PlayerState
@@ -106,7 +106,7 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
     ``cycle``, the former of the two means.
 
     *What to watch.* Where target and source differ in composition, every such method makes them alike. The
-    report of a step has ``kept``, the least spread of a feature after the map, in units of that of source or target,
+    report of a step has ``kept``, the least scale of a feature after the map, in units of that of source or target,
     whichever is smaller; and ``accuracy``, with which the worst fooled discriminator tells rows apart. A collapse of
     the former, or the latter near 1, raises a warning at the end of a fit.
 
@@ -218,7 +218,7 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
         found = []
         if info.get("kept", 1.0) < COLLAPSED:
             found.append(
-                f"A map has collapsed: a feature keeps {info['kept']:.0%} of the spread that source and target have. "
+                f"A map has collapsed: a feature keeps {info['kept']:.0%} of the scale that source and target have. "
                 "Raise identity or gamma, or keep residual=True; the corrected rows should not be used."
             )
         if info.get("accuracy", 0.0) > TOLD_APART:
@@ -260,8 +260,8 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
 
         grads, (value, real_scores, fake_scores) = jax.grad(loss, has_aux=True)(state.critics.params)
         rows = jnp.concatenate([fake, z, target], axis=-1)
-        spread = jnp.sqrt(mean_of_rows(jnp.square(rows - mean_of_rows(rows))))[:, 0] + 1e-3
-        generated, source, goal = jnp.split(spread, 3, axis=-1)
+        scale = jnp.sqrt(mean_of_rows(jnp.square(rows - mean_of_rows(rows))))[:, 0] + 1e-3
+        generated, source, goal = jnp.split(scale, 3, axis=-1)
         kept = KEPT_DECAY * state.kept + (1 - KEPT_DECAY) * jnp.log(generated / jnp.minimum(source, goal))
         moves = role == SOURCE
         there = slice(len(moves))

@@ -19,7 +19,7 @@ Level = Literal["auto", "remove", "keep"]
 Tables = dict[str, Any]
 
 MANY = 30
-# A value so near to a constant, in units of the spread elsewhere, is that constant.
+# A value so near to a constant, in units of the scale elsewhere, is that constant.
 NEAR = 1e-3
 # Stands for no constant: no value is near.
 NEVER = 1e38
@@ -27,7 +27,7 @@ NEVER = 1e38
 
 @dataclasses.dataclass(frozen=True)
 class Inputs(Settings):
-    r"""Signed logarithm, level of the row, location and spread of its domain.
+    r"""Signed logarithm, level of the row, location and scale of its domain.
 
     .. math:: x \to \frac{\ell(x) - \bar\ell(x) - \mu_g}{\sigma_g}, \qquad
               \ell(x) = \operatorname{sign}(x) \log(1 + |x|)
@@ -43,7 +43,7 @@ class Inputs(Settings):
         Take the level out, or leave it in; ``"auto"`` takes it out of rows of 30 features or more, where it
         costs little of what the features tell.
     scale
-        Whose location and spread: each domain's, the pooled ones, or none.
+        Whose location and scale: each domain's, the pooled ones, or none.
 
     Examples
     --------
@@ -67,9 +67,9 @@ class Inputs(Settings):
     def measure(
         self, x: Array, domain: Array, weight: Array, groups: int, offset: Array | None = None
     ) -> Tables:
-        """Return location (G, d), spread (G, d) and mean level (G,) of every domain, and their means under ``to``.
+        """Return location (G, d), scale (G, d) and mean level (G,) of every domain, and their means under ``to``.
 
-        A domain in which a feature is ``constant`` tells nothing about it: location and spread are the averages of
+        A domain in which a feature is ``constant`` tells nothing about it: location and scale are the averages of
         the domains where it varies, the networks see 0 where a value is that constant, and other values are read
         as those of the average domain. Of a feature that ``varies`` in no domain, the networks see 0 everywhere, and
         rows keep what they have beyond the location.
@@ -80,7 +80,7 @@ class Inputs(Settings):
         values, level = self._split(x, tables)
         if self.scale == "none":
             empty = jnp.zeros((groups, x.shape[1]))
-            own = {"location": empty, "spread": empty + 1, "level": empty[:, 0]}
+            own = {"location": empty, "scale": empty + 1, "level": empty[:, 0]}
             return (
                 tables | _with_means(own) | {"constant": empty + NEVER, "varies": jnp.ones(x.shape[1], bool)}
             )
@@ -89,16 +89,16 @@ class Inputs(Settings):
         mean, deviation = mean_and_deviation(jnp.concatenate([values - level, level], axis=1), *rows)
         centre, around = mean[:, :-1], deviation[:, :-1]
         if self.level != "keep":
-            # What the level adds to a constant is no spread of it.
+            # What the level adds to a constant is no scale of it.
             centre, around = mean_and_deviation(values, *rows)
         flat = constant(around, centre)
-        location, spread = (average_of_others(each[:, :-1], flat) for each in (mean, deviation))
+        location, scale = (average_of_others(each[:, :-1], flat) for each in (mean, deviation))
         if self.scale == "pooled":
-            location, spread, centre, flat, mean = (
-                jnp.broadcast_to(each[:1], each.shape) for each in (location, spread, centre, flat, mean)
+            location, scale, centre, flat, mean = (
+                jnp.broadcast_to(each[:1], each.shape) for each in (location, scale, centre, flat, mean)
             )
         varies = ~flat.all(axis=0)
-        own = {"location": location, "spread": jnp.where(varies, spread, 1), "level": mean[:, -1]}
+        own = {"location": location, "scale": jnp.where(varies, scale, 1), "level": mean[:, -1]}
         lacking = flat & varies
         return tables | _with_means(own) | {"constant": jnp.where(lacking, centre, NEVER), "varies": varies}
 
@@ -108,13 +108,13 @@ class Inputs(Settings):
         return self.measure(x, domain, weight * counts, len(cohort.domains.count), cohort.offset)
 
     def apply(self, tables: Tables, x: Array, domain: Array) -> Array:
-        """Give rows of these domains to a network."""
+        """Return rows of these domains as a network sees them."""
         values, level = self._split(x, tables)
         if self.scale == "none":
             return values - level
-        spread, lacked = tables["spread"][domain], tables["constant"][domain]
-        near = jnp.abs(values - lacked) <= NEAR * spread + 10 * ROUNDING * jnp.abs(lacked)
-        z = (values - level - tables["location"][domain]) / spread
+        scale, lacked = tables["scale"][domain], tables["constant"][domain]
+        near = jnp.abs(values - lacked) <= NEAR * scale + 10 * ROUNDING * jnp.abs(lacked)
+        z = (values - level - tables["location"][domain]) / scale
         return jnp.where(near | ~tables["varies"], 0, z)
 
     def restore(self, tables: Tables, z: Array, x: Array, domain: Array) -> Array:
@@ -123,14 +123,14 @@ class Inputs(Settings):
         beyond = values - level - tables["location"][domain]
         level = level - tables["level"][domain][:, None] + tables["to"]["level"]
         out = (
-            jnp.where(tables["varies"], z * tables["to"]["spread"], beyond) + tables["to"]["location"] + level
+            jnp.where(tables["varies"], z * tables["to"]["scale"], beyond) + tables["to"]["location"] + level
         )
         return signed_exponential(out, tables.get("offset")) if self.log else out
 
     def retrieve(self, tables: Tables, x: Array) -> Array:
         """Return what a network gave out for measurements of the average domain, of its mean level."""
         values, level = self._split(x, tables)
-        z = (values - level - tables["to"]["location"]) / tables["to"]["spread"]
+        z = (values - level - tables["to"]["location"]) / tables["to"]["scale"]
         return jnp.where(tables["varies"], z, 0)
 
     def extend(self, tables: Tables) -> Tables:

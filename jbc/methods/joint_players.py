@@ -108,9 +108,9 @@ def freeze_statistics(
     domains: int,
     own: bool,
 ) -> tuple[Array, Fitted]:
-    """Give a network its statistics for inference: every domain's own, or the running ones for all.
+    """Return the output of a network on the given rows, and its variables for inference.
 
-    Returns its output on the given rows, and its variables.
+    Their statistics are every domain's own, or the running ones for all.
     """
     if own:
         y, found = net.apply({"params": params}, x, domain, weight, mutable=["statistics"])

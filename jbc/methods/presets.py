@@ -183,7 +183,7 @@ def mmd_resnet(**changes: Any) -> MMDResNet:
 
 
 # Of these, the paper tells widths and rows. With norms in the discriminator, and nothing that bounds its slopes,
-# they diverge on rows that they were not trained on; so all that is not told is our default.
+# they diverge on rows that they were not trained on; so all that is not published is our default.
 _COMPARED: Changes = {
     "inputs": Inputs(scale="pooled"),
     "widths": (500, 250, 50, 250, 500),
@@ -213,9 +213,9 @@ def adversarial(kind: Kind = "paper", **changes: Any) -> AdversarialCorrection:
     Parameters
     ----------
     kind
-        ``"paper"`` for batches of cytometry, where the widths of the layers are not told; ``"gan"``,
+        ``"paper"`` for batches of cytometry, where the widths of the layers are not published; ``"gan"``,
         ``"resnet-gan"`` and ``"cycle-gan"`` for what neuron editing compares itself with, of which only the widths
-        and the rows are told: how their game is played is our default.
+        and the rows are published: how their game is played is our default.
     changes
         Settings that differ; of a group such as ``training=Training(rows=32)``, those that are left out stay
         published.

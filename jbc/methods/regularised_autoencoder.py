@@ -69,7 +69,7 @@ class RegularisedAutoencoder(ByEpochs, Directed, Trainable, Encodes):
     rebuilds what it is given. Its released program rebuilds the source up to shift and scale, at a hundredth of the
     weight, in pairs of files of which the first is the target; that is not here. Its inner layer is linear, ours is
     activated as the others. Its kernels are 19, on squared distances in units of the largest; ours are few, in units
-    of the median distance. It gives out the target's rows rebuilt as well. The neuron editing paper tells the
+    of the median distance. It outputs the target's rows rebuilt as well. The neuron editing paper tells the
     widths, and neither the kernels nor their weight.
 
     *The start.* The decoder's last layer begins at zero: what is rebuilt begins at the mean, and a constant stays.

@@ -157,7 +157,7 @@ def fields_of(value: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _wrong(name: str, annotation: Any, value: Any) -> Iterator[str]:
-    """Say what is wrong with a setting, if anything is."""
+    """Return what is wrong with a setting, if anything is."""
     expected = rule(annotation)
     if not expected.holds(value):
         yield f"{name}={value!r} is not {expected.one}"
@@ -175,7 +175,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _representable(value: Any) -> bool:
-    """Tell whether compiled programs can hold a number, or whether it is none."""
+    """Return whether compiled programs can hold a number, or whether it is none."""
     if not PLAIN[float].holds(value):
         return True
     return abs(value) <= MOST if PLAIN[int].holds(value) else value == 0 or LEAST <= abs(value) <= LARGEST

@@ -178,7 +178,7 @@ class AdversarialTraining(Settings):
 
 
 def linear_factor(updates: Array | int, length: int) -> Array:
-    """Return what a rate is multiplied by that falls linearly to 0 within so many updates.
+    """Return what a rate is multiplied by that falls linearly to 0 within the given number of updates.
 
     That of :func:`optax.linear_schedule`; but in the end 0, and not what a compiled program's rounding leaves of it:
     that would still move what is trained.

@@ -56,8 +56,8 @@ def measure_inputs(inputs: Inputs, cohort: Cohort) -> Tables:
         # What is constant in the sources may vary in the target, and has its scale from there.
         everywhere, moves = tables, (role == SOURCE)[jnp.asarray(cohort.domain)]
         tables = inputs.of_cohort(cohort, moves)
-        spread = jnp.where(tables["varies"], tables["spread"], everywhere["spread"])
-        tables |= {"spread": spread, "varies": tables["varies"] | everywhere["varies"]}
+        scale = jnp.where(tables["varies"], tables["scale"], everywhere["scale"])
+        tables |= {"scale": scale, "varies": tables["varies"] | everywhere["varies"]}
     return tables | {"to": {name: tables[name][target] for name in tables["to"]}}
 
 

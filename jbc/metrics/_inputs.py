@@ -54,7 +54,7 @@ def confusion(
 ) -> tuple[Sequence[Any], np.ndarray]:
     """Count rows by true and predicted class."""
     y = known(y, "True labels")
-    predicted = known(checks.lengths(predicted, len(y), "predicted"), "Predicted labels")
+    predicted = known(checks.one_per_row(predicted, len(y), "predicted"), "Predicted labels")
     names = classes_in(np.concatenate([y, predicted])) if classes is None else classes
     counts = np.zeros((len(names), len(names)), np.int64)
     np.add.at(counts, (positions(names, y), positions(names, predicted)), 1)
@@ -63,7 +63,7 @@ def confusion(
 
 def known(labels: Any, what: str) -> np.ndarray:
     """Return labels as an object array; refuse unknown ones."""
-    labels = checks.lengths(labels, len(labels), what)
+    labels = checks.one_per_row(labels, len(labels), what)
     bad = [i for i, label in enumerate(labels) if checks.unknown(label)]
     if bad or not len(labels):
         raise InputError(

@@ -46,7 +46,7 @@ def gather(
     """Leave out controls and rows of unknown mechanism, and tell the points of the others."""
     x = measurements(x, "The comparison of mechanisms")
     n = len(x)
-    given = checks.lengths(mechanism, n, "mechanism")
+    given = checks.one_per_row(mechanism, n, "mechanism")
     kept = ~checks.mask(control, n, "control") & ~np.array([checks.unknown(value) for value in given])
     times = counts(weight, n)[:, kept]
     if not kept.any():
@@ -58,7 +58,7 @@ def gather(
         )
     columns = {"treatment": treatment, "compound": compound, "mechanism": given}
     # A control may lack what only treatments have.
-    filled = {what: np.where(kept, checks.lengths(v, n, what), "none") for what, v in columns.items()}
+    filled = {what: np.where(kept, checks.one_per_row(v, n, what), "none") for what, v in columns.items()}
     coded = {what: checks.codes(values, n, what) for what, values in filled.items()}
     coded["domain"] = checks.domains(domain, n)
     names = {what: np.array(names)[code[kept]] for what, (names, code) in coded.items()}

@@ -95,8 +95,8 @@ def mcc(y: Any, predicted: Any) -> float:
     """
     _, counts = confusion(y, predicted)
     true, guessed, n = counts.sum(axis=1), counts.sum(axis=0), counts.sum()
-    spread = float(n**2 - true @ true) * float(n**2 - guessed @ guessed)
-    return float((n * counts.trace() - true @ guessed) / np.sqrt(spread)) if spread > 0 else 0.0
+    product = float(n**2 - true @ true) * float(n**2 - guessed @ guessed)
+    return float((n * counts.trace() - true @ guessed) / np.sqrt(product)) if product > 0 else 0.0
 
 
 def auc(y: Any, probability: Any, *, classes: Sequence[Any] | None = None) -> float:
@@ -220,7 +220,7 @@ def classification_report(
 
 
 def unit_medians(probability: np.ndarray, unit: Any) -> np.ndarray:
-    """Give every row the median probability of its unit, rescaled to sum to 1.
+    """Return the median probability of the unit of every row, rescaled to sum to 1.
 
     Where the medians of all classes are 0, because the rows of a unit are certain of different ones, it is the mean.
 

@@ -45,7 +45,7 @@ class ByTreatment(NamedTuple):
 def domain_accuracy(
     x: Any, domain: Any, *, unit: Any = None, folds: int = 5, rows: int = 2000, seed: int = 0
 ) -> CrossValidated:
-    """Tell how visible the domains are: the accuracy of a classifier that names the domain of a row.
+    """Return how visible the domains are: the accuracy of a classifier that names the domain of a row.
 
     Logistic regression (L2, C = 1) on standardised features, cross-validated. Near chance, no linear trace
     of the domains is left; it does not say that the biology is still there (see :func:`label_accuracy`).
@@ -61,7 +61,7 @@ def domain_accuracy(
     folds
         Number of folds.
     rows
-        At most so many random rows of each domain are used.
+        At most this number of random rows of each domain are used.
     seed
         Seed of the choice and of the folds.
 
@@ -83,7 +83,7 @@ def domain_accuracy(
 def label_accuracy(
     x: Any, label: Any, *, unit: Any = None, folds: int = 5, rows: int = 2000, seed: int = 0
 ) -> CrossValidated:
-    """Tell how visible the biology is: as :func:`domain_accuracy`, for the labels.
+    """Return how visible the biology is: as :func:`domain_accuracy`, for the labels.
 
     The counterweight to every measure of mixing: a correction that maps all rows to one point mixes domains
     perfectly, and this is where it shows. All labels must be known.
@@ -110,7 +110,7 @@ def domain_accuracy_by_treatment(
     rows: int = 2000,
     seed: int = 0,
 ) -> ByTreatment:
-    r"""Tell how visible the domains are in rows of one treatment, whatever the biology.
+    r"""Return how visible the domains are in rows of one treatment, whatever the biology.
 
     .. math:: \frac{1}{|T|} \sum_{t \in T} \mathrm{accuracy}_t
 
@@ -137,7 +137,7 @@ def domain_accuracy_by_treatment(
     folds
         Number of folds.
     rows
-        At most so many random rows of each domain and treatment are used.
+        At most this number of random rows of each domain and treatment are used.
     seed
         Seed of the choice, the folds, the floor and the forest.
 
@@ -189,7 +189,7 @@ def domain_accuracy_by_treatment(
 
 
 def several_units(group: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Tell which rows belong to a group of at least two units."""
+    """Return which rows belong to a group of at least two units."""
     _, group = np.unique(group, return_inverse=True)
     pairs = np.unique(np.stack([group, unit]), axis=1)
     return np.bincount(pairs[0])[group] > 1
@@ -212,7 +212,7 @@ def _cross_validate(
 
 
 def _capped(code: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the positions of at most so many random rows of each group."""
+    """Return the positions of at most the given number of random rows of each group."""
     return np.concatenate([rng.permutation(np.flatnonzero(code == k))[:rows] for k in np.unique(code)])
 
 

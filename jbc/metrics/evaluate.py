@@ -1,4 +1,4 @@
-"""Everything at once: one tidy row for every number that judges a table."""
+"""Everything at once: one tidy row for every score of a table."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def evaluate(
     x
         Measurements, (n, d).
     domain
-        Domain of each row. With a single one, only predictions are judged. Domains of a single unit are left
+        Domain of each row. With a single one, only predictions are scored. Domains of a single unit are left
         out, with a warning, because nothing in them can be compared.
     label
-        Biological class of each row; -1, None, NaN or ``""`` where it is unknown. Used to judge, never to
+        Biological class of each row; -1, None, NaN or ``""`` where it is unknown. Used for scores, never to
         correct.
     unit
         Subject of each row.
@@ -66,7 +66,7 @@ def evaluate(
             ``domain_accuracy`` (lower is better), ``label_accuracy`` (higher is better), ``mmd`` (lower is
             better), and the names of the classification report.
         ``domain``, ``other``
-            The domain or pair of domains that is judged; ``"all"`` for the whole table, and ``"all others"``
+            The domain or pair of domains that is scored; ``"all"`` for the whole table, and ``"all others"``
             in place of pairs when there are more than ten domains. ``other`` is None but for ``mmd``.
         ``label``
             The class within which ``domain_accuracy`` was measured, None for all rows. Domains that differ in
@@ -77,7 +77,7 @@ def evaluate(
             What the value would be without information: chance for accuracies; for ``mmd``, the mean over
             both domains of the MMD within a domain, with as many rows.
         ``rows``
-            Rows that are judged; for ``mmd``, of each side and draw.
+            Rows that are scored; for ``mmd``, of each side and draw.
 
     Examples
     --------
@@ -92,13 +92,13 @@ def evaluate(
     labels, code = checks.labels(label, len(x))
     unit = checks.codes(unit, len(x), "unit", single="row")[1]
     table: list[dict[str, Any]] = []
-    judged = _judged(np.array(names)[domain], unit)
-    if len(np.unique(domain[judged])) > 1:
-        some, named = x[judged], np.array(names)[domain[judged]]
+    scored = _scored(np.array(names)[domain], unit)
+    if len(np.unique(domain[scored])) > 1:
+        some, named = x[scored], np.array(names)[domain[scored]]
         sigma = bandwidth_ladder(some, seed=seed) if bandwidths is None else bandwidths
         options = {"draws": draws, "seed": seed, "bandwidths": sigma}
-        table += _visibility(some, named, labels, code[judged], unit[judged], seed)
-        table += _discrepancies(some, named, unit[judged], rows, options)
+        table += _visibility(some, named, labels, code[scored], unit[scored], seed)
+        table += _discrepancies(some, named, unit[scored], rows, options)
     if (code >= 0).any() and not (predicted is None and probability is None):
         truth = np.array([*labels, None], dtype=object)[code]
         table += _predictions(truth, code >= 0, names, domain, predicted, probability, classes)
@@ -119,16 +119,16 @@ def _row(metric: str, value: float, rows: int, *, domain: str = "all", **rest: A
     return {"metric": metric, "domain": domain} | empty | rest
 
 
-def _judged(domain: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Tell which rows belong to domains that can be judged, and warn about the others."""
-    judged = several_units(domain, unit)
-    few = np.unique(domain[~judged])
-    if len(few) and judged.any():
+def _scored(domain: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Return which rows belong to domains that can be scored, and warn about the others."""
+    scored = several_units(domain, unit)
+    few = np.unique(domain[~scored])
+    if len(few) and scored.any():
         warn(
-            f"Domains with fewer than two units are not judged: {listing(few)}. One half of a domain is compared"
+            f"Domains with fewer than two units are not scored: {listing(few)}. One half of a domain is compared"
             " with the other, and a single unit has no halves. Leave them out, or take them as they are."
         )
-    return judged
+    return scored
 
 
 def _visibility(
@@ -184,7 +184,7 @@ def _predictions(
     classes: Sequence[Any] | None,
 ) -> Iterator[dict[str, Any]]:
     """Judge the predictions of every domain that has known labels, and of all of them together."""
-    guess = None if predicted is None else checks.lengths(predicted, len(truth), "predicted")
+    guess = None if predicted is None else checks.one_per_row(predicted, len(truth), "predicted")
     share = None if probability is None else np.asarray(probability)
     if classes is None:
         occurring = truth[known] if guess is None else np.concatenate([truth[known], guess[known]])

@@ -43,8 +43,8 @@ def frechet_distance(a: Any, b: Any) -> float:
     a, b = two_groups(a, b, "The Fréchet distance")
     factor_a, factor_b = _factor(a), _factor(b)
     shared = np.linalg.svd(factor_a @ factor_b.T, compute_uv=False).sum()
-    spread = np.square(factor_a).sum() + np.square(factor_b).sum() - 2 * shared
-    return float(np.square(a.mean(axis=0) - b.mean(axis=0)).sum() + max(spread, 0.0))
+    squares = np.square(factor_a).sum() + np.square(factor_b).sum() - 2 * shared
+    return float(np.square(a.mean(axis=0) - b.mean(axis=0)).sum() + max(squares, 0.0))
 
 
 def _factor(x: np.ndarray) -> np.ndarray:

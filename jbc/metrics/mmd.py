@@ -144,7 +144,7 @@ def median_bandwidth(x: Any, *, rows: int = 1000, seed: int = 0) -> float:
     x
         Pooled rows, (n, d).
     rows
-        At most so many random rows are looked at.
+        At most this number of random rows are looked at.
     seed
         Seed of the choice.
 

@@ -54,8 +54,8 @@ class Adaptation(NamedTuple):
     before
         Distance of its controls to those of the known domains without adaptation.
     after, low, high
-        The distance that remains: the model adapts to half of the controls, the others judge (median, 5th and 95th
-        percentile over draws).
+        The distance that remains: the model adapts to half of the controls, and distances are measured on the others
+        (median, 5th and 95th percentile over draws).
     curve
         What numbers of control rows did for known domains.
     """
@@ -93,9 +93,9 @@ def adapt(
     """Return a model's arrays with new domains, learned from their control rows, and a report for each of them.
 
     How many rows are needed is calibrated on the known domains. Each is adapted to as if it were new, by some of its
-    controls, and its other controls judge. Needed is the number of rows from which on 95 % of the distances that
-    remain are shorter than the median of those without adaptation. The maps of these domains are not used for this;
-    what domains have in common (a pooled scale) is.
+    controls, and distances are measured on its other controls. Needed is the number of rows from which on 95 % of the
+    distances that remain are shorter than the median of those without adaptation. The maps of these domains are not
+    used for this; what domains have in common (a pooled scale) is.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def adapt(
 
 
 class _Scene(NamedTuple):
-    """A model, the controls that it knows as measured and corrected, and the spread of these within domains."""
+    """A model, the controls that it knows as measured and corrected, and the scale of these within domains."""
 
     method: Any
     fitted: Fitted
@@ -182,7 +182,7 @@ def _minimum(curve: tuple[Expected, ...], rows: int, name: str) -> int:
     enough = [each.rows for each in curve if not harmful or each.rows > harmful[-1].rows]
     if enough and rows >= enough[0]:
         return enough[0]
-    why, fix = "Half of them have to judge the rest.", "Measure more controls."
+    why, fix = "Half of them are needed to validate the other half.", "Measure more controls."
     if harmful:
         last = harmful[-1]
         why = (

@@ -105,7 +105,7 @@ def by_rows(method: Method, cohort: Cohort, *, patience: int = 5, seed: int = 0)
     """Stop when rows of the sources, that training does not see, look most like such rows of the target.
 
     For methods that move sources to a target. The score is minus the MMD (:func:`jbc.metrics.mmd`, of features in
-    units of their spread in the target) between moved rows of a source and rows of the target, averaged over the
+    units of their scale in the target) between moved rows of a source and rows of the target, averaged over the
     sources. A tenth of the rows of each, whole units, is kept from training for it; a thousand are looked at.
 
     Parameters
@@ -151,12 +151,10 @@ def by_rows(method: Method, cohort: Cohort, *, patience: int = 5, seed: int = 0)
     x, domain = x[rows], domain[rows]
     goal = role[domain] == TARGET
     around = x[goal].var(axis=0, dtype=np.float64)
-    spread = deviations(around, np.abs(x[goal]).max(axis=0), x.std(axis=0, dtype=np.float64))
-    spread = np.where(
-        spread > 0, spread, np.inf
-    )  # what is constant in all rows has no scale, and tells nothing
-    target = x[goal] / spread
-    validation = x[~goal], domain[~goal], spread, target, bandwidth_ladder(target)
+    scale = deviations(around, np.abs(x[goal]).max(axis=0), x.std(axis=0, dtype=np.float64))
+    scale = np.where(scale > 0, scale, np.inf)  # what is constant in all rows has no scale, and tells nothing
+    target = x[goal] / scale
+    validation = x[~goal], domain[~goal], scale, target, bandwidth_ladder(target)
     seen = cohort.weigh_rows(np.where(hidden, 0, cohort.weight))
     return seen, Stopping(partial(_minus_mmd, method), validation, patience=patience)
 
@@ -178,8 +176,8 @@ def _minus_domain_share(method: Method, fitted: Fitted, validation: Any) -> floa
 
 
 def _minus_mmd(method: Method, fitted: Fitted, validation: Any) -> float:
-    x, domain, spread, target, bandwidths = validation
-    moved = apply(method, "transform", fitted, x, domain) / spread
+    x, domain, scale, target, bandwidths = validation
+    moved = apply(method, "transform", fitted, x, domain) / scale
     apart = [
         mmd(moved[domain == g], target, rows=ROWS, draws=1, bandwidths=bandwidths) for g in np.unique(domain)
     ]

@@ -172,7 +172,7 @@ class Model:
         """Return a model that knows new domains too, learned from their controls alone.
 
         All that is fitted to the others stays as it is. ``record.adapted`` tells how near the new controls have come
-        to the others', and what to expect of so many rows.
+        to the others', and what to expect of that number of rows.
 
         Parameters
         ----------

@@ -58,11 +58,11 @@ def _adapted(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_adaptation, value.values()))
 
 
-def _adaptation(told: Any) -> bool:
-    if not isinstance(told, dict) or set(told) != set(Adaptation._fields):
+def _adaptation(record: Any) -> bool:
+    if not isinstance(record, dict) or set(record) != set(Adaptation._fields):
         return False
-    curve, counts = told["curve"], (told["rows"], told["minimum"])
-    numbers = [each for name, each in told.items() if name != "curve"]
+    curve, counts = record["curve"], (record["rows"], record["minimum"])
+    numbers = [each for name, each in record.items() if name != "curve"]
     if not isinstance(curve, list) or not all(isinstance(each, dict) for each in curve):
         return False
     same = all(set(each) == set(Expected._fields) for each in curve)
@@ -81,7 +81,7 @@ RULES = {
     "seed": Rule("a whole number from 0", _whole),
     "history": Rule("a list of steps with their numbers", _history),
     "notes": Rule("a table of names and values", lambda value: isinstance(value, dict)),
-    "adapted": Rule("what was told of every adaptation", _adapted),
+    "adapted": Rule("the record of every adaptation", _adapted),
 }
 
 
@@ -139,20 +139,20 @@ def understood(folder: Path, tree: Any, meta: dict[str, Any]) -> Method:
 
 
 def _strange(meta: dict[str, Any]) -> Iterator[str]:
-    """Tell of parts of the description that are of another kind."""
+    """Yield parts of the description that are of another kind."""
     for name, rule in RULES.items():
         if not rule.holds(meta[name]):
             yield f"{name} is {_shown(meta[name])}, where {rule.words} is needed"
 
 
 def _contradictions(meta: dict[str, Any]) -> Iterator[str]:
-    """Tell of parts of the description that other parts rule out."""
+    """Yield parts of the description that other parts rule out."""
     if unknown := [name for name in meta["adapted"] if name not in meta["domains"]]:
         yield f"adapted tells of {_shown(unknown)}, and domains does not"
 
 
 def _misfits(tree: Any, sizes: dict[str, int]) -> Iterator[str]:
-    """Tell of arrays that are missing, or of another shape than the names in the description ask for."""
+    """Yield arrays that are missing, or of another shape than the names in the description ask for."""
     tree = tree if isinstance(tree, dict) else {}
     if not isinstance(tree.get("fitted"), dict):
         yield "fitted is not there"
@@ -175,7 +175,7 @@ def _misfits(tree: Any, sizes: dict[str, int]) -> Iterator[str]:
 
 
 def _outputs(method: Method, fitted: Any, sizes: dict[str, int]) -> Iterator[str]:
-    """Tell of functions of the method that cannot be computed from what is fitted, or give another shape.
+    """Yield functions of the method that cannot be computed from what is fitted, or give another shape.
 
     Nothing is run: to trace a function is enough to meet every array that is missing or has another shape.
     """

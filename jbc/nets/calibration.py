@@ -22,7 +22,7 @@ def tanhshrink(x: Array) -> Array:
 
 
 def _uniform(fan_in: int) -> Callable[..., Array]:
-    """Draw from ±1/√fan_in: what the papers' framework does unless told otherwise."""
+    """Draw from ±1/√fan_in: what the papers' framework does by default."""
 
     def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         bound = fan_in**-0.5
@@ -84,7 +84,7 @@ class Reconstructor(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Tell the class of a latent code; one logit for two classes."""
+    """Classify a latent code; one logit for two classes."""
 
     family: Family
     dropout: float

@@ -17,7 +17,7 @@ leaky = partial(nn.leaky_relu, negative_slope=0.2)
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def normalise(epsilon: float, x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
-    """Give the columns of (..., m, d) the mean ``bias`` and the spread ``scale``; also return what they had.
+    """Return the columns of (..., m, d) with mean ``bias`` and deviation ``scale``, and their means and variances.
 
     The derivative is written out, with the fewest sums over rows. Means and variances, (..., 1, d), are to look at:
     nothing is derived through them.

@@ -1,4 +1,4 @@
-"""Networks of methods with a direction: maps from a source to the target, and what judges them."""
+"""Networks of methods with a direction: maps from a source to the target, and their discriminators."""
 
 from __future__ import annotations
 

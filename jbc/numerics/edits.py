@@ -192,7 +192,7 @@ def apply(edit: Edit, values: Array, beyond: Beyond = "shift") -> Array:
 
 
 def outside(edit: Edit, values: Array) -> Array:
-    """Tell which activations lie outside the source's range, (rows, neurons).
+    """Return which activations lie outside the source's range, (rows, neurons).
 
     After a constant shift, these are nearly all: a mean has no range.
 
@@ -234,7 +234,7 @@ def _middle(knots: Array) -> Array:
 
 
 def _constant(knots: Array, others: Array) -> Array:
-    """Tell which neurons vary by no more than rounding, of their values or of what they vary elsewhere."""
+    """Return which neurons vary by no more than rounding, of their values or of what they vary elsewhere."""
     low, high = (jnp.stack([knots[end], others[end]]) for end in (0, -1))
     return constant_range(low, high)[0]
 

@@ -90,7 +90,7 @@ def mean_of_rows(x: Array) -> Array:
     return jnp.matmul(ones, x, precision="highest") / x.shape[-2]
 
 
-def location_and_spread(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, Array]:
+def location_and_scale(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, Array]:
     """Return the mean of every group, and the standard deviation to divide by, (groups, d) each.
 
     Where a feature is constant in a group, its scale there is unknown: it gets the average deviation of the other
@@ -99,24 +99,24 @@ def location_and_spread(x: Array, group: Array, weight: Array, groups: int) -> t
     Examples
     --------
     >>> x = jnp.array([[1.0, 0.0, 5.0], [3.0, 0.0, 5.0], [1.0, 2.0, 5.0], [3.0, 6.0, 5.0]])
-    >>> _, spread = location_and_spread(x, jnp.array([0, 0, 1, 1]), jnp.ones(4), 2)
-    >>> spread.tolist()
+    >>> _, scale = location_and_scale(x, jnp.array([0, 0, 1, 1]), jnp.ones(4), 2)
+    >>> scale.tolist()
     [[1.0, 2.0, 1.0], [1.0, 2.0, 1.0]]
     """
-    mean, spread = mean_and_deviation(x, group, weight, groups)
-    flat = constant(spread, mean)
-    return mean, jnp.where(flat.all(axis=0), 1, average_of_others(spread, flat))
+    mean, scale = mean_and_deviation(x, group, weight, groups)
+    flat = constant(scale, mean)
+    return mean, jnp.where(flat.all(axis=0), 1, average_of_others(scale, flat))
 
 
-def constant(spread: Any, centre: Any) -> Any:
-    """Tell where features are constant up to rounding, (groups, d); NumPy or JAX.
+def constant(scale: Any, centre: Any) -> Any:
+    """Return where features are constant up to rounding, (groups, d); NumPy or JAX.
 
     Constant is what varies by less than a millionth of its centre, or of what it varies by in another group. No
     threshold has a unit.
 
     Parameters
     ----------
-    spread
+    scale
         Any measure of scale in the unit of the data: standard deviations, ranges; (groups, d).
     centre
         Where the values lie, which float32 rounds; (groups, d).
@@ -126,12 +126,12 @@ def constant(spread: Any, centre: Any) -> Any:
     >>> constant(np.array([[2.0, 0.0], [0.0, 1e-9]]), np.ones((2, 2))).tolist()
     [[False, True], [True, True]]
     """
-    xp = np if isinstance(spread, np.ndarray) else jnp
-    return spread <= ROUNDING * xp.maximum(xp.abs(centre), spread.max(axis=0))
+    xp = np if isinstance(scale, np.ndarray) else jnp
+    return scale <= ROUNDING * xp.maximum(xp.abs(centre), scale.max(axis=0))
 
 
 def constant_range(low: Any, high: Any) -> Any:
-    """Tell where features are constant up to rounding, by their least and largest values, (groups, d) each.
+    """Return where features are constant up to rounding, by their least and largest values, (groups, d) each.
 
     Examples
     --------

@@ -84,7 +84,7 @@ def quiet(ax: Axes) -> Axes:
 
 
 def legend(ax: Axes, handles: Sequence[Any], names: Sequence[object], *, below: bool = False) -> None:
-    """Draw a legend outside the data, right of them or below; of a long one, every so many-th entry."""
+    """Draw a legend outside the data, right of them or below; of a long one, every k-th entry."""
     few = np.unique(np.linspace(0, len(names) - 1, NAMED).round().astype(int)) if names else []
     handles, texts = [handles[k] for k in few], [short(names[k]) for k in few]
     if len(few) < len(names):

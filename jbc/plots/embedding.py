@@ -81,10 +81,10 @@ def tsne(x: Any, *, perplexity: float = 30.0, seed: int = 0) -> np.ndarray:
     x = np.asarray(x)
     reduced = pca(x, components=max(min(50, *x.shape), 2))
     model = TSNE(perplexity=min(perplexity, (len(x) - 1) / 3), init="random", random_state=seed)
-    spread = np.std(reduced[:, 0])
-    if spread > 0:
-        # The map depends on ratios of distances only, but is searched for in steps that presuppose a unit spread.
-        reduced = reduced / spread
+    scale = np.std(reduced[:, 0])
+    if scale > 0:
+        # The map depends on ratios of distances only, but the steps of the search presuppose a deviation of 1.
+        reduced = reduced / scale
         model.set_params(init=reduced[:, :2] * 1e-4)
     return model.fit_transform(reduced)
 
@@ -171,7 +171,7 @@ def before_after(
         Fit one map to both tables together and draw all panels on the same axes, so that what moves has moved.
         Only for tables in one feature space; otherwise every row of panels has a map and axes of its own.
     rows
-        At most so many random rows are drawn.
+        At most this number of random rows are drawn.
     seed
         Seed of the choice and of t-SNE.
 
@@ -263,7 +263,7 @@ def _frame(coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # An axis on which all points coincide up to rounding is as wide as the other one, or as far from 0.
     size = max(width.max(), FLAT * np.abs(coords).max())
     margin = 0.05 * np.where(width > FLAT * size, width, size if size > 0 else 1.0)
-    # Where nearly all points coincide, the quantiles say nothing, and the range has to do.
+    # Where nearly all points coincide, the quantiles coincide too, and the range is used.
     reach = np.where(far - near > FLAT * width, 0.65 * (far - near), np.inf)
     return np.maximum(low - margin, near - reach), np.minimum(high + margin, far + reach)
 

@@ -12,7 +12,7 @@ from jbc.plots import _style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Beyond so many points a line is a band of noise, and its running mean is what is read.
+# Beyond this number of points a line is a band of noise, and its running mean is what is read.
 CROWDED = 200
 
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from jbc.errors import InputError
 from jbc.train import leaves, processes
-from jbc.train.manifest import REPLACED, discard, fill, steady, tidy, unwritable, verify
+from jbc.train.manifest import REPLACED, clean_up, discard, read_stable, unwritable, verify, write_folder
 
 __all__ = ["latest", "read", "read_step", "save_step", "write"]
 
@@ -52,7 +52,7 @@ def write(folder: str | os.PathLike, tree: Any, meta: dict, *, overwrite: bool =
     ------
     InputError
         ``not-first``: another process than the first calls it; and what `jbc.train.leaves.pack` and
-        `jbc.train.manifest.fill` raise.
+        `jbc.train.manifest.write_folder` raise.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def write(folder: str | os.PathLike, tree: Any, meta: dict, *, overwrite: bool =
     >>> tree["weights"].tolist(), tree["bias"], meta
     ([[1.0, 0.0], [0.0, 1.0]], None, {'method': 'mean'})
     """
-    if not processes.leads():
+    if not processes.is_first():
         raise InputError(
             "Not the first process of the run",
             which=[f"rank {jax.process_index()}"],
@@ -100,7 +100,7 @@ def read(folder: str | os.PathLike, like: Any = None) -> tuple[Any, dict]:
         ``unreadable-checkpoint``: the arrays are not what ``leaves.json`` tells; and what
         `jbc.train.manifest.verify` raises.
     """
-    meta, saved = steady(Path(folder).resolve(), lambda place: (verify(place), _load(place, like)))
+    meta, saved = read_stable(Path(folder).resolve(), lambda place: (verify(place), _load(place, like)))
     return (leaves.nest(saved) if like is None else leaves.fit(saved, like)), meta
 
 
@@ -126,16 +126,16 @@ def save_step(folder: str | os.PathLike, step: int, tree: Any, meta: dict, keep:
     def begin() -> None:
         with unwritable(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            tidy(folder, STEP)
+            clean_up(folder, STEP)
 
     def end() -> None:
         with unwritable(folder):
             for old in sorted(number for number in _steps(folder) if number <= step)[:-keep]:
                 discard(_step_folder(folder, old))
 
-    processes.led(begin)
+    processes.in_first(begin)
     _write(_step_folder(folder, step), tree, meta | {"step": step}, overwrite=True, together=True)
-    processes.led(end)
+    processes.in_first(end)
 
 
 def latest(folder: str | os.PathLike) -> int | None:
@@ -181,20 +181,22 @@ def _steps(folder: Path) -> set[int]:
 
 def _write(folder: Path, tree: Any, meta: dict, *, overwrite: bool, together: bool) -> None:
     """Save in all processes together, or in this one alone."""
-    led = processes.led if together else _call
+    in_first = processes.in_first if together else _call
     records, held = leaves.pack(tree, shards=together)
     # The first process makes the folder, and puts it in its place or clears it away; the stack of others is empty.
     with contextlib.ExitStack() as stack:
-        place = Path(led(lambda: str(stack.enter_context(fill(folder, meta, overwrite=overwrite)))))
+        place = Path(
+            in_first(lambda: str(stack.enter_context(write_folder(folder, meta, overwrite=overwrite))))
+        )
         if jax.tree.leaves(held):  # Orbax refuses a tree without
             with unwritable(folder):
                 _save(place / ARRAYS, held, together)
 
-        def seal() -> None:
+        def finish() -> None:
             (place / LEAVES).write_text(json.dumps(records))
             stack.close()
 
-        led(seal)
+        in_first(finish)
 
 
 def _call(action: Callable[[], Any]) -> Any:

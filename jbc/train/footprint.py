@@ -56,7 +56,7 @@ def refuse_too_large(init: Callable[..., Any], key: Array, cohort: Cohort, rows:
                 f"{memory.size(state)} of networks with what their optimiser keeps",
                 f"{memory.size(step)} for the rows of a step",
             ],
-            why="The system would end the process without a word.",
+            why="The system would kill the process without an error message.",
             fix="Select features, such as the most variable ones, or fit to principal components; or take narrower "
             "networks, fewer rows a step (rows=), or a method in closed form.",
             code="too-large",
@@ -65,9 +65,9 @@ def refuse_too_large(init: Callable[..., Any], key: Array, cohort: Cohort, rows:
 
 def _left() -> int:
     """Return the memory that is left: of the accelerator, where one is in use."""
-    told = jax.local_devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
-    if told and "bytes_limit" in told:
-        return told["bytes_limit"] - told.get("bytes_in_use", 0)
+    stats = jax.local_devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
     return memory.available()
 
 

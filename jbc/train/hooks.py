@@ -38,14 +38,14 @@ def progress(label: str = "training") -> Iterator[Hook]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[told]}"), console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=None, told="")
+    with Progress(*columns, TextColumn("{task.fields[text]}"), console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=None, text="")
 
         def hook(event: Event) -> None:
             loss = event.info.get("loss")
-            told = "" if loss is None else f"loss {float(loss.mean()):.4g}  "
-            told += f"{event.rows / max(event.seconds, 1e-9):,.0f} rows/s"
-            bar.update(task, completed=event.step, total=event.steps, told=told)
+            text = "" if loss is None else f"loss {float(loss.mean()):.4g}  "
+            text += f"{event.rows / max(event.seconds, 1e-9):,.0f} rows/s"
+            bar.update(task, completed=event.step, total=event.steps, text=text)
 
         yield hook
 
@@ -98,8 +98,8 @@ def log_lines(path: Path, start: int = 0) -> Iterator[Hook]:
     with path.open("a") as file:
 
         def hook(event: Event) -> None:
-            told = {name: value.tolist() for name, value in event.info.items()}
-            record = {"step": event.step, "seconds": round(event.seconds, 4), "rows": event.rows} | told
+            means = {name: value.tolist() for name, value in event.info.items()}
+            record = {"step": event.step, "seconds": round(event.seconds, 4), "rows": event.rows} | means
             file.write(json.dumps(record) + "\n")
             file.flush()
 
@@ -109,7 +109,7 @@ def log_lines(path: Path, start: int = 0) -> Iterator[Hook]:
 def saving(
     folder: Path, meta: dict[str, Any], *, every: int | None = None, seconds: float = 30.0, keep: int = 2
 ) -> Callable[..., None]:
-    """Save a checkpoint every so many steps, or so many seconds; always after the last step.
+    """Save a checkpoint every given number of steps or seconds; always after the last step.
 
     Both are looked at between chunks, and neither changes a bit of the result. Several processes save
     together, each its shards.
@@ -122,7 +122,7 @@ def saving(
             if every is None
             else event.step // every > (last["step"] or 0) // every
         )
-        due = processes.largest(due or force or event.step == event.steps)
+        due = processes.all_max(due or force or event.step == event.steps)
         if due and last["step"] != event.step:
             checkpoint.save_step(folder, event.step, event.tree, meta, keep=keep)
             last.update(step=event.step, time=time.monotonic())
@@ -159,7 +159,7 @@ def interruptible(save: Callable[[Event], None]) -> Iterator[tuple[Hook, list[in
         caught.append(number)
 
     def hook(event: Event) -> bool:
-        if number := processes.largest(caught[0] if caught else 0):
+        if number := processes.all_max(caught[0] if caught else 0):
             caught[:1] = [number]
             save(event)
         return bool(number)

@@ -86,7 +86,7 @@ def unpack(records: list[dict[str, Any]], held: dict[Path, Any]) -> dict[Path, A
         dtype, shape = np.dtype(record["dtype"]), tuple(record["shape"])
         leaf = arrays.pop(path) if path in arrays else np.zeros(shape if 0 in shape else 0, dtype)
         if (leaf.dtype, leaf.shape) != (dtype, shape) or not _numeric(dtype):
-            raise ValueError(f"{dtype}{list(shape)} is told of {path}, and {_description(leaf)} is there")
+            raise ValueError(f"{path} should be {dtype}{list(shape)}, and {_description(leaf)} is there")
         if "key" in record:
             leaf = leaf if isinstance(leaf, jax.Array) else jnp.array(leaf)
             leaf = jax.random.wrap_key_data(leaf, impl=record["key"])
@@ -156,7 +156,7 @@ def path_of(keys: Any) -> Path:
 
 
 def is_sharded(leaf: Any) -> bool:
-    """Tell whether a leaf is an array of which other processes hold shards."""
+    """Return whether a leaf is an array of which other processes hold shards."""
     return isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated)
 
 
@@ -174,7 +174,7 @@ def _numeric(dtype: np.dtype) -> bool:
 
 
 def _as(like: Any, leaf: Any) -> Any:
-    """Give a restored leaf the type of `like`: NumPy stays NumPy, an empty mapping is what it was."""
+    """Return a restored leaf in the type of `like`: NumPy stays NumPy, an empty mapping is what it was."""
     if isinstance(like, Mapping):
         return like
     if isinstance(like, np.ndarray | np.generic) or not isinstance(leaf, np.ndarray):

@@ -1,9 +1,9 @@
 """Sealed folders: whole or not there at all, and checked by SHA-256 before anything is believed.
 
-A folder appears under its name only when it is whole: `fill` makes it as ``NAME.tmp-xxxxxxxx`` beside the
+A folder appears under its name only when it is whole: `write_folder` makes it as ``NAME.tmp-xxxxxxxx`` beside the
 name, seals it and renames it. To replace a folder, the old one is first renamed to ``NAME.tmp-replaced``,
 then the new one to ``NAME``, and then the old one is deleted. Who finds no ``NAME`` between the renames, or
-for ever after a kill, reads ``NAME.tmp-replaced`` (see `steady`), and the next save renames that back. One
+for ever after a kill, reads ``NAME.tmp-replaced`` (see `read_stable`), and the next save renames that back. One
 process at a time makes, seals and renames a folder, whoever fills it; any number may read it.
 """
 
@@ -26,7 +26,16 @@ from typing import Any
 
 from jbc.errors import InputError
 
-__all__ = ["discard", "fill", "is_sealed", "seal", "steady", "tidy", "unwritable", "verify"]
+__all__ = [
+    "clean_up",
+    "discard",
+    "is_sealed",
+    "read_stable",
+    "unwritable",
+    "verify",
+    "write_folder",
+    "write_manifest",
+]
 
 SCHEMA = 1
 MANIFEST, COMPANION = "MANIFEST.json", "MANIFEST.sha256"
@@ -35,7 +44,7 @@ PACKAGES = ("jbc", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 SHOWN_DIGITS = 12
 
 
-def seal(folder: str | os.PathLike, meta: dict) -> None:
+def write_manifest(folder: str | os.PathLike, meta: dict) -> None:
     """Write the manifest of a folder, and bring the folder to the disk.
 
     ``MANIFEST.json`` holds the schema number, `meta`, the versions of what wrote it, and path, size and
@@ -53,7 +62,7 @@ def seal(folder: str | os.PathLike, meta: dict) -> None:
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = pathlib.Path(folder, "genes.txt").write_text("TP53")
-    ...     seal(folder, {"step": 3})
+    ...     write_manifest(folder, {"step": 3})
     ...     verify(folder)
     {'step': 3}
     """
@@ -98,13 +107,13 @@ def verify(folder: str | os.PathLike) -> dict:
 
 
 def is_sealed(folder: str | os.PathLike) -> bool:
-    """Tell whether a folder has the manifest of a sealed one."""
+    """Return whether a folder has the manifest of a sealed one."""
     return all(os.path.isfile(os.path.join(folder, name)) for name in (MANIFEST, COMPANION))
 
 
 @contextlib.contextmanager
-def fill(folder: Path, meta: dict, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary folder to fill, then seal it and put it in the place of `folder`.
+def write_folder(folder: Path, meta: dict, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder to fill, then write its manifest and put it in the place of `folder`.
 
     If anything fails, the temporary is removed and `folder` stays as it was. An empty folder counts as
     none; another one is replaced if `overwrite` says so and jbc made it, else refused (``exists``).
@@ -119,7 +128,7 @@ def fill(folder: Path, meta: dict, *, overwrite: bool = False) -> Iterator[Path]
                 code="output-in-model",
             )
         folder.parent.mkdir(parents=True, exist_ok=True)
-        tidy(folder.parent, re.escape(folder.name))
+        clean_up(folder.parent, re.escape(folder.name))
         if _taken(folder) and not (overwrite and (folder / MANIFEST).is_file()):
             raise InputError(
                 "The folder exists",
@@ -132,13 +141,13 @@ def fill(folder: Path, meta: dict, *, overwrite: bool = False) -> Iterator[Path]
         try:
             temporary.mkdir()
             yield temporary
-            seal(temporary, meta)
+            write_manifest(temporary, meta)
             _put(temporary, folder, overwrite)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def steady(folder: Path, action: Callable[[Path], Any]) -> Any:
+def read_stable(folder: Path, action: Callable[[Path], Any]) -> Any:
     """Return ``action(place)`` for the whole folder, repeated if a writer replaces it meanwhile."""
     while True:
         before = _place(folder)
@@ -152,7 +161,7 @@ def steady(folder: Path, action: Callable[[Path], Any]) -> Any:
             return result
 
 
-def tidy(parent: Path, name: str) -> None:
+def clean_up(parent: Path, name: str) -> None:
     """Clear up in `parent` after killed saves of folders whose name matches the pattern `name`."""
     for path in list(parent.iterdir()):
         if left := re.fullmatch(rf"({name})\.(tmp-[0-9a-f]{{8}}|{REPLACED})", path.name):
@@ -263,7 +272,7 @@ def _manifest(folder: Path) -> tuple[dict, dict[str, tuple[int, str]]]:
 
 
 def _fault(listed: tuple[int, str] | None, path: Path | None) -> str | None:
-    """Say what is wrong with one file, or None."""
+    """Return what is wrong with one file, or None."""
     if path is None:
         return "missing"
     if listed is None:

@@ -17,26 +17,26 @@ from jax.experimental import multihost_utils
 from jbc.errors import InputError
 
 T = TypeVar("T")
-LONGEST = 1000  # characters of an error message that the others are told
+LONGEST = 1000  # characters of an error message that the others receive
 
 
-def leads() -> bool:
-    """Tell whether this process writes the results."""
+def is_first() -> bool:
+    """Return whether this process writes the results."""
     return jax.process_index() == 0
 
 
-def largest(number: int) -> int:
+def all_max(number: int) -> int:
     """Return the largest of the numbers of all processes; of flags, whether any is raised.
 
     Examples
     --------
-    >>> largest(3)
+    >>> all_max(3)
     3
     """
     return number if jax.process_count() == 1 else int(_gathered(np.int32(number)).max())
 
 
-def led(action: Callable[[], T]) -> T:
+def in_first(action: Callable[[], T]) -> T:
     """Let the first process do something that the others wait for.
 
     Returns
@@ -51,20 +51,20 @@ def led(action: Callable[[], T]) -> T:
 
     Examples
     --------
-    >>> led(lambda: "model.tmp-1")
+    >>> in_first(lambda: "model.tmp-1")
     'model.tmp-1'
     """
     if jax.process_count() == 1:
         return action()
     result = error = None
-    if leads():
+    if is_first():
         try:
             result = action()
         except Exception as caught:  # noqa: BLE001  # raised below, once the others know
             error = caught
-    told = json.dumps([None if error is None else str(error)[:LONGEST], result]).encode()
-    length = largest(len(told))
-    failed, result = json.loads(_gathered(np.frombuffer(told.ljust(length), np.uint8))[0].tobytes())
+    message = json.dumps([None if error is None else str(error)[:LONGEST], result]).encode()
+    length = all_max(len(message))
+    failed, result = json.loads(_gathered(np.frombuffer(message.ljust(length), np.uint8))[0].tobytes())
     if error is not None:
         raise error
     if failed is not None:

@@ -171,7 +171,7 @@ def feature_names(features: Sequence[str] | None, d: int) -> tuple[str, ...]:
     return names
 
 
-def lengths(values: Any, n: int, what: str) -> np.ndarray:
+def one_per_row(values: Any, n: int, what: str) -> np.ndarray:
     """Return one value per row as an object array, or refuse; None stands for what a masked array hides."""
     array = np.asarray(values, dtype=object)
     if isinstance(values, np.ma.MaskedArray):
@@ -197,7 +197,7 @@ def codes(given: Any, n: int, what: str, single: str = "all") -> tuple[tuple[str
     """
     if given is None:
         return ("all",), np.arange(n, dtype=np.int32) if single == "row" else np.zeros(n, np.int32)
-    found = lengths(given, n, what).tolist()
+    found = one_per_row(given, n, what).tolist()
     if set(map(type, found)) != {str}:
         _no_row_without(what, [i for i, value in enumerate(found) if unknown(value)], found)
         found = [name(value) for value in found]
@@ -335,13 +335,13 @@ def labels(given: Any, n: int) -> tuple[tuple[Any, ...], np.ndarray]:
 
 def known_labels(given: Any, n: int) -> np.ndarray:
     """Return labels with None for every unknown one, and tell which words were taken for unknown, and how often."""
-    given = lengths(given, n, "y")
+    given = one_per_row(given, n, "y")
     found = given.tolist()
     empty = read({value for value in found if isinstance(value, str)})[0]
     lost = np.array([value in empty if isinstance(value, str) else unknown(value) for value in found], bool)
-    told = {word for word in empty if word.strip() not in SILENT}
-    if told:
-        words = Counter(str(value) for value in found if isinstance(value, str) and value in told)
+    reported = {word for word in empty if word.strip() not in SILENT}
+    if reported:
+        words = Counter(str(value) for value in found if isinstance(value, str) and value in reported)
         number, counts = words.total(), [f"{word!r} ({count})" for word, count in sorted(words.items())]
         warn(
             f"{number} label{'s are' if number > 1 else ' is'} taken for unknown: {enumeration(counts)}. "
@@ -357,7 +357,7 @@ def mask(given: Any, n: int, what: str) -> np.ndarray:
     """Return a boolean per row (all False when nothing is given)."""
     if given is None:
         return np.zeros(n, bool)
-    array = lengths(given, n, what)
+    array = one_per_row(given, n, what)
     if set(map(type, array.tolist())) == {bool}:
         return array.astype(bool)
     bad = [value for value in array if unknown(value) or value not in (True, False, 0, 1)]

@@ -45,7 +45,7 @@ def size(number: int) -> str:
 
 
 def _machine() -> Iterator[int]:
-    """Give what the kernel says is available, memory that it would take back from its caches included."""
+    """Return what the kernel says is available, memory that it would take back from its caches included."""
     with contextlib.suppress(OSError, ValueError):
         for name, number in _table(PROC / "meminfo"):
             if name == "MemAvailable:":
@@ -53,7 +53,7 @@ def _machine() -> Iterator[int]:
 
 
 def _groups() -> Iterator[int]:
-    """Give what is left in every control group of this process, and in those around it."""
+    """Return what is left in every control group of this process, and in those around it."""
     for folder in _folders():
         for limit, usage, files in NAMES:
             # Missing, or "max", where nothing is limited; a process cannot read what lies outside of its container.
@@ -79,7 +79,7 @@ def _folders() -> list[Path]:
 
 
 def _address_space() -> Iterator[int]:
-    """Give what is left of the address space, where it is limited (``ulimit -v``)."""
+    """Return what is left of the address space, where it is limited (``ulimit -v``)."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

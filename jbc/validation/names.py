@@ -1,4 +1,4 @@
-"""How names and labels are read: which of them say nothing, and which are one name written in two ways."""
+"""How names and labels are read: which of them mean unknown, and which are one name written in two ways."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ INKLESS = re.compile(
 
 
 def unknown(value: Any) -> bool:
-    """Tell whether a value says nothing: the one rule for labels, domains, treatments and units, in arrays and files.
+    """Return whether a value means unknown: the one rule for all names, in arrays and files.
 
     Unknown are None, NaN, NaT, what pandas takes for missing or a masked array hides, the number -1 (of any type,
     but a bool is none), and text that, without outer blanks, is empty, or one of NA, N/A, n/a, #N/A, <NA>, None,
@@ -87,7 +87,7 @@ def essence(text: str) -> str:
 
 
 def _seen(letter: str) -> bool:
-    """Tell whether a character leaves ink or a gap on paper."""
+    """Return whether a character leaves ink or a gap on paper."""
     if letter.isspace():
         return True
     return unicodedata.category(letter) not in ("Cc", "Cf") and not INKLESS.match(letter)

@@ -81,7 +81,7 @@ def test_rows_are_edited_as_the_equations_say(method):
     x, domain = rows()
     model = fitted(method, x, domain)
     tables, params = model.model_.fitted["inputs"], model.model_.fitted["autoencoder"]
-    location, spread = tables["to"]["location"], tables["to"]["spread"]
+    location, spread = tables["to"]["location"], tables["to"]["scale"]
     z = {name: (x[domain == name] - location) / spread for name in ("old", "new", "other")}
     first = {
         name: edited(z[name], z["old"], z["new"]) if method.editing.residual else z[name]
@@ -137,7 +137,7 @@ def test_domains_to_extrapolate_get_the_average_edit_pulled_towards_their_own():
     sources = np.mean([table[0]["source"][code[name]] for name in method.route.source], axis=0)
     np.testing.assert_allclose(table[0]["source"][code["other"]], sources, atol=1e-6)
     tables = whole.model_.fitted["inputs"]["to"]
-    own = knots((x[domain == "other"] - tables["location"]) / tables["spread"])
+    own = knots((x[domain == "other"] - tables["location"]) / tables["scale"])
     np.testing.assert_allclose(table[1]["source"][code["other"]], own, atol=1e-5)
     np.testing.assert_allclose(table[0.5]["source"][code["other"]], (sources + own) / 2, atol=1e-5)
     np.testing.assert_allclose(
@@ -161,7 +161,7 @@ def test_edits_are_measured_on_pairs_of_controls():
     )
     model = fitted(method, x, domain, treatment=kind, control=kind != "sample")
     tables = model.model_.fitted["inputs"]["to"]
-    z = (x - tables["location"]) / tables["spread"]
+    z = (x - tables["location"]) / tables["scale"]
 
     def pool(name: str) -> np.ndarray:
         parts = [z[(domain == name) & (kind == each)] for each in "ab"]
@@ -178,7 +178,7 @@ def test_principal_components_are_edited_instead():
     x, domain = rows()
     model = fitted(COMPONENTS, x, domain)
     tables, params = model.model_.fitted["inputs"]["to"], model.model_.fitted["autoencoder"]
-    z = (x - tables["location"]) / tables["spread"]
+    z = (x - tables["location"]) / tables["scale"]
     _, vectors = np.linalg.eigh(np.cov(z.T))
     overlap = np.abs(vectors[:, ::-1][:, :5].T @ params["layers_0"]["kernel"])
     np.testing.assert_allclose(overlap, np.eye(5), atol=0.02)
@@ -188,7 +188,7 @@ def test_principal_components_are_edited_instead():
     inner = {name: (z[domain == name] - mean) @ kernel for name in ("old", "new", "other")}
     np.testing.assert_allclose(knots(codes), knots(inner["new"]), atol=1e-3)
     for name in ("old", "other"):
-        said = (edited(inner[name], inner["old"], inner["new"]) @ kernel.T + mean) * tables["spread"]
+        said = (edited(inner[name], inner["old"], inner["new"]) @ kernel.T + mean) * tables["scale"]
         found = model.transform(x[domain == name], domain=[name] * N)
         np.testing.assert_allclose(found, said + tables["location"], atol=2e-3)
 

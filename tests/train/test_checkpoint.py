@@ -27,7 +27,7 @@ import jbc
 from jbc.errors import InputError
 from jbc.train import checkpoint, processes
 from jbc.train.checkpoint import latest, read, read_step, save_step, write
-from jbc.train.manifest import seal
+from jbc.train.manifest import write_manifest
 
 MUTATIONS = ("flip", "truncate", "delete", "zero", "swap", "add", "manifest")
 FILES_AT_MOST = 20
@@ -373,7 +373,7 @@ def test_pickles_are_never_run(sealed, tmp_path):
     for number, name in enumerate(files_of(sealed / "one")):
         folder = shutil.copytree(sealed / "one", tmp_path / f"hostile-{number}")
         (folder / name).write_bytes(loads[number % 2])
-        seal(folder, {})
+        write_manifest(folder, {})
         with contextlib.suppress(InputError):
             read(folder, player())
             survived += 1
@@ -449,7 +449,7 @@ def record(**changes: Any) -> dict:
 def test_forged_descriptions_of_the_arrays_are_refused(tmp_path, records):
     write(tmp_path / "model", {"w": np.ones((2, 3), np.float32)}, {})
     (tmp_path / "model" / "leaves.json").write_text(json.dumps(records))
-    seal(tmp_path / "model", {})
+    write_manifest(tmp_path / "model", {})
     for like in (None, {"w": np.ones((2, 3), np.float32)}):
         with pytest.raises(InputError, match="model") as caught:
             read(tmp_path / "model", like)
@@ -458,7 +458,7 @@ def test_forged_descriptions_of_the_arrays_are_refused(tmp_path, records):
 
 def test_arrays_that_are_gone_are_refused_though_the_sums_are_right(copy):
     shutil.rmtree(copy / "arrays")
-    seal(copy, {})
+    write_manifest(copy, {})
     with pytest.raises(InputError) as caught:
         read(copy)
     assert caught.value.code == "unreadable-checkpoint"
@@ -633,7 +633,7 @@ def test_all_processes_fail_with_the_first(monkeypatch, rank):
         raise OSError("no room.")
 
     with pytest.raises(OSError if rank == 0 else InputError, match="no room") as caught:
-        processes.led(action)
+        processes.in_first(action)
     assert getattr(caught.value, "code", None) == (None if rank == 0 else "failed-first")
 
 

@@ -227,7 +227,7 @@ def test_divergence_is_an_error_that_says_when(table):
 def test_closed_forms_need_no_loop(table):
     run = fit(Standardise(), table, KEY)
     assert (run.state, run.step, run.history, run.stopped) == (None, 0, [], False)
-    assert set(run.fitted) == {"mean", "spread", "to"}
+    assert set(run.fitted) == {"mean", "scale", "to"}
 
 
 def test_the_log_of_a_resumed_run_has_every_step_once(table, tmp_path, straight):

@@ -174,7 +174,7 @@ ENTRIES = (
 
 
 def names() -> tuple[str, ...]:
-    """Give the names of all data sets.
+    """Return the names of all data sets.
 
     Examples
     --------
@@ -185,7 +185,7 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> Entry:
-    """Give the entry of a data set.
+    """Return the entry of a data set.
 
     Raises
     ------
@@ -205,7 +205,7 @@ def find(name: str) -> Entry:
 
 
 def describe(name: str) -> dict[str, str]:
-    """Tell what a data set is, its licence, what to cite, and what to know before using it.
+    """Describe a data set: what it is, its licence, what to cite, and what to know before using it.
 
     Parameters
     ----------

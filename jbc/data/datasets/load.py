@@ -138,7 +138,7 @@ def _cached(file: Remote) -> Path:
 
 
 def _not_downloaded(file: Remote, target: Path, error: RequestException) -> InputError:
-    """Tell a server that says no from one that cannot be reached."""
+    """Distinguish a server that refuses from one that cannot be reached."""
     why = "The file is neither in the cache nor below the folder that JBC_DATA names."
     if error.response is not None:
         return InputError(
@@ -181,7 +181,7 @@ def _spectra(entry: Entry) -> AnnData:
 
 
 def _runs(label: np.ndarray) -> np.ndarray:
-    """Give every row the number of its run of five; counting starts anew where the label changes."""
+    """Return for every row the number of its run of five; counting starts anew where the label changes."""
     changes = np.append(True, label[1:] != label[:-1])
     row = np.arange(len(label))
     since = row - np.maximum.accumulate(np.where(changes, row, 0))

@@ -54,7 +54,7 @@ def _bytes(file: Any) -> float:
 
 
 def _pandas_index(table: pa.Table) -> str | None:
-    """Give the column that pandas made of the index of a frame, if it was a single one and not a range."""
+    """Return the column that pandas made of the index of a frame, if it was a single one and not a range."""
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
     return index[0] if len(index) == 1 and index[0] in table.column_names else None
 
@@ -105,7 +105,7 @@ def split(
 
 
 def _numbers(column: pa.ChunkedArray, typed: bool) -> np.ndarray | None:
-    """Give a column as floats with NaN for empty cells, or None when it is not numeric."""
+    """Return a column as floats with NaN for empty cells, or None when it is not numeric."""
     import pyarrow as pa
     import pyarrow.compute
 
@@ -144,7 +144,7 @@ def _strings(column: pa.ChunkedArray, name: str, path: Path) -> list[str]:
 
 
 def offender(name: str, cells: Iterable[str]) -> str:
-    """Tell the first cell that keeps a column from being numeric."""
+    """Return the first cell that keeps a column from being numeric."""
     for row, cell in enumerate(cells, start=1):
         if cell.strip() not in MISSING and not is_number(cell):
             return f"{name} ({cell!r} in row {row})"
@@ -162,7 +162,7 @@ def _not_numeric(path: Path, offenders: Sequence[str]) -> InputError:
 
 
 def _warn_nearly_numeric(path: Path, text: dict[str, list[str]]) -> None:
-    """Tell of columns that a few cells such as '<LOD' keep from being features."""
+    """Warn of columns that a few cells such as '<LOD' keep from being features."""
     nearly = []
     for name, cells in text.items():
         filled = [cell for cell in cells if cell.strip() not in MISSING]

@@ -90,7 +90,7 @@ def _unpacked(path: Path, delimiter: str, features: Sequence[str] | None) -> byt
 
 
 def _header(path: Path, content: bytes, delimiter: str) -> list[str]:
-    """Give the first row, after looking for a quote that never closes (Arrow would swallow the rest)."""
+    """Return the first row, after looking for a quote that never closes (Arrow would swallow the rest)."""
     lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
     rows = csv.reader(lines, delimiter=delimiter, strict=content.count(b'"') % 2 == 1)
     header = next((row for row in rows if row), [])

@@ -28,7 +28,7 @@ EXPECTED = {".parquet": "Parquet", ".h5ad": "HDF5", ".csv.gz": "gzip", ".tsv.gz"
 
 
 def format_of(path: Path, formats: tuple[str, ...] = FORMATS) -> str:
-    """Give the extension that decides how `path` is read or written, such as ``".csv.gz"``.
+    """Return the extension that decides how `path` is read or written, such as ``".csv.gz"``.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def _missing(path: Path) -> InputError:
 
 
 def wrong_content(path: Path, what: str) -> InputError:
-    """Say that a file is not what its extension says."""
+    """Return the error that a file is not what its extension says."""
     return InputError(
         f"Wrong file extension: {what}",
         which=[str(path)],
@@ -120,7 +120,7 @@ def wrong_content(path: Path, what: str) -> InputError:
 
 
 def empty(path: Path) -> InputError:
-    """Say that there is nothing in a file."""
+    """Return the error that there is nothing in a file."""
     return InputError(
         "The file is empty",
         which=[str(path)],
@@ -142,7 +142,7 @@ def missing_package(what: str, package: str, extra: str) -> InputError:
 
 
 def damaged(path: Path, detail: object) -> InputError:
-    """Say that a file breaks off or does not decode."""
+    """Return the error that a file breaks off or does not decode."""
     first_line = str(detail).strip().split("\n")[0]
     return InputError(
         f"The file is damaged or breaks off ({first_line})",
@@ -154,7 +154,7 @@ def damaged(path: Path, detail: object) -> InputError:
 
 
 def is_number(cell: str) -> bool:
-    """Tell whether the text of a cell is a number.
+    """Return whether the text of a cell is a number.
 
     Examples
     --------

@@ -109,7 +109,7 @@ def _refuse_outside(file: h5py.File, path: Path) -> None:
 
 
 def _numbers(matrix: Any, path: Path) -> np.ndarray:
-    """Give X as float32 or float64."""
+    """Return X as float32 or float64."""
     dense = densify(matrix) if hasattr(matrix, "toarray") else np.asarray(matrix)
     if dense.ndim != 2 or dense.dtype.kind not in "fiub":
         raise InputError(

@@ -1,4 +1,4 @@
-"""Whether a table fits into memory, told before it is read."""
+"""Whether a table fits into memory, estimated before it is read."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Shape(NamedTuple):
         return max(PARSED + CELL * self.cells, late)
 
     def need_room(self, path: Path, size: int, left: int | None = None) -> None:
-        """Refuse so many bytes of such text if they would not fit into what is left of the memory."""
+        """Refuse this number of bytes of such text if they would not fit into what is left of the memory."""
         rows = round(size * self.cells / max(self.columns, 1))
         need_room(path, size * self.factor, rows, self.columns, f"{memory.size(size)} of text, about ", left)
 
@@ -72,7 +72,7 @@ def shape(sample: bytes, delimiter: str, features: Sequence[str] | None = None) 
     try:
         header = next((row for row in rows if row), [])
         first = [row for row, _ in zip(rows, range(ROWS), strict=False) if len(row) == len(header)]
-    except csv.Error:  # who reads the whole file will tell
+    except csv.Error:  # reading the whole file will report it
         return Shape(1, cells, 0.0)
     if features is None:
         texts = sum(not all(map(_may_be_number, column)) for column in zip(*first, strict=True))

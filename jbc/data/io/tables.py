@@ -133,7 +133,7 @@ def read_table(
         if arcsinh is None:
             return table
         return replace(table, x=np.arcsinh(table.x / table.x.dtype.type(arcsinh)))
-    except MemoryError as error:  # what is told of a file before it is read is a guess
+    except MemoryError as error:  # what is known of a file before it is read is a guess
         raise too_large(list(map(str, files)), "it was used up while reading") from error
 
 
@@ -219,7 +219,7 @@ def _only_numbered(index: pd.Index) -> bool:
 
 
 def _aligned(table: Table, first: Table) -> np.ndarray:
-    """Give the measurements of `table` in the feature order of `first`."""
+    """Return the measurements of `table` in the feature order of `first`."""
     if table.features == first.features:
         return table.x
     position = {name: column for column, name in enumerate(table.features)}

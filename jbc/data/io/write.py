@@ -102,14 +102,14 @@ def refuse_taken(table: Table, added: Sequence[str], features: Sequence[str] = (
 
 
 def _text(table: Table) -> list[tuple[str, list[str]]]:
-    """Give the columns of text: the row ids if they have a name, then the metadata."""
+    """Return the columns of text: the row ids if they have a name, then the metadata."""
     index = table.obs.index
     ids = [] if index.name is None else [(str(index.name), [str(name) for name in index])]
     return ids + [(str(name), [str(cell) for cell in column]) for name, column in table.obs.items()]
 
 
 def _lines(table: Table, delimiter: str) -> Iterator[bytes]:
-    """Give the lines of a text file; floats have the fewest digits that read back as the same bits."""
+    """Return the lines of a text file; floats have the fewest digits that read back as the same bits."""
 
     def quoted(cell: str) -> str:
         special = any(mark in cell for mark in (delimiter, '"', "\n", "\r"))
@@ -139,7 +139,7 @@ def _parquet(table: Table) -> list[memoryview]:
 
 
 def _h5ad(table: Table) -> list[memoryview]:
-    """Give an h5ad file as bytes, because HDF5 itself cannot close a file for which the disk is too full."""
+    """Return an h5ad file as bytes, because HDF5 itself cannot close a file for which the disk is too full."""
     import h5py
     import pandas as pd
     from anndata import AnnData

@@ -203,7 +203,7 @@ def draw_panel(rng: np.random.Generator, types: int, markers: int, states: int) 
 
 
 def intensity(panel: Panel, kind: np.ndarray, state: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Give what cells emit, on a linear scale."""
+    """Return what cells emit, on a linear scale."""
     a = panel.level[kind] * sigmoid(panel.slope * (panel.threshold + state @ panel.direction))
     return np.maximum(COFACTOR * np.sinh(a) * np.exp(0.3 * noise[0]) + 2.0 * noise[1], 0.0)
 
@@ -219,7 +219,7 @@ def _source_run(
     spillover: float,
     staining: float,
 ) -> np.ndarray:
-    """Give what the source run measures of what cells emit, both on a linear scale."""
+    """Return what the source run measures of what cells emit, both on a linear scale."""
     markers = v.shape[1]
     hinders, spills = np.zeros((2, markers, markers))
     for row in rng.permutation(markers)[: markers // 2]:

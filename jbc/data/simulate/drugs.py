@@ -147,7 +147,7 @@ def simulate_drugs(
 def _under(
     condition: str, state: np.ndarray, threshold: np.ndarray, effect: float, interaction: float
 ) -> np.ndarray:
-    """Give the states of cells under a condition."""
+    """Return the states of cells under a condition."""
     if condition == "basal":
         return state
     if condition == "Bez+Das":
@@ -163,5 +163,5 @@ def _drug(drug: np.ndarray, state: np.ndarray, threshold: np.ndarray, effect: fl
 
 
 def _response(drug: np.ndarray, state: np.ndarray, threshold: np.ndarray) -> np.ndarray:
-    """Give how far each cell responds, 0 to 1, by the pathway that the drug acts on most."""
+    """Return how far each cell responds, 0 to 1, by the pathway that the drug acts on most."""
     return sigmoid(2 * (state[:, drug.argmax()] - threshold))

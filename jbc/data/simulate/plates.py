@@ -40,7 +40,7 @@ class World:
     control: np.ndarray | None = None
 
     def to_anndata(self) -> AnnData:
-        """Give the world as AnnData: `x` in X, `clean` in a layer, the rest in obs, text as categories.
+        """Return the world as AnnData: `x` in X, `clean` in a layer, the rest in obs, text as categories.
 
         Examples
         --------
@@ -195,7 +195,7 @@ def simulate_shift(
 
 
 def _contrasts(rng: np.random.Generator, n_classes: int, n_features: int) -> np.ndarray:
-    """Give the class effects on the logarithm; over the classes they add up to zero."""
+    """Return the class effects on the logarithm; over the classes they add up to zero."""
     informative = rng.permutation(n_features)[: max(n_classes, n_features // 4)]
     owner = np.arange(len(informative)) % n_classes
     signs = rng.choice([-0.35, 0.35], len(informative))

@@ -104,7 +104,7 @@ def simulate_screen(
 
 
 def _nuisance(rng: np.random.Generator, z: np.ndarray, domain: np.ndarray) -> np.ndarray:
-    """Give what every domain adds to its clean rows."""
+    """Return what every domain adds to its clean rows."""
     n_features, added = z.shape[1], np.empty_like(z)
     for each in np.unique(domain):
         rows = domain == each

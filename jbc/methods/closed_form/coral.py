@@ -25,14 +25,14 @@ class Coral(ClosedForm):
               \qquad R_g = C_g + \eta I, \quad R = C + \eta I
 
     with the mean :math:`\mu_g` of the controls of the row's domain g, its average :math:`\bar\mu` over domains, the
-    covariance :math:`C_g` of the controls divided by D, their spread within domains, and a common covariance C.
+    covariance :math:`C_g` of the controls divided by D, their scale within domains, and a common covariance C.
 
     Parameters
     ----------
     ridge
         The regularisation :math:`\eta`. Directions that vary less than this are hardly aligned.
     scale
-        Divide by the spread of every feature, and multiply by it afterwards, or not (D = I): features that were
+        Divide by the scale of every feature, and multiply by it afterwards, or not (D = I): features that were
         whitened have their units already. A feature that is constant on the controls is not divided.
     target
         The common covariance: ``"pooled"`` within the domains, or the ``"identity"``, which leaves no correlation.
@@ -93,7 +93,7 @@ class Coral(ClosedForm):
         return matmul_by_group(x - fitted["mean"][domain], fitted["map"], domain) + fitted["location"]
 
     def _moments(self, cohort: Cohort) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return the means, the spread, and the covariances after division by it: of every domain, and pooled."""
+        """Return the means, the scale, and the covariances after division by it: of every domain, and pooled."""
         rows, domain = measured(cohort, self.on)
         parts = [rows[domain == g] for g in range(len(cohort.domains.count))]
         freedom = np.array([len(part) - 1 for part in parts])

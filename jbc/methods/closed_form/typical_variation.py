@@ -25,7 +25,7 @@ class TypicalVariation(ClosedForm):
 
     .. math:: x' = (x - \mu)\, D^{-1} V (\Lambda + \lambda I)^{-1/2} \;[V^\top]
 
-    with the mean :math:`\mu` and the spread :math:`D` of the controls of all domains, and
+    with the mean :math:`\mu` and the scale :math:`D` of the controls of all domains, and
     :math:`V \Lambda V^\top` the covariance of :math:`(x - \mu) D^{-1}` over them. With :math:`\lambda = 0` the
     transformed controls have mean 0 and covariance I.
 
@@ -36,8 +36,8 @@ class TypicalVariation(ClosedForm):
     ridge
         The regularisation :math:`\lambda`. 0 whitens entirely, and needs more controls than features.
     scale
-        Divide by the spread of every feature first (D), or not (D = I). A feature that is constant on the
-        controls has the spread of all rows; one that is constant there too has none, and becomes 0.
+        Divide by the scale of every feature first (D), or not (D = I). A feature that is constant on the
+        controls has the scale of all rows; one that is constant there too has none, and becomes 0.
     basis
         ``"features"`` rotates back (ZCA), so that every column stays as close as it can to the feature it is
         named after; ``"components"`` leaves the principal components of the controls, largest first. Distances and
@@ -106,7 +106,7 @@ class TypicalVariation(ClosedForm):
         return jnp.matmul(x - fitted["mean"], fitted["map"], precision="highest")
 
     def _moments(self, cohort: Cohort) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the mean and the spread, and the covariance after division by the spread."""
+        """Return the mean and the scale, and the covariance after division by the scale."""
         rows, _ = measured(cohort, self.on)
         among, mean = covariance(rows), rows.mean(axis=0)
         unit = np.ones_like(mean)
