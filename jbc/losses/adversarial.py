@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -43,6 +44,7 @@ def discriminator_loss(objective: Objective, real: Array, fake: Array, smoothing
     >>> [round(float(discriminator_loss(o, zero, zero)), 3) for o in ("logistic", "squares", "hinge", "wasserstein")]
     [1.386, 1.0, 2.0, 0.0]
     """
+    chex.assert_equal_shape([real, fake])
     if objective == "logistic":
         each = (1 - smoothing) * jax.nn.softplus(-real) + smoothing * jax.nn.softplus(real)
         return (each + jax.nn.softplus(fake)).mean(axis=-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -43,6 +44,8 @@ def cross_entropy(
     >>> round(float(cross_entropy(logits, label)), 4)  # log 2
     0.6931
     """
+    chex.assert_rank(logits, 3)
+    chex.assert_shape(label, logits.shape[:2])
     known = label >= 0
     if logits.shape[-1] == 1:
         target = (1 - smoothing) * (label == 1) + smoothing / 2

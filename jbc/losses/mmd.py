@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -83,6 +84,7 @@ def median_distance(z: Array, rows: int = 64) -> Array:
     >>> float(median_distance(jnp.array([[[0.0], [0.0]], [[0.0], [2.0**-30]]]))) == 2.0**-30
     True
     """
+    chex.assert_rank(z, 3)
     each = max(rows // len(z), 2)
     some = jax.lax.stop_gradient(z[:, :each]).reshape(-1, z.shape[-1])
     upper = jnp.triu_indices(len(some), k=1)
@@ -124,6 +126,7 @@ def mmd2_matrix(
     >>> round(float(mmd2[0, 1]), 4)  # 2 - 2 exp(-1/2)
     0.7869
     """
+    chex.assert_rank([z, scale], [3, 0])
     groups, m, _ = z.shape
     mean: Array = _mean_kernels(z, jnp.asarray(scale, z.dtype), tuple(bandwidths))  # pyright: ignore[reportAssignmentType]
     within = jnp.diagonal(mean)
@@ -167,6 +170,7 @@ def mmd2_to(
     >>> [round(float(value), 4) for value in mmd2]
     [0.7869, 0.0]
     """
+    chex.assert_rank([z, target], [3, 2])
     return jax.vmap(lambda z: mmd2_between(z, target, bandwidths, scale, unbiased=unbiased))(z)
 
 
@@ -179,6 +183,8 @@ def mmd2_between(
     unbiased: bool = False,
 ) -> tuple[Array, Array]:
     """Return the squared MMD of two groups of rows, (m, h) each, and the mean kernel; see :func:`mmd2_to`."""
+    chex.assert_rank([first, second], 2)
+    chex.assert_equal_shape([first, second])
     both = jnp.stack([first, second])
     unit = median_distance(both) if scale is None else scale
     mmd2, between = mmd2_matrix(both, bandwidths, unit, unbiased=unbiased)
@@ -230,4 +236,5 @@ def alignment(mmd2: Array, reduction: Literal["mean", "sum"] = "mean") -> Array:
     (0.5, 1.0)
     """
     total, groups = mmd2.sum(), len(mmd2)
+    chex.assert_shape(mmd2, (groups, groups))
     return total if reduction == "sum" else total / max(groups * (groups - 1), 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import chex
 import jax.numpy as jnp
 from jax import Array
 
@@ -29,6 +30,8 @@ def squared_error(
     >>> float(squared_error(jnp.ones((2, 3, 4)), jnp.zeros((2, 3, 4)), features="sum"))
     4.0
     """
+    chex.assert_rank(output, 3)
+    chex.assert_equal_shape([output, target])
     per_row = jnp.square(output - target).sum(axis=-1)
     if features == "mean":
         per_row = per_row / output.shape[-1]

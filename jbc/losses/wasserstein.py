@@ -21,6 +21,7 @@ import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -68,6 +69,10 @@ def critic_terms(
     >>> round(float(terms.gap[0]), 4), round(float(terms.penalty[0]), 4)  # sigmoid(1) · 4 = 2.9242
     (0.6201, 3.7027)
     """
+    critics, h, m = first.shape
+    chex.assert_shape(
+        [gram, first, second, mix], [(critics, h, h), (critics, h, m), (critics, h, m), (critics, m)]
+    )
     gap = (_value(head, first) - _value(head, second)).mean(axis=-1)
     mix = mix[:, None, :]
     slope = _slope(head, mix * first + (1 - mix) * second)
@@ -92,6 +97,8 @@ def gaussian_terms(first: Array, second: Array) -> Array:
     >>> round(float(gaussian_terms(x, x + 2.0)[0]), 3)
     12.0
     """
+    chex.assert_rank([first, second], 3)
+    chex.assert_equal_shape([first, second])
     m = first.shape[1]
     mean, other = first.mean(axis=1, keepdims=True), second.mean(axis=1, keepdims=True)
     first, second = first - mean, second - other
@@ -114,6 +121,7 @@ def sliced_terms(key: Array, first: Array, second: Array, slices: int = 64) -> A
     >>> round(float(sliced_terms(jax.random.key(1), x, shifted, slices=10_000)[0]), 1)
     1.0
     """
+    chex.assert_equal_shape([first, second])  # rows are compared rank by rank
     d = first.shape[2]
     direction = jax.random.normal(key, (d, slices), first.dtype)
     direction = direction / jnp.linalg.norm(direction, axis=0)
@@ -130,6 +138,8 @@ def kernel_terms(
     unbiased: bool = True,
 ) -> Array:
     """Return the squared MMD of two groups of rows, (C, m, d) each; see :func:`jbc.losses.mmd.mmd2_between`."""
+    chex.assert_rank([first, second], 3)
+    chex.assert_equal_shape([first, second])
 
     def one(first: Array, second: Array) -> Array:
         return mmd2_between(first, second, bandwidths, scale, unbiased=unbiased)[0]

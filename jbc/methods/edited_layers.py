@@ -99,7 +99,7 @@ class EditedAutoencoder(NamedTuple):
             goal = self.run(target.rows, 0, layer) if layer < self.net.depth else target.rows
             edit = measure(source._replace(rows=own), target._replace(rows=goal))
             if layer in (0, self.net.depth):
-                edit = edits.keep_spread(edit)
+                edit = edits.keep_scale(edit)
             found[str(layer)] = edit
             return edits.apply(edit, own, rule)
 

@@ -19,7 +19,7 @@ The equation leaves open, and here it is decided:
   percentile of their middle rank; the map jumps there, from the first to the last of the target's percentiles.
 - *Constant neurons.* A neuron that is constant in the source, up to rounding, is moved by the difference of the
   medians (under ``"clip"``, to the target's median). Where it is constant in the target, the equation makes all rows
-  of the source equal: `keep_spread` is for measurements that the target lacks.
+  of the source equal: `keep_scale` is for measurements that the target lacks.
 
 The map never decreases. It changes no bit where source and target are equal, except of values that are clipped. The
 paper also says that e leaves the target's rows as they are, and that it can be inverted. Neither follows from the
@@ -116,12 +116,12 @@ def weighted_percentiles(rows: Array, weight: Array | None = None, number: int =
     return jax.vmap(column, in_axes=1, out_axes=1)(rows)
 
 
-def keep_spread(edit: Edit) -> Edit:
+def keep_scale(edit: Edit) -> Edit:
     """Return an edit that only shifts neurons which are constant in the target, by the difference of the medians.
 
     Examples
     --------
-    >>> edit = keep_spread(Edit(jnp.array([[1.0], [2.0], [5.0]]), jnp.array([[7.0], [7.0], [7.0]])))
+    >>> edit = keep_scale(Edit(jnp.array([[1.0], [2.0], [5.0]]), jnp.array([[7.0], [7.0], [7.0]])))
     >>> edit.target[:, 0].tolist()
     [6.0, 7.0, 10.0]
     """
