@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
+import chex
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -109,6 +110,7 @@ class Inputs(Settings):
 
     def apply(self, tables: Tables, x: Array, domain: Array) -> Array:
         """Return rows of these domains as a network sees them."""
+        chex.assert_rank(domain, x.ndim - 1)  # (n,), or (groups, 1) beside rows (groups, m, d)
         values, level = self._split(x, tables)
         if self.scale == "none":
             return values - level
@@ -128,7 +130,7 @@ class Inputs(Settings):
         return signed_exponential(out, tables.get("offset")) if self.log else out
 
     def retrieve(self, tables: Tables, x: Array) -> Array:
-        """Return what a network gave out for measurements of the average domain, of its mean level."""
+        """Return the network output that :meth:`restore` turned into measurements of the average domain."""
         values, level = self._split(x, tables)
         z = (values - level - tables["to"]["location"]) / tables["to"]["scale"]
         return jnp.where(tables["varies"], z, 0)
