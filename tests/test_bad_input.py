@@ -313,6 +313,7 @@ def test_a_single_domain_is_left_alone():
 
 
 @pytest.mark.filterwarnings("ignore:Features that are constant")  # of two rows, to float32, here and there
+@pytest.mark.slow
 def test_ten_thousand_domains_are_corrected_in_closed_form():
     rng = np.random.default_rng(0)
     domain = np.repeat(np.arange(10_000), 2)
@@ -353,6 +354,7 @@ def unlabelled() -> jbc.Corrector:
     return jbc.Corrector(method, steps=2).fit(GOOD.frame, [""] * ROWS, domain=GOOD.domain)
 
 
+@pytest.mark.slow
 def test_without_labels_it_calibrates_but_does_not_predict(unlabelled, folder, capsys):
     assert np.isfinite(unlabelled.transform(GOOD.frame, domain=GOOD.domain)).all()
     assert np.isfinite(unlabelled.encode(GOOD.frame, domain=GOOD.domain)).all()

@@ -51,6 +51,7 @@ from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
 from jbc.methods.distance_alignment import DistanceAlignment
 from jbc.methods.editing import Editing
 from jbc.methods.inputs import Inputs
+from jbc.methods.joint import JointCalibration
 from jbc.methods.mmd_resnet import MMDResNet
 from jbc.methods.neuron_editing import NeuronEditing
 from jbc.methods.pairwise import PairwiseCalibration
@@ -139,13 +140,36 @@ SIGNATURES = {
 CAPABILITIES = {Classifies: "predict", Encodes: "encode", Bounded: "out_of_range", Adapts: "adapt"}
 KEY = jax.random.key(0)
 
-every_method = pytest.mark.parametrize("method", CONFIGURATIONS.values(), ids=list(CONFIGURATIONS))
+# What compiles anew for every method is examined every day for a few that compile in a moment, in CI for all.
+LARGE = (
+    AdversarialCorrection,
+    JointCalibration,
+    MMDResNet,
+    NeuronEditing,
+    PairwiseCalibration,
+    RegularisedAutoencoder,
+    WassersteinAlignment,
+)
+
+
+def over(methods: dict[str, Method], *, slow: tuple[type, ...] = ()) -> pytest.MarkDecorator:
+    """Run a test on each of the methods; on some, which are slow, in CI only."""
+    return pytest.mark.parametrize(
+        "method",
+        [
+            pytest.param(method, id=name, marks=[pytest.mark.slow] if isinstance(method, slow) else [])
+            for name, method in methods.items()
+        ],
+    )
+
+
+every_method, every_method_large_in_ci = over(CONFIGURATIONS), over(CONFIGURATIONS, slow=LARGE)
 # Critics need more steps than these tests take: what they do is examined in tests/methods/test_wasserstein.py.
 ELSEWHERE = (*PREPARATIONS, WassersteinAlignment)
 corrections = {n: method for n, method in CONFIGURATIONS.items() if not isinstance(method, ELSEWHERE)}
-every_correction = pytest.mark.parametrize("method", corrections.values(), ids=list(corrections))
+every_correction = over(corrections)
 trained = {name: method for name, method in CONFIGURATIONS.items() if isinstance(method, Trainable)}
-every_trained = pytest.mark.parametrize("method", trained.values(), ids=list(trained))
+every_trained, every_trained_large_in_ci = over(trained), over(trained, slow=LARGE)
 
 
 def train(method: Method, table: Cohort, steps: int = CHUNK, key=KEY, **options):
@@ -226,7 +250,7 @@ def test_compiled_and_uncompiled_agree(method):
         assert_close(found, expected, rtol=1e-5)
 
 
-@every_method
+@every_method_large_in_ci
 def test_nothing_recompiles_for_equal_configurations_and_other_data_of_the_same_shape(method):
     drawn = world()
     corrector(method).transform(drawn.x, domain=drawn.domain)
@@ -246,7 +270,7 @@ def test_compilations_are_counted():
         jax.jit(lambda x: 3 * x + 1)(np.ones(17))
 
 
-@every_trained
+@every_trained_large_in_ci
 def test_lanes_equal_single_runs(method):
     keys, table = jax.random.split(KEY, 3), cohort()
     lanes = fit_lanes(method, table, keys, steps=CHUNK, chunk=CHUNK)
@@ -442,7 +466,7 @@ def without_logarithm(method: Method) -> Method:
     return vary(method, log=False) if hasattr(method, "inputs") else method
 
 
-@every_method
+@every_method_large_in_ci
 def test_the_unit_and_the_zero_of_a_feature_do_not_matter(method):
     """Rows a x + b, with numbers a and b of every feature's own, come out as a x' + b."""
     method, drawn = without_logarithm(method), world()
@@ -461,6 +485,7 @@ def test_the_unit_and_the_zero_of_a_feature_do_not_matter(method):
 
 
 @every_method
+@pytest.mark.slow
 def test_repeated_rows_are_rows_of_more_weight(method):
     if isinstance(method, Trainable):
         pytest.skip("minibatches of other rows are drawn")

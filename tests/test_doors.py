@@ -68,6 +68,7 @@ def test_an_option_that_nothing_knows_is_an_error():
 
 
 @pytest.mark.parametrize("method", [JOINT, PairwiseCalibration(JOINT)], ids=["joint", "pairwise"])
+@pytest.mark.slow
 def test_lanes_predict_for_known_domains_only(method):
     table = cohort()
     found = fit_lanes(method, table, KEYS, steps=CHUNK, chunk=CHUNK).fitted
@@ -80,6 +81,7 @@ def test_lanes_predict_for_known_domains_only(method):
 
 
 @pytest.mark.parametrize("door", DOORS)
+@pytest.mark.slow
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_tried(door, monkeypatch):
     table = cohort()
     monkeypatch.setattr(memory, "available", lambda: 100_000)

@@ -128,6 +128,7 @@ def far_or_near(table: Table) -> bool:
 
 
 @given(tables(), st.sampled_from(["all", "controls"]), st.booleans())
+@pytest.mark.slow
 def test_standardise_is_what_numpy_says(table, on, scale):
     hypothesis.assume(not far_or_near(table))
     rows, code = parts(table.x, table, on), np.unique(table.domain, return_inverse=True)[1]
@@ -141,6 +142,7 @@ def test_standardise_is_what_numpy_says(table, on, scale):
 
 
 @given(tables(), st.sampled_from(["all", "controls"]))
+@pytest.mark.slow
 def test_quantile_maps_are_what_numpy_says(table, on):
     """Where percentiles do not coincide; what happens at ties is in test_edits."""
     hypothesis.assume(not far_or_near(table))
@@ -187,6 +189,7 @@ def root(symmetric: np.ndarray, power: float) -> np.ndarray:
 
 
 @given(tables(domains=3, rows=20))
+@pytest.mark.slow
 def test_whitening_and_coral_are_what_numpy_says(table):
     """Of features that vary in every domain, in double precision from first to last."""
     rows = parts(table.x, table, "all")
@@ -219,6 +222,7 @@ every_closed_form = pytest.mark.parametrize("method", CLOSED.values(), ids=list(
 
 @every_closed_form
 @given(table=tables())
+@pytest.mark.slow
 def test_closed_forms_do_not_depend_on_how_a_table_is_written(method, table):
     """Order, precision and type of the rows, and the way through a file."""
     moved = model(method, table).transform(table.x, domain=table.domain)
@@ -236,6 +240,7 @@ def test_closed_forms_do_not_depend_on_how_a_table_is_written(method, table):
 
 @every_closed_form
 @given(table=tables())
+@pytest.mark.slow
 def test_a_domain_in_two_halves_is_corrected_as_one(method, table):
     """The same rows under two names: both come out alike."""
     again = np.where(table.domain == "plate 0", "plate 0, too", "")
@@ -253,6 +258,7 @@ def test_a_domain_in_two_halves_is_corrected_as_one(method, table):
 
 @every_closed_form
 @given(table=tables(), value=st.sampled_from([0.0, 0.5, 1.0, 2.0, -1.0]))
+@pytest.mark.slow
 def test_values_that_a_domain_has_never_seen_are_not_blown_up(method, table, value):
     """A value as large as any in the table comes out no larger than a few times the largest, in every feature."""
     if isinstance(method, PREPARATIONS) or not method.keeps_units:

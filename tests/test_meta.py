@@ -150,6 +150,7 @@ def path_text(path: tuple) -> str:
     return "/".join(map(str, path))
 
 
+@pytest.mark.slow
 def test_a_model_comes_back_as_it_was(saved):
     model = jbc.Corrector.load(saved.folder)
     for one, other in zip(saved.answers(model), saved.answers(saved.model), strict=True):
@@ -172,6 +173,7 @@ def test_everything_that_is_saved_has_a_rule(saved):
     assert fields == kept
 
 
+@pytest.mark.slow
 def test_every_part_of_the_description_may_be_of_any_other_type(saved, monkeypatch):
     refused = total = 0
     for path in places(saved.meta):
@@ -210,6 +212,7 @@ def test_names_that_are_fewer_or_more_than_the_arrays_are_refused(saved, monkeyp
     assert saved.refused(monkeypatch, saved.tree, meta, "")
 
 
+@pytest.mark.slow
 def test_every_array_may_be_missing_or_of_another_kind(saved, monkeypatch):
     total = 0
     for path in places(saved.tree):

@@ -61,6 +61,7 @@ def test_a_feature_that_one_domain_lacks_keeps_its_spread_elsewhere(method, unit
 
 
 @pytest.mark.parametrize("name", ["joint", "mmd", "adversarial", "editing", "wasserstein", "regularised"])
+@pytest.mark.slow
 def test_networks_are_not_blown_up_by_a_feature_that_one_domain_lacks(name):
     method = {
         "joint": jbc.JointCalibration(training=Training(rows=8)),
@@ -117,6 +118,7 @@ def test_rounding_is_no_spread():
 
 @pytest.mark.parametrize("offset", [1e7, 1e8, -1e10])
 @pytest.mark.parametrize("log", [True, False])
+@pytest.mark.slow
 def test_an_offset_costs_no_digits(offset, log):
     plain = jbc.Corrector(
         jbc.JointCalibration(training=Training(rows=8), inputs=Inputs(log=False)), steps=CHUNK
@@ -247,6 +249,7 @@ def test_a_new_domain_without_spread_is_shifted():
     assert moved[0][1, 0] - moved[0][0, 0] == pytest.approx(1, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_stopping_by_rows_takes_no_unit():
     seen = []
     for unit in (1e-9, 1.0):
@@ -264,6 +267,7 @@ def test_stopping_by_rows_takes_no_unit():
 
 @pytest.mark.parametrize("log", [True, False])
 @pytest.mark.parametrize("level", ["keep", "remove"])
+@pytest.mark.slow
 def test_what_a_domain_lacks_tells_nothing_of_it(log, level):
     """Neither where the other domains lie, nor how a value is read that was never seen in this one."""
     inputs = Inputs(log=log, level=level, scale="domain")
@@ -291,6 +295,7 @@ def test_what_a_domain_lacks_tells_nothing_of_it(log, level):
 @pytest.mark.parametrize("scale", ["pooled", "none"])
 @pytest.mark.parametrize("offset", [0.0, 3e6])
 @pytest.mark.parametrize("log", [True, False])
+@pytest.mark.slow
 def test_inputs_give_back_what_they_were_given(scale, offset, log):
     cohort = Cohort.from_arrays(X + offset, DRAWN.domain)
     inputs = Inputs(log=log, level="remove", scale=scale)

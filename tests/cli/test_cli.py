@@ -165,6 +165,7 @@ def expected(corrector: jbc.Corrector, world: World, name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("extension", FORMATS)
+@pytest.mark.slow
 def test_transform_keeps_rows_ids_and_metadata_and_equals_the_python_face(
     world, model, corrector, tmp_path, extension
 ):
@@ -275,6 +276,7 @@ def test_units_share_their_prediction(world, model, corrector, tmp_path):
     assert found["predicted"].tolist() == ["AB"[each] for each in medians.to_numpy().argmax(axis=1)]
 
 
+@pytest.mark.slow
 def test_evaluate_judges_before_and_after(world, model, tmp_path, capsys):
     data, out, told = model.parent / "plates.csv", tmp_path / "out.csv", tmp_path / "numbers.json"
     assert run("transform", model, "--data", data, "--out", out) == 0
@@ -364,6 +366,7 @@ def test_what_a_kill_left_of_the_first_moment_is_no_hindrance(model, tmp_path, r
     assert jbc.load(tmp_path / "run" / "model").names.domains == tuple(sorted(PLATES))
 
 
+@pytest.mark.slow
 def test_features_are_the_numeric_columns_that_are_neither_keys_nor_metadata(world, tmp_path):
     lines = ["id,plate,dose,Metadata_x,a,note,b"]
     lines += [f"{row:03d},{row % 2},{row % 3},{row},{row}.5,n{row},{row * row}" for row in range(12)]
@@ -533,6 +536,7 @@ def test_help_answers_at_once_and_imports_nothing_heavy():
     assert all(f"  {command} " in done.stdout for command in COMMANDS)
 
 
+@pytest.mark.slow
 def test_importing_jbc_costs_next_to_nothing():
     def seconds(script: str) -> float:
         begun = seconds_of_children()
@@ -640,6 +644,7 @@ def test_doctor_names_what_is_wrong(monkeypatch, tmp_path, capsys):
         assert "! There is an NVIDIA GPU, but jax sees only the CPU" in shown
 
 
+@pytest.mark.slow
 def test_without_a_device_commands_say_so_and_write_nothing(world, tmp_path):
     data = world.write(tmp_path / "in.csv")
     script = "import sys; from jbc.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -666,6 +671,7 @@ def test_without_a_device_commands_say_so_and_write_nothing(world, tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such pipes")
 @pytest.mark.parametrize("words", [["data", "list"], ["fit", "--help"], ["doctor"]])
+@pytest.mark.slow
 def test_a_reader_that_has_gone_is_no_error(words):
     script = f"import sys; from jbc.cli.main import main; sys.exit(main({words}))"
     read_end, write_end = os.pipe()

@@ -79,6 +79,7 @@ def test_a_fit_refuses_names_before_anything_is_computed():
     assert "is not a tuple of strings" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_tasks_with_a_direction_are_lanes():
     method, keys = (
         MMDResNet(blocks=1, width=2, route=Route(target="domain 2"), training=Training(rows=8)),
@@ -91,6 +92,7 @@ def test_tasks_with_a_direction_are_lanes():
     assert_close(jax.tree.map(lambda leaf: leaf[1], lanes.fitted), alone.fitted, rtol=3e-4, floor=0.1)
 
 
+@pytest.mark.slow
 def test_names_come_from_the_command_line(tmp_path):
     drawn = world()
     frame = pd.DataFrame(drawn.x, columns=list(drawn.features)).assign(day=drawn.domain)

@@ -96,6 +96,7 @@ def test_weights_say_how_often_a_row_is_drawn():
 
 
 @given(start=st.integers(0, 24), steps=st.sampled_from([1, 7]), rows=st.sampled_from([3, 8]))
+@pytest.mark.slow
 def test_a_plan_continues_where_another_stops(start, steps, rows):
     cohort, draw = sized(20, 7, 2), Draw(rows=rows)
     whole = plan(draw, cohort, 0, 31)

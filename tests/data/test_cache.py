@@ -42,6 +42,7 @@ def filled(tmp_path_factory) -> tuple[Path, str]:
     return folder, value
 
 
+@pytest.mark.slow
 def test_a_second_process_compiles_nothing(filled):
     folder, value = filled
     assert run(folder) == [value, "cache_hits"]
@@ -51,6 +52,7 @@ def test_a_second_process_compiles_nothing(filled):
 @pytest.mark.parametrize(
     "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:40] + b"x" * 40 + b[80:]]
 )
+@pytest.mark.slow
 def test_damaged_programs_are_compiled_anew(filled, tmp_path, damage):
     folder, value = filled
     (tmp_path / "xla").mkdir()
@@ -59,6 +61,7 @@ def test_damaged_programs_are_compiled_anew(filled, tmp_path, damage):
     assert run(tmp_path) == [value, "cache_misses"]
 
 
+@pytest.mark.slow
 def test_without_a_place_everything_works_uncached(filled, tmp_path):
     (tmp_path / "file").touch()
     assert run(tmp_path / "file")[0] == filled[1]
@@ -66,6 +69,7 @@ def test_without_a_place_everything_works_uncached(filled, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.slow
 def test_the_library_leaves_the_configuration_of_jax_alone(tmp_path):
     script = """
 import jax, jbc

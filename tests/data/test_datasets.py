@@ -233,6 +233,7 @@ def about_cells(stem: str) -> pd.DataFrame:
 
 @needs_data
 @pytest.mark.parametrize("stem", MIXOLOGY)
+@pytest.mark.slow
 def test_sc_mixology_is_what_pandas_reads(mixology, stem):
     domain, lines = MIXOLOGY[stem]
     rows = (mixology.obs["domain"] == domain).to_numpy()

@@ -89,6 +89,7 @@ def test_functions_per_marker_undo_what_they_are_said_to_undo(name):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.slow
 def test_percentiles_of_the_controls_undo_a_part_of_the_batch_effect_on_the_sample(seed):
     left = {}
     for parts in (PER_MARKER, PER_MARKER + ACROSS):

@@ -511,6 +511,7 @@ FULL_DISK = """
 """
 
 
+@pytest.mark.slow
 def test_on_a_full_disk_the_old_file_stays_and_nothing_else(tmp_path):
     files = [tmp_path / f"a.{suffix}" for suffix in FORMATS]
     for file in files:

@@ -61,6 +61,7 @@ def test_a_preparation_comes_first(work, cohort):
         np.testing.assert_array_equal(x, twice)
 
 
+@pytest.mark.slow
 def test_nothing_is_fitted_to_cells_that_are_held_out_or_to_labels_of_day_2(work, cohort):
     halves, other = work.random_halves(cohort, 2), two_days(swapped=True)
     joint = work.Version(jbc.JointCalibration(members=1, training=Training(rows=8), inputs=Inputs(log=False)))
@@ -103,6 +104,7 @@ def test_published_methods_are_compared_as_they_are(work):
     assert not any(method.inputs.log for method in directed)
 
 
+@pytest.mark.slow
 def test_table_and_figures_come_from_the_same_cells(work, options, cohort, tmp_path, monkeypatch):
     joint = jbc.JointCalibration(members=1, training=Training(rows=8), inputs=Inputs(log=False))
     few = {

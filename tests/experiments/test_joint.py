@@ -202,6 +202,7 @@ def test_single_cells_of_three_lines_and_their_most_variable_genes(work, monkeyp
     np.testing.assert_allclose(found.X, [[1000, 0], [0, 1000], [3000, 1000]])
 
 
+@pytest.mark.slow
 def test_pipelines_see_domains_standardised_and_no_label_of_a_target(work, cohort):
     seen = work.representations(cohort)
     for name in ("z-score per domain", "our inputs"):  # of six features the default keeps the level
@@ -242,6 +243,7 @@ def test_held_out_rows_are_told_by_the_lane_that_did_not_see_them(joint, work, c
     np.testing.assert_allclose(trees[1, out], model.predict_proba(plate.x[out]))
 
 
+@pytest.mark.slow
 def test_a_table_of_a_simulated_world(joint, work, page, cohort, monkeypatch, tmp_path):
     """Tasks and seeds are the lanes that they are said to be, and the rows become a table."""
     method = jbc.JointCalibration(members=1, training=Training(rows=8))

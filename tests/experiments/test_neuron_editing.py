@@ -20,6 +20,7 @@ def task():
     return methods.Task(source, target + 2, new + 0.5, new + 2.5, paired=True)
 
 
+@pytest.mark.slow
 def test_editing_and_its_ablations_share_a_training(task):
     version = methods.edit_neurons(
         (0.5,), widths=(8, 3), training=jbc.Training(rows=10, min_steps=2, max_steps=2)

@@ -46,6 +46,7 @@ def test_trials_learn_from_the_sources_alone(modules, cohort):
     assert not np.array_equal(here, rejected.outputs(small(everything), moved, first, 2))
 
 
+@pytest.mark.slow
 def test_inputs_are_standardised_in_every_plate(modules, cohort):
     rejected, _ = modules
     for inputs in ("ratio", "total", "log"):

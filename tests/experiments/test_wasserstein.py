@@ -35,6 +35,7 @@ def screen(work):
     return work.Screen(world.x.astype(np.float64), *about)
 
 
+@pytest.mark.slow
 def test_a_compound_is_scored_at_the_step_that_is_best_for_the_others(work, screen):
     """Of noise and the rows themselves, every compound is scored on the rows: the others are better there."""
     noise = np.random.default_rng(0).normal(size=screen.x.shape)
@@ -50,6 +51,7 @@ def test_a_compound_is_scored_at_the_step_that_is_best_for_the_others(work, scre
             np.testing.assert_allclose([values[f"{name} {k}"] for k in range(1, 5)], expected)
 
 
+@pytest.mark.slow
 def test_bootstraps_stop_by_themselves(work, screen):
     draws = metrics.bootstrap_weights(screen.treatment, screen.domain, draws=3)
     found = work.Corrected("x", [screen.x, 0.9 * screen.x + 1], (0, 1))
@@ -59,6 +61,7 @@ def test_bootstraps_stop_by_themselves(work, screen):
         assert len(values) == 9
 
 
+@pytest.mark.slow
 def test_trainings_begin_with_the_rows_as_they_were(work, screen):
     method = DistanceAlignment(rows=4, distance="gaussian", updates=20)
     found = work.align("ours", method, screen, 2, shared=True)
@@ -86,6 +89,7 @@ def test_a_line_holds_the_value_and_the_spread(work, page):
     assert page.conclusions(rows) == ""
 
 
+@pytest.mark.slow
 def test_tables_and_figures_come_from_the_same_scores(work, screen, tmp_path, monkeypatch):
     program = experiment("wasserstein.run")
     monkeypatch.setattr(work, "domain_visibility", lambda *given: {"domain, floor": np.array([0.5])})
@@ -122,6 +126,7 @@ def test_what_lies_between_domains_is_estimated_without_bias(work, why):
     assert why.between(wells, apart, wells.control) == pytest.approx(0.5, abs=0.02)
 
 
+@pytest.mark.slow
 def test_maps_of_both_halves_agree_about_a_shift_and_not_about_noise(why, screen):
     x = np.where((screen.domain == "domain 1")[:, None], screen.x + 5, screen.x)
     shifted, half = screen._replace(x=x), why.halves(screen, 0)

@@ -63,6 +63,7 @@ def test_scikit_learns_own_checks_of_a_trained_method(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 def test_a_pipeline_routes_the_domain(drawn):
     """Scaler, corrector, classifier: the corrector alone asks for the domain of each row."""
     with sklearn.config_context(enable_metadata_routing=True):
@@ -79,6 +80,7 @@ def test_a_pipeline_routes_the_domain(drawn):
 
 
 @pytest.mark.parametrize("output", ["features", "codes"])
+@pytest.mark.slow
 def test_frames_come_back_as_frames(drawn, frame, named, output):
     frame = frame.set_index(np.arange(len(frame)) + 1000)
     model = pickle.loads(pickle.dumps(named)).set_params(output=output).set_output(transform="pandas")

@@ -27,6 +27,7 @@ def adata():
     return adata[np.random.default_rng(0).permutation(adata.n_obs)].copy()
 
 
+@pytest.mark.slow
 def test_fields(adata):
     names, x = list(adata.obs_names), adata.X.copy()
     assert jbc.correct(adata, SMALL, batch_key="domain", labels_key="given", steps=20) is None
@@ -83,6 +84,7 @@ def test_control_expression_equals_mask(adata):
     np.testing.assert_array_equal(by_text.layers["jbc"], by_mask.layers["jbc"])
 
 
+@pytest.mark.slow
 def test_treatments_and_controls_reach_the_method(monkeypatch):
     """The cohort is the one that the columns of the world say, in whatever order the rows came."""
     cohorts = []

@@ -85,6 +85,7 @@ def slopes(params, x, step=1e-6):
     return np.stack([(scores(params, x + s) - scores(params, x - s)) / (2 * step) for s in shifts], axis=1)
 
 
+@pytest.mark.slow
 def test_the_derivative_of_a_norm_is_that_of_its_formula():
     x, weight = 3 * jax.random.normal(KEY, (2, 9, 4)) + 2, jax.random.normal(jax.random.key(1), (2, 9, 4))
 
@@ -118,6 +119,7 @@ def test_objectives(objective):
 @pytest.mark.parametrize(
     ("objective", "norm"), [("logistic", False), ("wasserstein", False), ("squares", True)]
 )
+@pytest.mark.slow
 def test_a_step_is_that_of_numpy(objective, norm):
     method = vary(SMALL, objective=objective, norm=norm, gamma=0.0 if norm else 3.0, smoothing=0.1)
     aimed = method.resolve(shifted()).without_names()
@@ -171,6 +173,7 @@ def way_there_and_back(maps, critics, z, method):
     return total, np.mean(critic[::2]), np.mean(cycle[::2])
 
 
+@pytest.mark.slow
 def test_a_step_with_a_way_back_is_that_of_numpy():
     """Its report, and the gradient of the maps, which is a tenth of the first moment of Adam after one step."""
     method = vary(SMALL, residual=False, cycle=2.0, gamma=0.0, identity=0.3)
@@ -195,6 +198,7 @@ def test_a_step_with_a_way_back_is_that_of_numpy():
     np.testing.assert_allclose(slope, (ends[0] - ends[1]) / 2e-6, rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_way_back_leads_back():
     """And is gone after the fit: it has no parameters there, and nowhere without a weight."""
     cohort = shifted(n=100)
@@ -222,6 +226,7 @@ def test_a_way_back_leads_back():
     assert "cycle" not in without.history[-1]
 
 
+@pytest.mark.slow
 def test_generators_wait_for_their_turn():
     method = vary(SMALL, critic_steps=3)
     run = fit(method, shifted(), KEY, steps=8, chunk=1)
@@ -239,6 +244,7 @@ def apart(rows, target):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.slow
 def test_a_known_shift_is_undone(objective):
     """By the maps alone, from the identity; and without a warning, which would fail the test."""
     cohort = shifted(n=200)
@@ -262,6 +268,7 @@ def test_a_known_shift_is_undone(objective):
     assert model.record.history[-1]["kept"] > 0.7
 
 
+@pytest.mark.slow
 def test_rows_without_a_batch_effect_stay():
     cohort = shifted(shift=0.0, n=100)
     method = vary(SMALL, scale="pooled", rows=50, updates=200, widths=(8,))
@@ -271,6 +278,7 @@ def test_rows_without_a_batch_effect_stay():
     assert np.linalg.norm(out - x) < 0.15 * np.linalg.norm(x - x.mean(axis=0))
 
 
+@pytest.mark.slow
 def test_a_collapsed_map_is_warned_of():
     """A plain generator whose last layer has died makes one and the same row of all."""
     method = vary(SMALL, residual=False, map_rate=1e-30, critic_rate=1e-30)
@@ -291,6 +299,7 @@ def test_a_collapsed_map_is_warned_of():
     assert method.diagnose({"kept": 0.9, "accuracy": 0.7}) == []
 
 
+@pytest.mark.slow
 def test_what_a_source_never_had_is_no_collapse():
     """A feature that is constant in a source keeps all of its spread, which is none."""
     drawn = simulate_shift(0, n_per_domain=12, n_features=4, n_domains=3)
@@ -300,6 +309,7 @@ def test_what_a_source_never_had_is_no_collapse():
     assert run.history[-1]["kept"] > 0.5
 
 
+@pytest.mark.slow
 def test_an_overpowering_discriminator_is_warned_of():
     method = vary(SMALL, scale="pooled", map_rate=1e-30, critic_rate=0.05, linear_decay=False)
     cohort = shifted(shift=3.0)
@@ -313,6 +323,7 @@ def test_settings_that_contradict_each_other_are_refused(changes):
         prepare(vary(SMALL, **changes), shifted())
 
 
+@pytest.mark.slow
 def test_presets_hold_nothing_back():
     for kind in ("paper", "gan", "resnet-gan", "cycle-gan"):
         method = presets.adversarial(kind)

@@ -31,6 +31,7 @@ def filled(world):
     return jbc.Corrector(METHOD, steps=1000).fit(x, domain=day).transform(x, domain=day)
 
 
+@pytest.mark.slow
 def test_zeros_become_what_they_would_have_been(world, filled):
     x, truth, _ = world
     lost = (x == 0) & (np.arange(12) < 11)
@@ -50,6 +51,7 @@ def test_what_was_measured_stays(world, filled):
     assert (filled[:, 11] == 0).all()
 
 
+@pytest.mark.slow
 def test_all_values_are_replaced_on_request(world):
     x, truth, day = world
     method = jbc.DenoisingAutoencoder(fill="all", inputs=Inputs(log=True), training=Training(ema_decay=0.9))

@@ -158,6 +158,7 @@ def expected_gradients(golden, prefix, family, names):
     return out
 
 
+@pytest.mark.slow
 def test_manybatch_step(goldens):
     golden = read(goldens / "joint_multibatch_step.npz")
     method = presets.joint("mi", "reference", dropout=0.0, restart=False, inputs=Inputs(log=False))
@@ -206,6 +207,7 @@ def test_manybatch_step(goldens):
         np.testing.assert_allclose(probability, golden[f"eval/p/{g}"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_twobatch_step(goldens):
     golden = read(goldens / "joint_twobatch_step.npz")
     method = presets.joint(

@@ -23,6 +23,7 @@ def run(inputs, x):
     return tables, np.asarray(inputs.apply(tables, x, DOMAIN))
 
 
+@pytest.mark.slow
 def test_log_ratios_are_standardised_per_domain():
     x = rows()
     ratio = np.log1p(x.astype(np.float64))
@@ -63,6 +64,7 @@ def test_restored_rows_lie_in_one_average_domain(log, level, scale):
         np.testing.assert_allclose(out, x, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_rows_that_do_not_count_are_not_measured():
     x, weight = jnp.asarray(rows()), np.arange(60) % 2
     inputs = Inputs(True, "remove", "domain")

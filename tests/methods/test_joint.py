@@ -67,6 +67,7 @@ def joint_step():
 # What the target may not tell
 
 
+@pytest.mark.slow
 def test_labels_of_the_target_change_nothing():
     drawn = world()
     target = drawn.domain == TARGET
@@ -80,6 +81,7 @@ def test_labels_of_the_target_change_nothing():
         assert_same_bytes((found.fitted, found.state), (first.fitted, first.state))
 
 
+@pytest.mark.slow
 def test_without_alignment_the_target_has_no_influence_on_the_networks(table):
     """Nothing but the MMD, its own reconstructor and its own statistics look at the target."""
     method = change(align=0.0, rebuild="sources")
@@ -97,6 +99,7 @@ def test_without_alignment_the_target_has_no_influence_on_the_networks(table):
     assert differ(train(JOINT, table).state.calibrator, train(JOINT, other).state.calibrator)
 
 
+@pytest.mark.slow
 def test_unlabelled_rows_of_a_source_train_all_but_the_classifier(table, joint_step):
     state, rows = train(JOINT, table).state, minibatch(JOINT, table)
     unlabelled = np.zeros(rows.label.shape, bool)
@@ -113,6 +116,7 @@ def test_unlabelled_rows_of_a_source_train_all_but_the_classifier(table, joint_s
     assert float(said["classify"]) == 0
 
 
+@pytest.mark.slow
 def test_without_labels_there_is_no_classifier(table):
     drawn = world()
     model = Corrector(JOINT, steps=CHUNK).fit(drawn.x, domain=drawn.domain)
@@ -129,6 +133,7 @@ def test_without_labels_there_is_no_classifier(table):
 
 
 @pytest.mark.parametrize("log", [True, False])
+@pytest.mark.slow
 def test_untrained_and_unscaled_the_default_is_the_identity(table, log):
     """The residual networks start as the identity, and the logarithm is undone."""
     x = jnp.concatenate([table.x, jnp.array([[0.0, -3.0, 1e4, -2e5]])])
@@ -180,6 +185,7 @@ def test_corrected_rows_are_the_mean_over_the_reconstructors(table):
 
 
 @pytest.mark.parametrize("data", ["mi", "cytof"])
+@pytest.mark.slow
 def test_published_families_train_and_settle_their_statistics(table, data):
     """Statistics are each domain's own, or the running ones of training, which pool the domains."""
     method = presets.joint(data, training=Training(rows=8), inputs=Inputs(log=True))
@@ -203,6 +209,7 @@ def test_published_families_train_and_settle_their_statistics(table, data):
         assert set(run.fitted["classifier"]["statistics"]) == set()
 
 
+@pytest.mark.slow
 def test_statistics_are_measured_on_rows_that_count(table):
     method = presets.joint("mi", statistics="domain", training=Training(rows=8))
     weight = np.where(np.arange(len(table.x)) % 3 == 0, 0, 1)
@@ -213,6 +220,7 @@ def test_statistics_are_measured_on_rows_that_count(table):
         np.testing.assert_allclose(found[g], table.x[rows].mean(axis=0), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_alternating_rounds_update_whom_they_should(table):
     """λ1 steps of calibrator and classifier, then λ2 of calibrator and reconstructors."""
     method = change(alternate=True, classify_rounds=4, rebuild_rounds=2)
@@ -225,6 +233,7 @@ def test_alternating_rounds_update_whom_they_should(table):
     assert {"align", "classify", "rebuild", "kernel", "loss"} <= set(run.history[-1])
 
 
+@pytest.mark.slow
 def test_restart_forgets_the_moments_at_every_epoch(table):
     """Forty rows in minibatches of eight make an epoch of five steps."""
     counts = {}
@@ -237,6 +246,7 @@ def test_restart_forgets_the_moments_at_every_epoch(table):
     assert counts == {False: [10, 10], True: [5, 5]}
 
 
+@pytest.mark.slow
 def test_the_learning_rate_decays_by_epochs(table):
     """Adam's first update is the sign of the gradient times the rate, lr × decay^(epoch + 1)."""
     method = change(decay=0.5, weight_decay=0.0)
@@ -259,6 +269,7 @@ def test_the_length_of_training_is_in_epochs_but_bounded(table):
 # Saturated kernels
 
 
+@pytest.mark.slow
 def test_saturated_kernels_are_said():
     drawn = world()
     raw = change(log=False, scale="none", unit="fixed", bandwidths=(1.0, 2.0, 4.0, 8.0, 16.0))
@@ -284,6 +295,7 @@ def test_the_diagnosis_reads_the_kernel():
 # Classes
 
 
+@pytest.mark.slow
 def test_only_a_coupled_classifier_moves_the_calibrator(table):
     for coupled in (False, True):
         method = change(coupled=coupled, align=0.0, rebuild="none")
@@ -295,6 +307,7 @@ def test_only_a_coupled_classifier_moves_the_calibrator(table):
         assert differ(after.classifier.params, state.classifier.params)
 
 
+@pytest.mark.slow
 def test_the_members_differ_and_are_averaged(table):
     method = change(members=3)
     fitted = train(method, table).fitted
@@ -313,6 +326,7 @@ def test_the_members_differ_and_are_averaged(table):
     np.testing.assert_allclose(together, np.mean(alone, axis=0), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_inference_takes_the_averaged_weights(table):
     run = train(change(ema_decay=0.5, learning_rate=1e-2), table)
     player = run.state.classifier
@@ -334,6 +348,7 @@ def test_the_target_is_classified_where_a_classifier_of_raw_rows_fails(seed):
     assert (found == drawn.label[target]).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_many_classes_have_a_softmax():
     drawn = simulate_plates(n_per_plate=45, n_features=12, n_plates=2, n_classes=3, effect=4.0, batch=0.5)
     label = np.where(drawn.domain == "plate 2", "", drawn.label)
@@ -402,6 +417,7 @@ def test_pairs_are_a_source_and_a_target(sources, groups, expected):
     assert sorted(found.tolist()) == sorted(expected)
 
 
+@pytest.mark.slow
 def test_one_pair_alone_is_the_method_of_the_pair():
     drawn = world()
     two = drawn.domain != "domain 2"
@@ -428,6 +444,7 @@ def test_one_pair_alone_is_the_method_of_the_pair():
     np.testing.assert_array_equal(found["share"], [[1, 1]])
 
 
+@pytest.mark.slow
 def test_targets_get_the_mean_over_their_sources(table):
     method = PairwiseCalibration(JOINT)
     fitted = train(method, table).fitted
@@ -447,6 +464,7 @@ def test_targets_get_the_mean_over_their_sources(table):
             np.testing.assert_allclose(found[rows], expected[rows], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_hidden_domain_may_not_leave_a_single_class():
     """What counts is the labels that are left, not the names that were given."""
     table = Cohort.from_arrays(

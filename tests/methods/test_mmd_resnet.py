@@ -73,6 +73,7 @@ def discrepancy(moved, target, method):
 @pytest.mark.parametrize(
     ("objective", "unbiased"), [("squared", True), ("squared", False), ("root", False), ("root", True)]
 )
+@pytest.mark.slow
 def test_the_objective_is_that_of_numpy(objective, unbiased):
     """What every map descends on, and which estimate of the MMD that is, are settings of their own."""
     method = vary(SMALL, objective=objective, unbiased=unbiased, identity=0.5, log=True)
@@ -94,6 +95,7 @@ def test_the_objective_is_that_of_numpy(objective, unbiased):
     assert drawn.x.shape == (36, 4)
 
 
+@pytest.mark.slow
 def test_maps_begin_as_the_identity_or_as_shift_and_scale():
     _, cohort = shifted()
     x, domain = jnp.asarray(cohort.x), jnp.asarray(cohort.domain)
@@ -110,6 +112,7 @@ def test_maps_begin_as_the_identity_or_as_shift_and_scale():
 
 
 @pytest.mark.parametrize("scale", ["pooled", "domain"])
+@pytest.mark.slow
 def test_a_known_shift_is_undone(scale):
     drawn, cohort = shifted(n=300)
     method = MMDResNet(
@@ -138,6 +141,7 @@ def test_a_known_shift_is_undone(scale):
     assert error < 0.2 * before
 
 
+@pytest.mark.slow
 def test_rows_without_a_batch_effect_stay():
     _, cohort = shifted(shift=0.0, n=100)
     method = vary(SMALL, rows=50, learning_rate=3e-3)
@@ -147,6 +151,7 @@ def test_rows_without_a_batch_effect_stay():
     assert np.linalg.norm(out - x) < 0.1 * np.linalg.norm(x - x.mean(axis=0))
 
 
+@pytest.mark.slow
 def test_a_source_is_corrected_as_if_it_were_the_only_one():
     _, cohort = shifted(n=20)
     method = vary(SMALL, scale="domain")
@@ -159,6 +164,7 @@ def test_a_source_is_corrected_as_if_it_were_the_only_one():
     assert (outs[0][domain == 2] != outs[1][domain == 2]).any()
 
 
+@pytest.mark.slow
 def test_the_rate_falls_by_epochs():
     _, cohort = shifted()
     method = vary(SMALL, rows=6, decay=1e-30, decay_epochs=2)  # an epoch has two steps here
@@ -168,6 +174,7 @@ def test_the_rate_falls_by_epochs():
             jax.tree.leaves(runs[0])[0]).any()  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_preset_is_the_paper():
     paper, (_, cohort) = presets.mmd_resnet(), shifted(n=2000)
     training = paper.training

@@ -77,6 +77,7 @@ def edited(h: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("method", [PAPER, SMALL], ids=["paper", "default"])
+@pytest.mark.slow
 def test_rows_are_edited_as_the_equations_say(method):
     x, domain = rows()
     model = fitted(method, x, domain)
@@ -117,6 +118,7 @@ def test_targets_and_bystanders_stay_and_sources_arrive():
     np.testing.assert_allclose(knots(moved[domain == "old"]), knots(x[domain == "new"]), atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_shift_is_carried_to_rows_of_another_distribution():
     x, domain = rows(n=400)
     model = fitted(vary(SMALL, widths=(32, 6)), x, domain, steps=400)
@@ -128,6 +130,7 @@ def test_a_shift_is_carried_to_rows_of_another_distribution():
     np.testing.assert_allclose(change.mean(axis=0), 2.0 * (np.arange(D) < 3), atol=0.3)
 
 
+@pytest.mark.slow
 def test_domains_to_extrapolate_get_the_average_edit_pulled_towards_their_own():
     x, domain = rows()
     method = vary(SMALL, source=("old", "bystander"), layers=(4,))
@@ -147,6 +150,7 @@ def test_domains_to_extrapolate_get_the_average_edit_pulled_towards_their_own():
     )
 
 
+@pytest.mark.slow
 def test_edits_are_measured_on_pairs_of_controls():
     """Two control materials in both, of unequal numbers; a third in the source alone; samples with anything."""
     x, _ = rows()
@@ -174,6 +178,7 @@ def test_edits_are_measured_on_pairs_of_controls():
     assert (moved != x)[domain == "old"].all(axis=1).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_principal_components_are_edited_instead():
     x, domain = rows()
     model = fitted(COMPONENTS, x, domain)
@@ -193,6 +198,7 @@ def test_principal_components_are_edited_instead():
         np.testing.assert_allclose(found, said + tables["location"], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_editing_components_is_a_method_without_training():
     """One of its own: nothing is drawn, no step is counted, and the settings of edits are those of neuron editing."""
     x, domain = rows()
@@ -233,6 +239,7 @@ def test_layers_of_images_are_convolutions():
     np.testing.assert_allclose(np.asarray(double.apply(params, x)), said, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_images_have_convolutions_of_any_size():
     rng = np.random.default_rng(0)
     x = np.float32(rng.uniform(size=(90, 5 * 3 * 2)))
@@ -244,6 +251,7 @@ def test_images_have_convolutions_of_any_size():
     assert longer.history_[-1]["loss"] < 0.8 * longer.history_[0]["loss"]
 
 
+@pytest.mark.slow
 def test_what_sampling_makes_is_not_edited():
     """Rows of one distribution stay; a shift of five standard errors is edited whole."""
     x = np.float32(np.random.default_rng(0).normal(size=(2 * N, D)))
@@ -271,6 +279,7 @@ def test_the_preset_is_the_paper():
     assert sizes == [500, 250, 50, 250, 500, D]
 
 
+@pytest.mark.slow
 def test_values_beyond_are_counted_and_refused():
     x, domain = rows()
     model = fitted(vary(SMALL, layers=(4,), beyond="refuse"), x, domain)
@@ -315,6 +324,7 @@ def test_sources_without_controls_of_the_target_are_refused():
     prepare(method, cohort)  # what is extrapolated needs none
 
 
+@pytest.mark.slow
 def test_more_rows_than_fit_through_at_once_change_nothing(monkeypatch):
     x, domain = rows()
     cohort = Cohort.from_arrays(x, domain)

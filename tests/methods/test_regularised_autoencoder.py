@@ -71,6 +71,7 @@ def by_hand(
 
 
 @pytest.mark.parametrize("unbiased", [True, False])
+@pytest.mark.slow
 def test_a_step_is_that_of_numpy(unbiased):
     """Its loss, and the gradient, which is a tenth of the first moment of Adam after one step."""
     method = vary(SMALL, unbiased=unbiased)
@@ -102,6 +103,7 @@ def test_a_step_is_that_of_numpy(unbiased):
 
 
 @pytest.mark.parametrize("scale", ["domain", "pooled"])
+@pytest.mark.slow
 def test_rows_become_what_the_decoder_makes_of_their_codes(scale):
     """Those of sources and of domains to extrapolate, which by domain are read as the sources are on average."""
     drawn, method = shifted(), vary(SMALL, scale=scale, learning_rate=0.03)
@@ -124,6 +126,7 @@ def test_rows_become_what_the_decoder_makes_of_their_codes(scale):
             np.testing.assert_allclose(out[part], rebuilt, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_is_rebuilt_begins_at_the_mean_of_the_target():
     drawn = shifted()
     method = vary(SMALL, learning_rate=1e-30)
@@ -137,6 +140,7 @@ def test_what_is_rebuilt_begins_at_the_mean_of_the_target():
     np.testing.assert_allclose(out[moving], np.broadcast_to(mean, out[moving].shape), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_domains_without_a_difference_are_rebuilt_alike():
     drawn = shifted(n=40)
     x = np.tile(drawn.x[drawn.domain == "domain 1"], (5, 1))
@@ -149,6 +153,7 @@ def test_domains_without_a_difference_are_rebuilt_alike():
     assert lost < 0.05
 
 
+@pytest.mark.slow
 def test_published_settings_keep_a_shift_that_the_default_takes_away():
     """Rebuilding and alignment want opposite things, unless shift and scale are no matter of the loss."""
     drawn = shifted(n=200, features=6, shift=0.5)
@@ -183,6 +188,7 @@ def test_presets_are_the_papers():
     assert sizes == [512, 256, 128, 2, 128, 256, 512, 4]
 
 
+@pytest.mark.slow
 def test_images_have_convolutions():
     method = vary(SMALL, image=(2, 2, 1))
     run = fit(method, cohort(), KEY, steps=2)

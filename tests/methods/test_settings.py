@@ -238,6 +238,7 @@ def test_what_means_something_is_not(method):
     prepare(method, cohort())
 
 
+@pytest.mark.slow
 def test_critics_need_no_training_of_their_own_before_the_maps():
     drawn = world()
     model = jbc.Corrector(
@@ -326,6 +327,7 @@ def test_a_single_row_of_a_domain_is_refused_where_rows_are_compared(method):
 
 
 @pytest.mark.parametrize("method", [each for some in ALONE.values() for each in some], ids=str)
+@pytest.mark.slow
 def test_a_single_row_of_a_domain_is_enough_elsewhere(method):
     drawn = world()
     model = jbc.Corrector(method, steps=6).fit(drawn.x, domain=drawn.domain)

@@ -114,6 +114,7 @@ def terms_of(method, state, maps, critics, x):
 @pytest.mark.parametrize(
     ("family", "form"), [("affine", "pairs"), ("low-rank", "pairs"), ("residual", "barycentre")]
 )
+@pytest.mark.slow
 def test_the_objective_of_a_ragged_screen(family, form):
     method = vary(SMALL, maps=family, form=form, scale="none", gamma=3.0)
     cohort = method.resolve(screen())
@@ -145,6 +146,7 @@ def test_the_objective_of_a_ragged_screen(family, form):
     assert_close(grads, slopes, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_narrow_and_wide_critics_fold_or_move_alike():
     """With few rows it is cheaper to move them than to fold the map into the critics: the results agree."""
     cohort = SMALL.resolve(screen())
@@ -163,6 +165,7 @@ def test_narrow_and_wide_critics_fold_or_move_alike():
         assert_close(tuple(found), tuple(expected), rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_batches_of_treatments_change_nothing(monkeypatch):
     """Treatments one at a time, two at a time with one left over, or all at once: the same step."""
     rng, steps = np.random.default_rng(0), {}
@@ -182,6 +185,7 @@ def test_batches_of_treatments_change_nothing(monkeypatch):
     assert_close(steps[4], steps[1024], rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_rate_that_has_fallen_to_nothing_stays_there():
     method = DistanceAlignment(form="pairs", rows=M, updates=10)
     short, long = (fit(method, screen(), KEY, steps=steps, chunk=10).fitted for steps in (10, 20))
@@ -203,6 +207,7 @@ def weights_of(**settings):
     return method.init(KEY, method.resolve(screen())).weight
 
 
+@pytest.mark.slow
 def test_weights_are_means_over_treatments_of_means_over_pairs():
     np.testing.assert_allclose(weights_of(), [1 / 4] * 2 + [1 / 12] * 3 + [1 / 24] * 6, rtol=1e-6)
     by_rows = [2 / 11] * 2 + [1 / 11] * 3 + [4 / 66] * 6
@@ -233,6 +238,7 @@ def test_importance_of_a_treatment_that_there_is_not_is_refused():
         prepare(vary(SMALL, importance=(("0", 2.0),)), Cohort.from_arrays(np.eye(4), list("aabb")))
 
 
+@pytest.mark.slow
 def test_golden_objective(data):
     path = data.parent / "goldens" / "wasserstein_objective.npz"
     if not path.is_file():
@@ -274,6 +280,7 @@ def test_golden_objective(data):
         np.testing.assert_allclose(slope, golden[f"grad/{name}"], atol=1e-5 * max(scale, 1e-2), err_msg=name)
 
 
+@pytest.mark.slow
 def test_gaussian_distance_is_that_of_sample_moments():
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(30, 4)), rng.normal(size=(30, 4)) @ rng.normal(size=(4, 4)) + 1
@@ -304,6 +311,7 @@ def test_sliced_distance_in_one_dimension_is_exact():
     assert scipy.stats.wasserstein_distance(first, second) ** 2 <= expected
 
 
+@pytest.mark.slow
 def test_kernel_distance_is_the_mmd_of_each_pair():
     z = jax.random.normal(KEY, (2, 3, 10, 4))
     found = kernel_terms(z[0], z[1], (0.5, 1.0))
@@ -328,6 +336,7 @@ MEASURED = {
 
 
 @pytest.mark.parametrize("name", MEASURED)
+@pytest.mark.slow
 def test_distances_are_measured_in_every_minibatch_and_need_no_critics(name):
     """A method of its own: no critics, no turns, and what it descends on is the mean distance of pairs."""
     method, distance = MEASURED[name]
@@ -376,6 +385,7 @@ DISTANCE = DistanceAlignment(rows=20, updates=200, learning_rate=1e-2)
      (DISTANCE, {"distance": "sliced"}), (DISTANCE, {"distance": "mmd", "form": "pairs"})],
     ids=lambda part: str(part) if isinstance(part, dict) else type(part).__name__,
 )  # fmt: skip
+@pytest.mark.slow
 def test_training_brings_domains_together(method, changes):
     cohort, method = screen(rows=40), vary(method, **changes)
     before = gaps(cohort, cohort.x)
@@ -384,6 +394,7 @@ def test_training_brings_domains_together(method, changes):
     assert gaps(cohort, np.asarray(moved)) < 0.7 * before
 
 
+@pytest.mark.slow
 def test_maps_begin_as_the_identity_and_wait_for_the_critics():
     cohort, method = screen(), vary(SMALL, pretrain=20, critic_steps=3, map_steps=2)
     assert method.steps(cohort) == 20 + 250 * 5
@@ -396,6 +407,7 @@ def test_maps_begin_as_the_identity_and_wait_for_the_critics():
     assert int(run.state.critics.step) == 26
 
 
+@pytest.mark.slow
 def test_maps_stand_still_while_no_distance_is_seen():
     method = vary(SMALL, pretrain=1, critic_steps=1)
     cohort = method.resolve(screen())
@@ -408,6 +420,7 @@ def test_maps_stand_still_while_no_distance_is_seen():
     assert_same_bytes(after.maps, state.maps)
 
 
+@pytest.mark.slow
 def test_rows_of_unshared_treatments_have_no_influence():
     cohort = screen()
     alone = np.asarray(cohort.treatment) == 4
@@ -445,6 +458,7 @@ def test_presets():
 @pytest.mark.parametrize(
     ("critics", "h", "widths"), [(45, 2, ()), (45, 2, (2,)), (3, 8, (16,)), (900, 1, ())]
 )
+@pytest.mark.slow
 def test_optimised_programs_say_the_same(critics, h, widths):
     """At the sizes of the paper, and fully optimised: jaxlib 0.10.2 has turned such sums into garbage."""
     rng, sizes = np.random.default_rng(0), (h, *widths, 1)

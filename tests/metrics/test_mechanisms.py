@@ -139,6 +139,7 @@ def test_who_is_asked_and_whose_neighbours_are_few():
     assert np.isnan(mechanism_knn(x, **names).each[:2]).all()
 
 
+@pytest.mark.slow
 def test_ties_are_shared_and_a_collapsed_table_scores_by_chance():
     x, names = hand()
     for value in (0.0, 3.7):
@@ -304,6 +305,7 @@ def replicates(seed=0, n=24):
     return x, domain, treatment
 
 
+@pytest.mark.slow
 def test_domains_within_treatments():
     x, domain, treatment = replicates()
     linear = domain_accuracy_by_treatment(x, domain, treatment)
@@ -349,6 +351,7 @@ def test_treatments_that_cannot_be_judged_are_left_out():
 
 
 @pytest.mark.parametrize("copies", ["units", "draws"])
+@pytest.mark.slow
 def test_copies_never_help_to_name_their_own_domain(copies):
     rng = np.random.default_rng(0)
     x, domain = rng.normal(size=(40, 30)), np.tile(["u", "v"], 20)

@@ -131,6 +131,7 @@ def usual(name: str, d: int = D) -> Any:
 
 @every_score
 @pytest.mark.parametrize("a", SCALES)
+@pytest.mark.slow
 def test_the_unit_does_not_matter(name, a):
     score = SCORES[name]
     close(np.asarray(score.call(a * table(), NAMES)) / a**score.power, usual(name), rtol=2e-6)
@@ -145,6 +146,7 @@ def test_the_zero_does_not_matter(name, a, b):
 
 
 @every_score
+@pytest.mark.slow
 def test_tables_of_a_single_feature(name):
     score = SCORES[name]
     far = 1e-9 * (table(1) + (0.0 if score.angles else 1e8))
@@ -171,6 +173,7 @@ def test_the_order_of_columns_does_not_matter(name):
 
 
 @of_any_column
+@pytest.mark.slow
 def test_a_constant_feature_does_not_matter(name):
     for constant in (0.0,) if SCORES[name].angles else (0.0, 0.1, -7e5, 1e12):
         close(SCORES[name].call(np.insert(table(), 2, constant, axis=1), NAMES), usual(name))
@@ -178,6 +181,7 @@ def test_a_constant_feature_does_not_matter(name):
 
 @every_score
 @pytest.mark.parametrize("constant", [0.1, -7e5])
+@pytest.mark.slow
 def test_tables_without_any_difference(name, constant):
     """Nothing can be told apart, whatever the rounding of sums."""
     score = SCORES[name]
@@ -192,6 +196,7 @@ def test_tables_without_any_difference(name, constant):
 
 
 @every_score
+@pytest.mark.slow
 def test_a_feature_that_is_absent_in_one_domain(name):
     x, score = table(), SCORES[name]
     x[DOMAIN == 1, 3] = 0
@@ -200,6 +205,7 @@ def test_a_feature_that_is_absent_in_one_domain(name):
     close(found / 1e-9**score.power, score.call(x, NAMES))
 
 
+@pytest.mark.slow
 def test_a_feature_that_is_absent_in_one_domain_gives_it_away():
     x, domain = np.random.default_rng(0).normal(size=(N, 3)) + 5, NAMES["domain"]
     x[DOMAIN == 1, 0] = 0
@@ -301,6 +307,7 @@ def test_units_whose_rows_are_certain_of_different_classes_have_a_probability():
 
 
 @pytest.mark.parametrize("a", SCALES)
+@pytest.mark.slow
 def test_the_width_of_kernels_has_the_unit_of_the_codes(a):
     z = jnp.asarray(table()[:60].reshape(3, 20, D), jnp.float32)
     mmd2, between = mmd2_to(z, z[0], (0.5, 1.0), unbiased=True)
@@ -312,6 +319,7 @@ def test_the_width_of_kernels_has_the_unit_of_the_codes(a):
 
 @pytest.mark.parametrize("a", SCALES)
 @pytest.mark.parametrize("offset", [0.0, 100.0])
+@pytest.mark.slow
 def test_codes_of_which_most_coincide_have_a_width_too(a, offset):
     z = np.full((2, 30, 3), offset)
     z[:, :4] += np.random.default_rng(0).normal(size=(2, 4, 3))

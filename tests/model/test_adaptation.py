@@ -58,6 +58,7 @@ def models(screen):
 
 
 @every_method
+@pytest.mark.slow
 def test_nothing_else_moves(models, screen, name):
     model, before, corrected = models[name]
     known = screen.domain != NEW
@@ -87,6 +88,7 @@ def test_controls_come_near_and_the_report_says_how_near(models, screen, name):
     assert away[1] < away[0] or name in ("shift and scale", "quantiles")
 
 
+@pytest.mark.slow
 def test_more_than_a_shift_is_learned_from_many_controls():
     screen = simulate_screen(1, n_domains=4, n_treatments=8, n_controls=100, n_features=6, shared=1.0)
     known = screen.domain != NEW

@@ -65,6 +65,7 @@ def test_with_controls_alone_half_of_their_units_are_kept(world):
     assert (~known).sum() == (~world.control).sum()  # the others tell how much varies in all
 
 
+@pytest.mark.slow
 def test_what_is_kept_decides_nothing_but_the_end(cohort):
     """Other measurements of the rows that are kept change no bit of the model of a given step."""
     seen, _ = by_replicates(METHOD, cohort)
@@ -78,6 +79,7 @@ def test_what_is_kept_decides_nothing_but_the_end(cohort):
     assert_same_bytes(runs[0].fitted, runs[1].fitted)
 
 
+@pytest.mark.slow
 def test_it_stops_where_the_hidden_replicates_are_nearest(world):
     """Mapped rows that are compared with mapped rows go astray in the end: stopping in time is better than never."""
     about = {"domain": world.domain, "treatment": world.treatment, "control": world.control}
@@ -119,6 +121,7 @@ def test_without_replicates_there_is_nothing_to_stop_by(world):
         by_replicates(METHOD, Cohort.from_arrays(world.x, world.domain, treatment=world.domain))
 
 
+@pytest.mark.slow
 def test_command_line(world, tmp_path):
     frame = pd.DataFrame(world.x, columns=[f"f{i}" for i in range(5)])
     path, run = str(tmp_path / "screen.csv"), tmp_path / "run"
@@ -161,6 +164,7 @@ def test_a_tenth_of_the_rows_of_source_and_target_is_kept(plain):
     assert not out[drawn].any()
 
 
+@pytest.mark.slow
 def test_the_score_is_how_far_hidden_rows_are_from_the_target(plain):
     slow = vary(MOVER, scale="pooled", learning_rate=1e-2)
     seen, stopping = by_rows(slow, Cohort.from_arrays(plain.x, plain.domain))
@@ -172,6 +176,7 @@ def test_the_score_is_how_far_hidden_rows_are_from_the_target(plain):
     assert moved > 0.7 * begun
 
 
+@pytest.mark.slow
 def test_a_map_that_arrived_is_stopped(plain):
     model = jbc.Corrector(MOVER, stopping="rows", steps=4000).fit(plain.x, domain=plain.domain)
     assert model.stopped_

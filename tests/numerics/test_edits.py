@@ -88,6 +88,7 @@ def test_ranks_beyond_the_digits_of_floats():
 
 @pytest.mark.parametrize("rule", RULES)
 @given(x=rows(20), values=rows(30))
+@pytest.mark.slow
 def test_equal_source_and_target_change_no_bit(rule, x, values):
     edit = measured(x, x)
     found = edited[rule](edit, values)
@@ -98,6 +99,7 @@ def test_equal_source_and_target_change_no_bit(rule, x, values):
 
 @pytest.mark.parametrize("rule", RULES)
 @given(source=rows(20), target=rows(20), values=rows(30))
+@pytest.mark.slow
 def test_the_order_of_values_stays_and_nothing_is_nan(rule, source, target, values):
     edit = measured(source, target)
     ascending = np.sort(np.concatenate([values, source]), axis=0)
@@ -131,6 +133,7 @@ def test_inside_it_is_the_interpolation_of_numpy():
         np.testing.assert_allclose(found[:, j], expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_edited_source_has_the_targets_distribution():
     source, target = np.exp(activations(2000)), activations(3000, 1, -2.0, 0.5)
     found = apply(measure(source, target), source)
@@ -149,17 +152,20 @@ KNOTS = Edit(column(0, 1, 3), column(10, 14, 15))
     ("rule", "expected"),
     [("shift", [8, 10, 15, 17]), ("clip", [10, 10, 15, 15]), ("linear", [2, 10, 15, 16])],
 )
+@pytest.mark.slow
 def test_beyond_the_ends(rule, expected):
     values = column(-2, 0, 3, 5)
     np.testing.assert_array_equal(apply(KNOTS, values, rule)[:, 0], expected)
     assert outside(KNOTS, values)[:, 0].tolist() == [True, False, False, True]
 
 
+@pytest.mark.slow
 def test_an_end_without_a_width_is_shifted_even_where_others_go_on():
     edit = Edit(column(0, 0, 2, 2), column(10, 11, 15, 17))
     np.testing.assert_array_equal(apply(edit, column(-1, 3), "linear")[:, 0], [9, 18])
 
 
+@pytest.mark.slow
 def test_ties_go_to_the_middle_rank():
     edit = Edit(column(0, 0, 0, 2, 2, 3), column(1, 2, 9, 10, 14, 16))
     values = column(0, 1, 2, 2.5, 3)
@@ -183,6 +189,7 @@ def test_rounding_is_not_blown_up_into_a_signal():
     np.testing.assert_allclose(found, 1, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_a_constant_shift_is_the_difference_of_the_means():
     source, target, values = activations(20), activations(30, 1, 7.0, 3.0), activations(10, 2)
     weight = np.arange(20) % 3
@@ -202,6 +209,7 @@ def test_many_rows_are_edited_as_few_are():
     np.testing.assert_array_equal(whole[-30:], edited["shift"](edit, values[-30:]))
 
 
+@pytest.mark.slow
 def test_folds_and_edits_are_lanes():
     source, target, values = activations(20), activations(20, 1, 3.0), activations(30, 2)
     weights = np.random.default_rng(3).integers(0, 3, (2, 20))
@@ -217,6 +225,7 @@ def test_folds_and_edits_are_lanes():
 
 
 @pytest.mark.parametrize("rule", RULES)
+@pytest.mark.slow
 def test_gradients_are_finite_and_are_the_slopes(rule):
     edit = Edit(
         jnp.concatenate([KNOTS.source, column(0, 0, 1), column(4, 4, 4)], axis=1),

@@ -102,6 +102,7 @@ def test_without_a_mesh_nothing_is_divided():
     assert constrain_sharding(tree, ["a"]) is tree
 
 
+@pytest.mark.slow
 def test_a_method_that_spreads_nothing_trains_on_a_mesh_as_alone():
     alone, run = (
         fit(Walk(noise=0.1), cohort(), jax.random.key(3), steps=8, chunk=4, mesh=m) for m in (None, mesh_of())

@@ -272,6 +272,7 @@ def test_controls_are_drawn_by_their_own_components():
     assert note.get_legend() is None
 
 
+@pytest.mark.slow
 def test_any_name_can_be_drawn():
     ax = plots.scatter(axes(), np.zeros((9, 2)), np.arange(9), NAMES)
     assert legend(ax)[:3] == NAMES[:3]
@@ -289,6 +290,7 @@ def test_any_name_can_be_drawn():
             assert png(each.figure).startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_figures_are_the_same_every_time_and_change_nothing_global():
     code = """
 import io, sys

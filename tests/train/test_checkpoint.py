@@ -104,6 +104,7 @@ def copy(sealed, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("abstract", [False, True])
+@pytest.mark.slow
 def test_training_state_comes_back_bit_by_bit(tmp_path, abstract):
     tree = player()
     write(tmp_path / "state", tree, {"step": 1, "name": "é"})
@@ -526,6 +527,7 @@ def overwrite_calls(tmp_path, monkeypatch) -> list[str]:
 
 
 @pytest.mark.parametrize("failure", [Killed(), OSError(28, "No space left on device")], ids=["kill", "error"])
+@pytest.mark.slow
 def test_old_or_new_whenever_an_overwrite_dies(tmp_path, monkeypatch, failure):
     calls = overwrite_calls(tmp_path, monkeypatch)
     renames = [number for number, name in enumerate(calls) if name == "rename"]
@@ -552,6 +554,7 @@ def test_old_or_new_whenever_an_overwrite_dies(tmp_path, monkeypatch, failure):
     assert ("aside" in seen) == isinstance(failure, Killed)
 
 
+@pytest.mark.slow
 def test_readers_find_old_or_new_while_it_is_replaced(tmp_path):
     folder = tmp_path / "model"
     write(folder, {"a": np.zeros(100)}, {"value": 0})
@@ -595,6 +598,7 @@ print(codes, read(folder)[1], [path.name for path in folder.parent.iterdir()])
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_and_nothing_else(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path)],

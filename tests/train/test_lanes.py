@@ -53,6 +53,7 @@ def corrupted(cohort: Cohort, rows: np.ndarray) -> Cohort:
     return dataclasses.replace(cohort, x=np.where(rows[:, None], 1e6, cohort.x).astype(np.float32))
 
 
+@pytest.mark.slow
 def test_seeds_are_lanes():
     table = cohort()
     run = fit_lanes(Walk(noise=0.1), table, KEYS, steps=12, chunk=4)
@@ -65,6 +66,7 @@ def test_seeds_are_lanes():
     assert len(set(np.asarray(run.fitted["at"])[:, 0].tolist())) == 3
 
 
+@pytest.mark.slow
 def test_tasks_are_lanes(tasks, task_run):
     """One program trains on every choice of the target, and each lane equals its fit alone."""
     for number, task in enumerate(tasks):
@@ -88,6 +90,7 @@ def test_the_hidden_labels_of_a_task_are_not_seen(labelled, task_run):
 
 
 @pytest.mark.parametrize("method", [JOINT, Standardise(), Walk()], ids=lambda m: type(m).__name__)
+@pytest.mark.slow
 def test_held_out_rows_have_no_influence(method):
     """Not one bit of a fold's model depends on the values of the rows that it holds out."""
     table = cohort()
@@ -103,6 +106,7 @@ def test_held_out_rows_have_no_influence(method):
         )
 
 
+@pytest.mark.slow
 def test_folds_are_lanes():
     table = cohort()
     weights = fold_weights(table.unit, table.domain, folds=3)

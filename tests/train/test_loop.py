@@ -48,6 +48,7 @@ def resumed(step, tree):
     return lambda like: (step, jax.tree.map(lambda old, new: jnp.array(new), like, tree))
 
 
+@pytest.mark.slow
 def test_the_loop_does_what_the_same_steps_do_one_by_one(table):
     """Draw, key and order of the steps, recomputed without the loop."""
     plan = np.asarray(WALK.draw.plan(jax.random.fold_in(KEY, 1), table, 0, STEPS))

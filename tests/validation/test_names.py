@@ -361,6 +361,7 @@ JOINT = (
 
 
 @pytest.mark.parametrize("extension", ["csv", "parquet", "h5ad"])
+@pytest.mark.slow
 def test_floats_with_gaps_make_no_class(extension, folder, capsys):
     """The labels of plate 3 are -1, in a column that pandas made one of floats."""
     given = [
@@ -376,6 +377,7 @@ def test_floats_with_gaps_make_no_class(extension, folder, capsys):
 
 
 @pytest.mark.parametrize("word", ["NaN", "NA", "None"])
+@pytest.mark.slow
 def test_words_make_no_class_at_the_command_line(word, folder, capsys):
     (folder / "a.csv").write_text(csv(**{"class": label(word)}))
     assert run(f"fit --data a.csv {JOINT}") == 0
@@ -519,6 +521,7 @@ def test_fields_of_users_are_not_replaced(field, name):
     assert "other" in data.layers
 
 
+@pytest.mark.slow
 def test_results_of_an_earlier_call_are_replaced(tmp_path):
     data = annotated()
     for steps in (1, 2):
