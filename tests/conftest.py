@@ -61,6 +61,30 @@ def pytest_unconfigure() -> None:
         shutil.rmtree(COMPILED, ignore_errors=True)
 
 
+# Examples that compile for seconds: they run in CI, like all that is slow.
+SLOW_EXAMPLES = {
+    "jbc.interfaces.scverse.correct",
+    "jbc.methods.adversarial.AdversarialCorrection",
+    "jbc.methods.closed_form.component_editing.ComponentEditing",
+    "jbc.methods.denoising_autoencoder.DenoisingAutoencoder",
+    "jbc.methods.distance_alignment.DistanceAlignment",
+    "jbc.methods.mmd_resnet.MMDResNet",
+    "jbc.methods.neuron_editing.NeuronEditing",
+    "jbc.methods.pairwise.PairwiseCalibration",
+    "jbc.methods.regularised_autoencoder.RegularisedAutoencoder",
+    "jbc.methods.wasserstein.WassersteinAlignment",
+    "jbc.train.lanes.fit_lanes",
+    "jbc.train.loop.fit",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and item.name in SLOW_EXAMPLES:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def forget_compiled():
     """Free what a file has compiled: programs of the whole suite take more memory maps than Linux gives a process."""

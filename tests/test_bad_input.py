@@ -369,6 +369,7 @@ def test_without_labels_it_calibrates_but_does_not_predict(unlabelled, folder, c
     assert contents(folder) == before
 
 
+@pytest.mark.slow
 def test_far_away_rows_stay_finite(unlabelled):
     x = GOOD.frame.copy()
     x.iloc[0] = [1e15, -1e15, 0.0]

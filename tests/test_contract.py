@@ -281,7 +281,7 @@ def test_lanes_equal_single_runs(method):
         )
 
 
-@every_trained
+@every_trained_large_in_ci
 def test_stopped_and_resumed_from_disk_equals_straight_through(method, tmp_path):
     table = cohort()
     straight = train(method, table, 2 * CHUNK)

@@ -191,6 +191,7 @@ def test_every_part_of_the_description_may_be_of_any_other_type(saved, monkeypat
     assert refused > 0.8 * total
 
 
+@pytest.mark.slow
 def test_every_list_of_the_description_may_be_longer_or_shorter(saved, monkeypatch):
     for path in places(saved.meta):
         part = saved.meta

@@ -209,6 +209,7 @@ def test_the_order_of_rows_is_a_matter_of_ranks():
     assert abs(first.mean() - 249.5) < 3 * 500 / np.sqrt(12 * 100)
 
 
+@pytest.mark.slow
 def test_no_number_depends_on_the_unit_where_logarithms_are_taken():
     """In a unit so large that log(1 + x) is x, a logarithm changes nothing."""
     moved = []

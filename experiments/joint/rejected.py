@@ -107,11 +107,13 @@ def _one(trial: Trial, lane: tuple[Array, Array], cohort: Cohort) -> Array:
     def step(player: PlayerState, at: tuple[Array, Array]) -> tuple[PlayerState, None]:
         number, index = at
         rows, drawn = take(cohort, index, draw), jax.random.fold_in(key, number + 2)
-        loss = partial(_loss, trial, net, player.slow, rows.x, rows.label, known, drawn, number / trial.steps)
+        loss = partial(
+            _loss, trial, net, player.ema_params, rows.x, rows.label, known, drawn, number / trial.steps
+        )
         return player.update(jax.grad(loss)(player.params), 1e-3), None
 
     player, _ = jax.lax.scan(step, player, (jnp.arange(trial.steps), plan))
-    return net.apply({"params": player.slow}, jnp.asarray(cohort.x))[:, 0]
+    return net.apply({"params": player.ema_params}, jnp.asarray(cohort.x))[:, 0]
 
 
 def _loss(

@@ -40,6 +40,7 @@ def test_editing_and_its_ablations_share_a_training(task):
     )
 
 
+@pytest.mark.slow
 def test_nothing_sees_the_truth(task):
     other = task._replace(truth=task.truth + 9)
     version = methods.edit_neurons(widths=(8, 3), training=jbc.Training(rows=10, min_steps=2, max_steps=2))

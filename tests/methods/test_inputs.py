@@ -40,6 +40,7 @@ def test_the_level_is_removed_where_there_are_many_features(features, removed):
     assert bool(np.abs(found.mean(axis=1)).max() < 1e-5) is removed
 
 
+@pytest.mark.slow
 def test_what_a_row_weighs_does_not_matter():
     """Large counts, so that 1 + x is nearly x; scaled rows of one domain give the same inputs."""
     x, scale = 1e4 * rows(), np.random.default_rng(1).uniform(0.2, 5, (60, 1)).astype(np.float32)

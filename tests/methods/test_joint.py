@@ -145,6 +145,7 @@ def test_untrained_and_unscaled_the_default_is_the_identity(table, log):
 
 
 @pytest.mark.parametrize("scale", ["domain", "pooled"])
+@pytest.mark.slow
 def test_untrained_codes_are_the_standardised_inputs(table, scale):
     method = change(scale=scale, log=False)
     fitted = method.finish(method.init(KEY, table), table)
@@ -170,6 +171,7 @@ def test_reconstructors_are_those_of_the_named_domains(table, rebuild, networks)
     assert state.rebuilt.tolist() == {"sources": [0, 1], "all": [0, 1, 2], "none": []}[rebuild]
 
 
+@pytest.mark.slow
 def test_corrected_rows_are_the_mean_over_the_reconstructors(table):
     run = train(JOINT, table)
     fitted, z = run.fitted, JOINT.encode(run.fitted, table.x, table.domain)

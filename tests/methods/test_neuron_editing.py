@@ -102,6 +102,7 @@ def test_rows_are_edited_as_the_equations_say(method):
         np.testing.assert_allclose(found, side * spread + location, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_where_source_and_target_are_equal_not_one_bit_changes():
     x, domain = rows()
     x[domain == "new"] = x[domain == "old"]

@@ -214,6 +214,7 @@ def test_weights_are_means_over_treatments_of_means_over_pairs():
     np.testing.assert_allclose(weights_of(treatments="rows"), by_rows, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_treatments_can_be_weighed_by_name():
     """Treatment 0 comes last, for it is in most domains."""
     found = weights_of(importance=(("0", 3.0),))

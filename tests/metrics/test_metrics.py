@@ -328,7 +328,7 @@ def test_evaluate_judges_predictions_where_labels_are_known():
 def test_evaluate_leaves_domains_of_one_unit_out_and_says_so():
     x = np.random.default_rng(0).normal(size=(21, 2))
     domain = ["plate 1"] * 10 + ["plate 2"] * 10 + ["plate 9"]
-    with pytest.warns(InputWarning, match="not judged: 'plate 9'") as caught:
+    with pytest.warns(InputWarning, match="not scored: 'plate 9'") as caught:
         found = metrics.evaluate(x, domain, draws=2)
     assert caught[0].filename == __file__
     assert found == metrics.evaluate(

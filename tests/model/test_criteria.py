@@ -18,6 +18,7 @@ from jbc.data.simulate.plates import simulate_shift
 from jbc.data.simulate.screen import simulate_screen
 from jbc.methods.distance_alignment import DistanceAlignment
 from jbc.methods.mmd_resnet import MMDResNet
+from jbc.methods.prepare import prepare
 from jbc.methods.settings import AdversarialTraining, Route, Training
 from jbc.methods.wasserstein import WassersteinAlignment
 from jbc.metrics import bandwidth_ladder, domain_share, mmd
@@ -35,7 +36,8 @@ def world():
 
 @pytest.fixture(scope="module")
 def cohort(world):
-    return Cohort.from_arrays(world.x, world.domain, treatment=world.treatment, control=world.control)
+    table = Cohort.from_arrays(world.x, world.domain, treatment=world.treatment, control=world.control)
+    return prepare(METHOD, table)
 
 
 def test_a_quarter_of_the_replicated_treatments_is_kept_from_training(cohort):
@@ -46,7 +48,7 @@ def test_a_quarter_of_the_replicated_treatments_is_kept_from_training(cohort):
     assert len(hidden) == 3
     assert not np.isin(hidden, shared_treatments(seen.cells)).any()
     assert cohort.names.treatments.index("DMSO") not in hidden
-    drawn = np.unique(np.asarray(METHOD.draw.plan(KEY, seen, 0, 40)))
+    drawn = np.unique(np.asarray(METHOD.draw.plan(KEY, prepare(METHOD, seen), 0, 40)))
     assert not np.isin(np.asarray(cohort.treatment)[drawn], hidden).any()
     assert x.shape == (len(domain), 5)
 
@@ -135,7 +137,7 @@ def test_command_line(world, tmp_path):
     about = {"domain": world.domain, "treatment": world.treatment, "control": world.control}
     same = vary(METHOD, form="barycentre", updates=20, learning_rate=5e-3)
     expected = jbc.Corrector(same, stopping="replicates").fit(frame, **about)
-    assert_same_bytes(model.model_.fitted, expected.model_.fitted)
+    assert_same_bytes(model.fitted, expected.model_.fitted)
 
 
 MOVER = MMDResNet(route=Route(target="domain 1", source=("domain 2",)), training=Training(rows=20))

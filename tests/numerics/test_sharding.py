@@ -29,6 +29,7 @@ import numpy as np
 from problems import no_compilation
 from jbc.cohort import Cohort
 from jbc.numerics.sharding import mesh_of, replicate, with_mesh
+from jbc.methods.prepare import prepare
 from jbc.methods.settings import AdversarialTraining
 from jbc.methods.wasserstein import WassersteinAlignment
 from jbc.train import Stopping, fit, loop
@@ -52,7 +53,7 @@ for name, keep in {"even": domain >= 0, "ragged": (domain > 0) | (treatment < 5)
     stopped = fit(method, table, key, steps=40, chunk=10, mesh=mesh, stopping=stopping)
     flops = []
     for use, wrap in ((None, lambda f: f), (mesh, lambda f: with_mesh(mesh, f))):
-        where = replicate(table.without_names(), use), replicate(key, use)
+        where = replicate(prepare(method, table).without_names(), use), replicate(key, use)
         state = wrap(loop._init)(method, where[1], where[0])
         lower = wrap(lambda *a: loop._chunk.lower(*a).compile())
         flops.append(lower(method, 10, where[1], state, where[0], 0, None).cost_analysis()["flops"])

@@ -615,7 +615,7 @@ def test_a_full_disk_leaves_the_old_and_nothing_else(tmp_path):
 
 
 def test_another_process_than_the_first_does_not_write_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "leads", lambda: False)
+    monkeypatch.setattr(processes, "is_first", lambda: False)
     with pytest.raises(InputError) as caught:
         write(tmp_path / "model", {"a": np.ones(2)}, {})
     assert caught.value.code == "not-first"
@@ -627,8 +627,8 @@ def test_all_processes_fail_with_the_first(monkeypatch, rank):
     """Rank 0 tells its error before it is raised, rank 1 hears of it."""
     told = json.dumps(["no room.", None]).encode()
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    monkeypatch.setattr(processes, "leads", lambda: rank == 0)
-    monkeypatch.setattr(processes, "largest", lambda number: len(told))
+    monkeypatch.setattr(processes, "is_first", lambda: rank == 0)
+    monkeypatch.setattr(processes, "all_max", lambda number: len(told))
     monkeypatch.setattr(
         processes, "_gathered", lambda value: np.stack([np.frombuffer(told, np.uint8), value])
     )

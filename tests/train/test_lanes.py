@@ -78,6 +78,7 @@ def test_tasks_are_lanes(tasks, task_run):
     np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_hidden_labels_of_a_task_are_not_seen(labelled, task_run):
     """Other labels in the target of a lane change no bit of this lane."""
     swapped = [
