@@ -503,6 +503,7 @@ def test_repeated_rows_are_rows_of_more_weight(method):
 
 
 @every_method
+@pytest.mark.slow
 def test_the_order_of_columns_does_not_matter_where_nothing_is_drawn(method):
     if isinstance(method, Trainable):
         pytest.skip("its networks begin with other weights for other columns")

@@ -169,6 +169,7 @@ def test_quantile_maps_are_what_numpy_says(table, on):
 
 
 @given(tables(), st.sampled_from(["all", "controls"]))
+@pytest.mark.slow
 def test_percentiles_are_what_numpy_says(table, on):
     hypothesis.assume(not far_or_near(table))
     rows, code = parts(table.x, table, on), np.unique(table.domain, return_inverse=True)[1]

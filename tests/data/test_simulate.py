@@ -65,6 +65,7 @@ def test_rows_of_one_unit_resemble_one_another():
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.slow
 def test_a_plate_effect_is_seen_and_hurts_and_its_absence_is_neither(seed):
     world = simulate_plates(seed)
     assert grouped_accuracy(world.x, world.domain, world.unit) > 0.95

@@ -51,6 +51,7 @@ def test_halves_are_of_every_day_and_disjoint(work, cohort):
         assert (np.sum(at[:4], axis=0) == 1).all()
 
 
+@pytest.mark.slow
 def test_a_preparation_comes_first(work, cohort):
     halves = work.random_halves(cohort, 2)
     first, then = work.Version(jbc.Standardise()), work.Version(jbc.QuantileMap())

@@ -226,6 +226,7 @@ def test_pipelines_see_domains_standardised_and_no_label_of_a_target(work, cohor
     np.testing.assert_allclose(told[name][0, 0][order[0]], again[name][0, 0][order[1]], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_held_out_rows_are_told_by_the_lane_that_did_not_see_them(joint, work, cohort, monkeypatch):
     plate = work.one_domain(cohort, "plate 1")
     folds = [fold_weights(plate.unit, plate.domain, joint.FOLDS, seed) for seed in range(2)]

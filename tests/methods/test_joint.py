@@ -157,6 +157,7 @@ def test_untrained_codes_are_the_standardised_inputs(table, scale):
 
 
 @pytest.mark.parametrize(("rebuild", "networks"), [("sources", 2), ("all", 3), ("none", None)])
+@pytest.mark.slow
 def test_reconstructors_are_those_of_the_named_domains(table, rebuild, networks):
     method = change(rebuild=rebuild)
     state = method.init(KEY, table)

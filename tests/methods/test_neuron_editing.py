@@ -221,6 +221,7 @@ def test_editing_components_is_a_method_without_training():
         far.transform(x[domain == "old"][:1] + 1e3, ["old"])
 
 
+@pytest.mark.slow
 def test_layers_of_images_are_convolutions():
     rng = np.random.default_rng(0)
     x = jnp.float32(rng.normal(size=(2, 6, 4, 3)))

@@ -78,6 +78,7 @@ def nearest_by_hand(x, first, k, across):
 @pytest.mark.parametrize("across", [False, True])
 @pytest.mark.parametrize("summary", ["mean", "median"])
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
 def test_neighbours_agree_with_scikit_learn(across, summary, seed):
     x, names = screen(seed)
     found = mechanism_knn(x, **names, across_domains=across, summary=summary, k=(1, 3, 4, 99))
@@ -177,6 +178,7 @@ def test_order_and_names_change_nothing(metric):
 
 @BOTH
 @pytest.mark.parametrize("summary", ["mean", "median"])
+@pytest.mark.slow
 def test_draws_are_repeated_rows(metric, summary):
     x, names = screen()
     weight = bootstrap_weights(names["treatment"], names["domain"], draws=2)
@@ -407,6 +409,7 @@ def bbbc021(data):
     ("method", "summary", "same_domain", "across"),
     [("z-score", "mean", 89 / 103, 63 / 92), ("sphered", "median", 96 / 103, 68 / 92)],
 )
+@pytest.mark.slow
 def test_the_known_numbers_of_bbbc021(bbbc021, method, summary, same_domain, across):
     tables, names = bbbc021
     nsc = mechanism_knn(tables[method], **names, summary=summary)

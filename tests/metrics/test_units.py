@@ -139,6 +139,7 @@ def test_the_unit_does_not_matter(name, a):
 
 @wherever_it_lies
 @pytest.mark.parametrize(("a", "b"), MOVES)
+@pytest.mark.slow
 def test_the_zero_does_not_matter(name, a, b):
     score = SCORES[name]
     far = a * table() + a * b * np.array([1.0, -1.0, 0.5, 0.0, -3.0])
@@ -154,6 +155,7 @@ def test_tables_of_a_single_feature(name):
 
 
 @pytest.mark.parametrize("name", [name for name in SCORES if "_accuracy" in name])
+@pytest.mark.slow
 def test_classifiers_know_no_unit_of_any_feature(name):
     units, zeros = np.array([1e-9, 1e6, 1.0, 1e-3, 1e2]), np.array([1.0, -1e9, 1e8, 0.0, 1e5])
     close(SCORES[name].call(units * table() + zeros, NAMES), usual(name))
@@ -240,6 +242,7 @@ def test_rows_may_be_repeated(name):
 
 
 @pytest.mark.parametrize("call", [metrics.mechanism_knn, metrics.mechanism_silhouette])
+@pytest.mark.slow
 def test_rows_that_count_twice_are_rows_that_are_there_twice(call):
     weight = np.random.default_rng(0).integers(1, 3, N)
     names = {what: np.repeat(each, weight) for what, each in NAMES.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -29,7 +31,9 @@ METHODS: dict[str, Method] = {
     "shift and scale": Standardise(on="controls"),
     "quantiles": QuantileMap(percentiles=11, on="controls"),
 }
-every_method = pytest.mark.parametrize("name", METHODS)
+every_method = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "affine" else []) for name in METHODS]
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,19 +52,22 @@ def taken_in(model: jbc.Corrector, screen, rows) -> jbc.Corrector:
 
 @pytest.fixture(scope="module")
 def models(screen):
-    """Fit every method to the first three domains, and take in the fourth."""
-    known, found = screen.domain != NEW, {}
-    for name, method in METHODS.items():
-        model = fitted(method, screen, known)
+    """Return a function that fits a method, once, to the first three domains, and adapts it to the fourth."""
+    known = screen.domain != NEW
+
+    @functools.cache
+    def adapted(name: str):
+        model = fitted(METHODS[name], screen, known)
         before = model.model_.fitted, model.transform(screen.x[known], domain=screen.domain[known])
-        found[name] = taken_in(model, screen, ~known), *before
-    return found
+        return taken_in(model, screen, ~known), *before
+
+    return adapted
 
 
 @every_method
 @pytest.mark.slow
 def test_nothing_else_moves(models, screen, name):
-    model, before, corrected = models[name]
+    model, before, corrected = models(name)
     known = screen.domain != NEW
     assert_same_bytes(model.transform(screen.x[known], domain=screen.domain[known]), corrected)
     for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(model.model_.fitted), strict=True):
@@ -71,7 +78,7 @@ def test_nothing_else_moves(models, screen, name):
 
 @every_method
 def test_controls_come_near_and_the_report_says_how_near(models, screen, name):
-    model, told = models[name][0], models[name][0].adapted_[NEW]
+    model, told = models(name)[0], models(name)[0].adapted_[NEW]
     corrected, control = model.transform(screen.x, domain=screen.domain), screen.control
     new = screen.domain == NEW
     distances = [energy_distance(x[control & new], x[control & ~new]) for x in (screen.x, corrected)]
@@ -102,13 +109,14 @@ def test_more_than_a_shift_is_learned_from_many_controls():
 @every_method
 def test_without_controls_a_domain_is_an_average_one(models, screen, name):
     """What an average domain gets is what all would get if their tables were the means: nearly no change."""
-    model = models[name][0]
+    model = models(name)[0]
     more = model.resolved.adapt(model.model_.fitted, screen.x[:0], screen.x[:1])
     x = screen.x[:30]
     code = np.full(len(x), len(model.domains_))
     np.testing.assert_allclose(model.resolved.transform(more, x, code), x, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_several_at_once_are_what_they_are_one_by_one(screen):
     known, late = np.isin(screen.domain, ["domain 1", "domain 2"]), ["domain 3", NEW]
     together, alone = (fitted(METHODS["shift"], screen, known) for _ in range(2))
@@ -159,7 +167,7 @@ def test_what_cannot_be_adapted_says_why(screen):
 
 
 def test_saved_models_remember(models, screen, tmp_path):
-    model = models["affine"][0]
+    model = models("residual")[0]
     read = jbc.load(model.save(tmp_path / "model"))
     assert read.record.adapted == model.adapted_
     assert isinstance(read.record.adapted[NEW], Adaptation)
@@ -173,7 +181,7 @@ def test_saved_models_remember(models, screen, tmp_path):
 
 
 def test_rows_far_from_the_fit_are_outside(models, screen):
-    model = models["affine"][0]
+    model = models("residual")[0]
     outside = model.out_of_support(screen.x, domain=screen.domain)
     known = screen.domain != NEW
     assert 0.9 < (outside[known] < 1).mean() < 1
@@ -253,6 +261,7 @@ def test_how_far_outside_is_mahalanobis():
     assert inside.mean() == pytest.approx(0.99, abs=0.01)
 
 
+@pytest.mark.slow
 def test_support_of_more_features_than_rows():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 200))

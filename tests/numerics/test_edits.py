@@ -111,6 +111,7 @@ def test_the_order_of_values_stays_and_nothing_is_nan(rule, source, target, valu
 
 
 @given(source=rows(20), target=rows(20))
+@pytest.mark.slow
 def test_values_between_stay_between(source, target):
     """Also those at ties and of constant neurons: nothing inside the source's range leaves the target's."""
     found = np.asarray(edited["clip"](measured(source, target), source))
@@ -118,6 +119,7 @@ def test_values_between_stay_between(source, target):
     assert ((found >= low) & (found <= high)).all()
 
 
+@pytest.mark.slow
 def test_percentiles_of_the_source_go_to_those_of_the_target():
     edit = measured(activations(40), activations(30, 1, 1000.0, 0.01))
     for rule in RULES:
@@ -173,6 +175,7 @@ def test_ties_go_to_the_middle_rank():
 
 
 @pytest.mark.parametrize("rule", RULES)
+@pytest.mark.slow
 def test_constant_neurons(rule):
     constant, spread = column(4, 4, 4), column(0, 1, 9)
     values = column(3, 4, 6)

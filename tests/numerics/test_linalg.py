@@ -43,6 +43,7 @@ def test_moments_of_a_constant_are_exact():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 16), (16, 1), (8, 8), (20, 5), (5, 20), (300, 300), (300, 10)])
+@pytest.mark.slow
 def test_orthogonal_is_orthonormal(shape):
     q = np.asarray(orthogonal(jax.random.key(1), shape), np.float64)
     assert q.shape == shape

@@ -123,6 +123,7 @@ def test_folds_are_lanes():
     assert_close(lane(run.fitted, 1), alone.fitted, rtol=1e-4, floor=0.1)
 
 
+@pytest.mark.slow
 def test_every_lane_keeps_its_own_best_state():
     table, steps = cohort(), 10
     scores = iter([[0, 0, 0], [3, 0, 0], [1, 1, 0], [1, 2, 0], [9, 3, 0], [9, 4, 0]])
