@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from jbc.cohort import Cohort
 from jbc.errors import InputError
 from jbc.methods import preconditions
 from jbc.methods.autoencoders import average_for_new, moves
-from jbc.methods.base import Fitted
+from jbc.methods.base import Bounded, Directed, Encodes, Fitted
 from jbc.methods.constraints import Count, Several, Share
 from jbc.methods.edited_layers import EditedAutoencoder, Weighted, balance, by_domain, count_outside
 from jbc.methods.inputs import Inputs, Tables
@@ -95,7 +96,7 @@ class Editing(Settings):
         weight = jnp.asarray(cohort.weight) * (jnp.asarray(cohort.control) if self.on == "controls" else 1)
         treatment, kinds = jnp.asarray(cohort.treatment), cohort.n_treatments
         offset, count = jnp.asarray(cohort.domains.offset), jnp.asarray(cohort.domains.count)
-        autoencoder, role = self._autoencoder(net, params), jnp.asarray(cohort.role)
+        autoencoder, role = self.autoencoder(net, params), jnp.asarray(cohort.role)
         target = target_index(role)
 
         def rows_of(g: Array) -> tuple[Array, Array, Array]:
@@ -116,32 +117,8 @@ class Editing(Settings):
         share = average_for_new(share, role) if self.cautious else jnp.ones_like(share)
         return {"autoencoder": params, "edits": found, "share": share, "inputs": tables, "role": role}
 
-    def transform(self, net: Autoencoder, inputs: Inputs, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Return edited rows of the sources, and of the domains to extrapolate."""
-        z = inputs.apply(fitted["inputs"], x, domain)
-        change = by_domain(fitted["edits"], domain, self.rule)
-        edited = self._autoencoder(net, fitted["autoencoder"]).edited(z, change)
-        edited = z + fitted["share"][domain][:, None] * (edited - z)
-        new, old = (inputs.restore(fitted["inputs"], each, x, domain) for each in (edited, z))
-        return jnp.where(moves(fitted, domain)[:, None], x + (new - old), x)
-
-    def encode(self, net: Autoencoder, inputs: Inputs, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Return the activations of the inner layer, after the edits before it and its own."""
-        autoencoder = self._autoencoder(net, fitted["autoencoder"])
-        change = by_domain(fitted["edits"], domain, self.rule)
-        z = autoencoder.before(inputs.apply(fitted["inputs"], x, domain), change)
-        return autoencoder.reach(z, change, net.depth // 2)
-
-    def out_of_range(
-        self, net: Autoencoder, inputs: Inputs, fitted: Fitted, x: Array, domain: Array
-    ) -> Array:
-        """Return how many values of every row lie outside the range that its edits were measured on, (n,)."""
-        z = inputs.apply(fitted["inputs"], x, domain)
-        autoencoder = self._autoencoder(net, fitted["autoencoder"])
-        found = count_outside(autoencoder, fitted["edits"], z, domain, self.rule)
-        return jnp.where(moves(fitted, domain), found, 0)
-
-    def _autoencoder(self, net: Autoencoder, params: Any) -> EditedAutoencoder:
+    def autoencoder(self, net: Autoencoder, params: Any) -> EditedAutoencoder:
+        """Return an autoencoder whose layers can be edited as these settings say."""
         return EditedAutoencoder(net, params, self.edited_layers(net.depth), self.residual)
 
     def _measure(self, source: Weighted, target: Weighted) -> Edit:
@@ -158,6 +135,46 @@ class Editing(Settings):
         """Return edits in which domains to extrapolate have the average of the sources, pulled towards their own."""
         source, target = (average_for_new(tables, role) for tables in edit)
         return Edit(source + self.pull * (edit.source - source), target)
+
+
+class EditsLayers(Directed, Encodes, Bounded):
+    """A method that edits the layers of an autoencoder, as its settings ``inputs`` and ``editing`` say."""
+
+    inputs: Inputs
+    editing: Editing
+
+    @abc.abstractmethod
+    def net(self, d: int) -> Autoencoder:
+        """Return the autoencoder of rows with ``d`` values."""
+
+    def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Return edited rows of the sources, and of the domains to extrapolate."""
+        autoencoder, z, change = self._read(fitted, x, domain)
+        edited = z + fitted["share"][domain][:, None] * (autoencoder.edited(z, change) - z)
+        new, old = (self.inputs.restore(fitted["inputs"], each, x, domain) for each in (edited, z))
+        return jnp.where(moves(fitted, domain)[:, None], x + (new - old), x)
+
+    def encode(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Return the activations of the inner layer, after the edits before it and its own."""
+        autoencoder, z, change = self._read(fitted, x, domain)
+        return autoencoder.reach(autoencoder.before(z, change), change, autoencoder.net.depth // 2)
+
+    def out_of_range(self, fitted: Fitted, x: Array, domain: Array) -> Array:
+        """Return how many values of every row lie outside the range that its edits were measured on, (n,)."""
+        autoencoder, z, _ = self._read(fitted, x, domain)
+        found = count_outside(autoencoder, fitted["edits"], z, domain, self.editing.rule)
+        return jnp.where(moves(fitted, domain), found, 0)
+
+    @property
+    def refuses_out_of_range(self) -> bool:
+        """Whether rows with such values are refused."""
+        return self.editing.beyond == "refuse"
+
+    def _read(self, fitted: Fitted, x: Array, domain: Array) -> tuple[EditedAutoencoder, Array, Any]:
+        """Return the autoencoder, the rows as it reads them, and the edits of their domains."""
+        autoencoder = self.editing.autoencoder(self.net(x.shape[1]), fitted["autoencoder"])
+        z = self.inputs.apply(fitted["inputs"], x, domain)
+        return autoencoder, z, by_domain(fitted["edits"], domain, self.editing.rule)
 
 
 EDITING = Editing("all", None, True, 21, False, "shift", True, 0.0)

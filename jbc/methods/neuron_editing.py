@@ -13,16 +13,16 @@ from jbc.cohort import Cohort
 from jbc.cohort.sampling import Rows
 from jbc.methods import preconditions
 from jbc.methods.autoencoders import AutoencoderState, build, image_mismatch
-from jbc.methods.base import Bounded, ByEpochs, Directed, Encodes, Fitted, Info, Trainable
+from jbc.methods.base import ByEpochs, Fitted, Info, Trainable
 from jbc.methods.constraints import Positive, Widths
-from jbc.methods.editing import EDITED_SCALES, EDITING, Editing
+from jbc.methods.editing import EDITED_SCALES, EDITING, Editing, EditsLayers
 from jbc.methods.inputs import Inputs
 from jbc.methods.settings import ROUTE, TRAINING, Route, Training, build_optimiser
 from jbc.nets import Autoencoder, PlayerState
 
 
 @dataclasses.dataclass(frozen=True)
-class NeuronEditing(ByEpochs, Directed, Trainable, Encodes, Bounded):
+class NeuronEditing(ByEpochs, EditsLayers, Trainable):
     r"""Edit the neurons of an autoencoder from where they lie in a source to where they lie in the target.
 
     An autoencoder, D after E, is trained on the rows of all domains. Then every inner neuron is edited by the
@@ -93,7 +93,7 @@ class NeuronEditing(ByEpochs, Directed, Trainable, Encodes, Bounded):
 
     def init(self, key: Array, cohort: Cohort) -> AutoencoderState:
         """Return a drawn network, and what standardises the inputs."""
-        net = self._net(cohort.x.shape[-1])
+        net = self.net(cohort.x.shape[-1])
         tx = build_optimiser(self.training.optimiser, self.training.weight_decay)
         example = jnp.zeros((1, net.d))
         autoencoder = PlayerState.of_net(net, tx, key, example, ema_decay=self.training.ema_decay)
@@ -105,7 +105,7 @@ class NeuronEditing(ByEpochs, Directed, Trainable, Encodes, Bounded):
         del key
         d = rows.x.shape[-1]
         z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None]).reshape(-1, d)
-        net: Any = self._net(d)
+        net: Any = self.net(d)
 
         def loss(params: Any) -> Array:
             return jnp.square(net.apply({"params": params}, z) - z).mean()
@@ -117,25 +117,9 @@ class NeuronEditing(ByEpochs, Directed, Trainable, Encodes, Bounded):
 
     def finish(self, state: AutoencoderState, cohort: Cohort) -> Fitted:
         """Return the autoencoder, and the edits of every domain."""
-        net, params = self._net(cohort.x.shape[-1]), state.autoencoder.inference_params
+        net, params = self.net(cohort.x.shape[-1]), state.autoencoder.inference_params
         return self.editing.finish(net, params, self.inputs, state.tables, cohort)
 
-    def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Return edited rows of the sources, and of the domains to extrapolate."""
-        return self.editing.transform(self._net(x.shape[1]), self.inputs, fitted, x, domain)
-
-    def encode(self, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Return the activations of the inner layer, after the edits before it and its own."""
-        return self.editing.encode(self._net(x.shape[1]), self.inputs, fitted, x, domain)
-
-    def out_of_range(self, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Return how many values of every row lie outside the range that its edits were measured on, (n,)."""
-        return self.editing.out_of_range(self._net(x.shape[1]), self.inputs, fitted, x, domain)
-
-    @property
-    def refuses_out_of_range(self) -> bool:
-        """Whether rows with such values are refused."""
-        return self.editing.beyond == "refuse"
-
-    def _net(self, d: int) -> Autoencoder:
+    def net(self, d: int) -> Autoencoder:
+        """Return the autoencoder of rows with ``d`` values."""
         return build(self.widths, d, self.image)

@@ -7,14 +7,13 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax import Array
 
 from jbc.cohort import Cohort
 from jbc.methods import preconditions
 from jbc.methods.autoencoders import build
-from jbc.methods.base import Bounded, ClosedForm, Directed, Encodes, Fitted
+from jbc.methods.base import ClosedForm, Fitted
 from jbc.methods.constraints import Positive
-from jbc.methods.editing import EDITED_SCALES, EDITING, Editing
+from jbc.methods.editing import EDITED_SCALES, EDITING, Editing, EditsLayers
 from jbc.methods.inputs import Inputs
 from jbc.methods.settings import ROUTE, Route
 from jbc.nets import Autoencoder
@@ -22,7 +21,7 @@ from jbc.numerics.linalg import principal
 
 
 @dataclasses.dataclass(frozen=True)
-class ComponentEditing(ClosedForm, Directed, Encodes, Bounded):
+class ComponentEditing(EditsLayers, ClosedForm):
     """Edit principal components from where they lie in a source to where they lie in the target.
 
     What :class:`~jbc.methods.neuron_editing.NeuronEditing` does to neurons, of which its paper makes a comparison:
@@ -66,23 +65,6 @@ class ComponentEditing(ClosedForm, Directed, Encodes, Bounded):
         """Return the components, and the edits of every domain."""
         del state
         return _finish(self, cohort.without_names())
-
-    def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Return edited rows of the sources, and of the domains to extrapolate."""
-        return self.editing.transform(self.net(x.shape[1]), self.inputs, fitted, x, domain)
-
-    def encode(self, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Return the components, after the edits before them and their own."""
-        return self.editing.encode(self.net(x.shape[1]), self.inputs, fitted, x, domain)
-
-    def out_of_range(self, fitted: Fitted, x: Array, domain: Array) -> Array:
-        """Return how many values of every row lie outside the range that its edits were measured on, (n,)."""
-        return self.editing.out_of_range(self.net(x.shape[1]), self.inputs, fitted, x, domain)
-
-    @property
-    def refuses_out_of_range(self) -> bool:
-        """Whether rows with such values are refused."""
-        return self.editing.beyond == "refuse"
 
     def net(self, d: int) -> Autoencoder:
         """Return the autoencoder of rows with ``d`` values."""
