@@ -15,7 +15,7 @@ import jbc
 
 HOME = Path(jbc.__file__).parent
 FILES = sorted(path.relative_to(HOME).as_posix() for path in HOME.rglob("*.py"))
-EXPERIMENTS = HOME.parent / "experiments"
+EXPERIMENTS = Path(__file__).parent.parent / "experiments"  # beside the tests, also where jbc is installed
 PROGRAMS = sorted(path.relative_to(EXPERIMENTS).as_posix() for path in EXPERIMENTS.rglob("*.py"))
 
 # The rooms of the house, from the ground up: a file imports only from rooms below its own, and inside its room.

@@ -117,7 +117,7 @@ def test_texts_that_say_nothing(word):
 
 
 @pytest.mark.parametrize(
-    "value", [None, np.nan, pd.NA, pd.NaT, np.datetime64("NaT"), np.ma.masked, -1, -1.0, np.int8(-1)]
+    "value", [None, np.nan, pd.NA, pd.NaT, np.datetime64("NaT", "s"), np.ma.masked, -1, -1.0, np.int8(-1)]
 )
 def test_values_that_say_nothing(value):
     assert unknown(value)
