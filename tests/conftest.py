@@ -30,10 +30,8 @@ def compile_quickly() -> None:
     """
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     version = tuple(int(part) for part in importlib.metadata.version("jaxlib").split(".")[:2])
-    if version < (
-        0,
-        11,
-    ):  # newer compilers have no other emitters, and end the process at a flag unknown to them
+    # Newer compilers have no other emitters, and end the process at a flag that they do not know.
+    if version < (0, 11):
         flags = os.environ.get("XLA_FLAGS", "")
         if "xla_cpu_use_fusion_emitters" not in flags:
             os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false".strip()

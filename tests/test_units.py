@@ -170,7 +170,7 @@ def test_offsets_do_not_depend_on_the_order_of_rows():
         np.testing.assert_array_equal(find_offset(x[rng.permutation(len(x))], None, names), found)
     assert (np.abs(found - x.mean(axis=0)) <= x.std(axis=0)).all()
     holed = np.where(rng.random(x.shape) < 0.2, 0, x)
-    np.testing.assert_allclose(find_offset(holed, holed != 0, names), found, rtol=1e-3)
+    np.testing.assert_allclose(find_offset(holed, holed != 0, names), found, rtol=1e-3)  # pyright: ignore[reportCallIssue]
 
 
 def test_what_float32_cannot_square_is_refused():

@@ -33,7 +33,7 @@ class Options:
     arcsinh: Cofactor = None
     """Take arcsinh(value / COFACTOR) first; as in the fit by default."""
     unit_key: Column = None
-    """Return the median probability of its unit (replicates of one subject)."""
+    """Give every row the median probability of its unit (replicates of one subject)."""
 
 
 def main(arguments: Sequence[str]) -> int:

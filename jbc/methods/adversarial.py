@@ -218,7 +218,7 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
         found = []
         if info.get("kept", 1.0) < COLLAPSED:
             found.append(
-                f"A map has collapsed: a feature keeps {info['kept']:.0%} of the scale that source and target have. "
+                f"A map has collapsed: a feature keeps {info['kept']:.0%} of its deviation in source and target. "
                 "Raise identity or gamma, or keep residual=True; the corrected rows should not be used."
             )
         if info.get("accuracy", 0.0) > TOLD_APART:

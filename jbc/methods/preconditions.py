@@ -21,7 +21,7 @@ def enough_rows(cohort: Cohort) -> None:
         raise InputError(
             "Domains of a single row (n_samples=1)",
             which=[cohort.names.domains[i] for i in np.flatnonzero(counts < 2)],
-            why="A domain's location and scale cannot be measured in one row.",
+            why="A domain's location and scale cannot be measured from one row.",
             fix="Leave these rows out, or merge their domains with the ones they belong to.",
             code="tiny-domain",
         )
@@ -105,7 +105,7 @@ def paired_controls(cohort: Cohort) -> None:
 
 
 def gram_fits(cohort: Cohort, rows: int) -> None:
-    """Refuse more domains than fit: where the kernel matrix of one minibatch does not fit into memory."""
+    """Refuse minibatches whose kernel matrix, over the rows of all domains, does not fit into memory."""
     groups = len(cohort.domains.count)
     needed = 4 * (groups * rows) ** 2
     if needed > GRAM_BYTES:
@@ -193,7 +193,7 @@ def by_controls(on: str, what: str) -> None:
 
 
 def matrices_fit(cohort: Cohort, count: int = 1) -> None:
-    """Refuse more features than fit: where matrices of all pairs of them do not fit into memory."""
+    """Refuse tables whose matrices over all pairs of features do not fit into memory."""
     d = cohort.x.shape[1]
     needed = 8 * count * d**2
     if needed > MATRIX_BYTES:

@@ -15,7 +15,7 @@ S = TypeVar("S")
 
 
 def whose_turn(step: Array, turns: Sequence[int], *, before: int = 0) -> Array:
-    """Return whose turn a step is: players train for their numbers of steps, one after the other, in cycles.
+    """Return whose turn a step is: each player trains for its number of steps, then the next one; the cycle repeats.
 
     Parameters
     ----------

@@ -109,7 +109,7 @@ def log_lines(path: Path, start: int = 0) -> Iterator[Hook]:
 def saving(
     folder: Path, meta: dict[str, Any], *, every: int | None = None, seconds: float = 30.0, keep: int = 2
 ) -> Callable[..., None]:
-    """Save a checkpoint every given number of steps or seconds; always after the last step.
+    """Save a checkpoint at intervals of steps or of seconds, and always after the last step.
 
     Both are looked at between chunks, and neither changes a bit of the result. Several processes save
     together, each its shards.

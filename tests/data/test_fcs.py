@@ -156,7 +156,7 @@ def test_cytonorm_by_name(data):
     frame = pd.read_csv(data / "CytoNorm_FCS/cytonorm_controls.csv.gz")
     assert adata.shape == (6000, 37)
     both = [f"{channel}|{marker}" for marker, channel in adata.var["channel"].items()]
-    np.testing.assert_allclose(adata.X, np.arcsinh(frame[both].to_numpy() / 5), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(adata.X, np.arcsinh(frame[both].to_numpy() / 5), rtol=1e-4, atol=1e-6)  # pyright: ignore[reportCallIssue]
     assert adata.obs["domain"].tolist() == frame["batch"].tolist()
     assert adata.obs["treatment"].tolist() == [f"Control {number}" for number in frame["control"]]
     assert set(adata.obs["stimulation"]) == {"Unstim"}

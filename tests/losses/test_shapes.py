@@ -46,7 +46,7 @@ WRONG = {
 
 
 class LossTest(chex.TestCase):
-    @chex.variants(with_jit=True, without_jit=True)
+    @chex.variants(with_jit=True, without_jit=True)  # pyright: ignore[reportCallIssue]
     @parameterized.parameters(*LOSSES)
     def test_jit_changes_no_loss(self, name):
         loss, arrays = LOSSES[name]

@@ -387,7 +387,7 @@ def bbbc021(data):
     images = images.rename(columns=lambda name: name.removesuffix("_DAPI"))
     keys = ["Image_Metadata_Plate", "Image_Metadata_Well"]
     said = ["Image_Metadata_Compound", "Image_Metadata_Concentration"]
-    wells = wells.merge(images[keys + said].drop_duplicates(subset=keys), on=keys)
+    wells = wells.merge(images[keys + said].drop_duplicates(subset=keys), on=keys)  # pyright: ignore[reportCallIssue]
     moa = pd.read_csv(folder / "BBBC021_v1_moa.csv")
     wells = wells.merge(moa, left_on=said, right_on=["compound", "concentration"])
     features = [c for c in wells if c.startswith(("Cells_", "Cytoplasm_", "Nuclei_")) and "_Center_" not in c]

@@ -31,6 +31,7 @@ METHODS: dict[str, Method] = {
     "shift and scale": Standardise(on="controls"),
     "quantiles": QuantileMap(percentiles=11, on="controls"),
 }
+affine_in_ci = pytest.mark.parametrize("name", ["residual", pytest.param("affine", marks=pytest.mark.slow)])
 every_method = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "affine" else []) for name in METHODS]
 )
@@ -166,8 +167,9 @@ def test_what_cannot_be_adapted_says_why(screen):
     assert "Too few controls of known domains" in str(caught.value)
 
 
-def test_saved_models_remember(models, screen, tmp_path):
-    model = models("residual")[0]
+@affine_in_ci
+def test_saved_models_remember(models, screen, name, tmp_path):
+    model = models(name)[0]
     read = jbc.load(model.save(tmp_path / "model"))
     assert read.record.adapted == model.adapted_
     assert isinstance(read.record.adapted[NEW], Adaptation)
@@ -180,8 +182,9 @@ def test_saved_models_remember(models, screen, tmp_path):
     )
 
 
-def test_rows_far_from_the_fit_are_outside(models, screen):
-    model = models("residual")[0]
+@affine_in_ci
+def test_rows_far_from_the_fit_are_outside(models, screen, name):
+    model = models(name)[0]
     outside = model.out_of_support(screen.x, domain=screen.domain)
     known = screen.domain != NEW
     assert 0.9 < (outside[known] < 1).mean() < 1

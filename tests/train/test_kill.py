@@ -157,7 +157,7 @@ def undisturbed(folder, data, environment) -> End:
 @pytest.fixture(scope="module")
 def nursery(folder, environment) -> Iterator[Nursery]:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
-    with subprocess.Popen([sys.executable, "-c", NURSERY], env=environment, **pipes) as process:
+    with subprocess.Popen([sys.executable, "-c", NURSERY], env=environment, **pipes) as process:  # pyright: ignore[reportCallIssue]
         yield Nursery(process, folder / "output.txt")
         process.stdin.close()
 

@@ -300,19 +300,19 @@ def test_many_units_are_read_in_a_moment():
 
 @pytest.mark.parametrize("fill", [-5, 0])
 def test_masked_labels_are_unknown(fill):
-    given = np.ma.array([1, fill, 0, 1], mask=[0, 1, 0, 0])
+    given = np.ma.array([1, fill, 0, 1], mask=[0, 1, 0, 0])  # pyright: ignore[reportCallIssue]
     cohort = Cohort.from_arrays(X, label=given)
     assert cohort.names.labels == (0, 1)
     assert cohort.label[np.argsort(cohort.row)].tolist() == [1, -1, 0, 1]
     assert Cohort.from_arrays(X, label=given.reshape(-1, 1)).names.labels == (0, 1)
     assert Cohort.from_arrays(X, label=list(given)).names.labels == (0, 1)
-    text = np.ma.array(["x", "secret", "y", "x"], mask=[0, 1, 0, 0])
+    text = np.ma.array(["x", "secret", "y", "x"], mask=[0, 1, 0, 0])  # pyright: ignore[reportCallIssue]
     assert Cohort.from_arrays(X, label=text).names.labels == ("x", "y")
 
 
 @pytest.mark.parametrize("what", ["domain", "treatment", "unit"])
 def test_masked_groups_are_refused(what):
-    given = {what: np.ma.array(["a", "b", "a", "b"], mask=[0, 0, 1, 0])}
+    given = {what: np.ma.array(["a", "b", "a", "b"], mask=[0, 0, 1, 0])}  # pyright: ignore[reportCallIssue]
     with refusal(f"missing-{what}") as caught:
         Cohort.from_arrays(X, **given)
     assert "counted from 0): 2." in str(caught.value)
@@ -321,7 +321,7 @@ def test_masked_groups_are_refused(what):
 @pytest.mark.parametrize(
     "control",
     [
-        np.ma.array([True, True, False, False], mask=[0, 1, 0, 0]),
+        np.ma.array([True, True, False, False], mask=[0, 1, 0, 0]),  # pyright: ignore[reportCallIssue]
         pd.array([True, None, False, False], dtype="boolean"),
         [True, None, False, False],
         [True, np.nan, False, False],

@@ -8,7 +8,7 @@ import io
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from jbc.data.io.files import DELIMITERS, damaged, empty, wrong_content
 from jbc.data.io.room import SAMPLE, shape
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # The longest row that can be read: Arrow refuses rows that are longer than a block.
 BLOCK_BYTES = 1 << 26
 CHUNK = 1 << 20  # bytes that are unpacked at once
+PIECE = 1 << 13  # bytes that are read of a packed file at once
 
 
 def read_delimited(path: Path, extension: str, features: Sequence[str] | None = None) -> pa.Table:
@@ -75,7 +76,7 @@ def _unpacked(path: Path, delimiter: str, features: Sequence[str] | None) -> byt
     """
     content, left = io.BytesIO(), memory.available()
     try:
-        with path.open("rb") as raw, gzip.GzipFile(fileobj=raw) as file:
+        with path.open("rb") as raw, gzip.GzipFile(fileobj=_Pieces(raw)) as file:  # pyright: ignore[reportArgumentType]
             part = file.read(SAMPLE)
             found = shape(part, delimiter, features)
             while part:
@@ -87,6 +88,21 @@ def _unpacked(path: Path, delimiter: str, features: Sequence[str] | None) -> byt
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise damaged(path, error) from error
     return content.getvalue()
+
+
+class _Pieces:
+    """A binary file that is read in small pieces.
+
+    Newer Pythons read compressed files 128 KiB ahead, which of a small one is nearly all: its position would then not
+    tell how much of it has been unpacked.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, at most a piece."""
+        return self.file.read(PIECE if size < 0 else min(size, PIECE))
 
 
 def _header(path: Path, content: bytes, delimiter: str) -> list[str]:

@@ -59,7 +59,7 @@ def no_inverse(what: str, which: Sequence[str] | None) -> InputError:
     return InputError(
         what,
         which=which,
-        why="Without ridge, they would be divided by a scale of 0.",
+        why="Without ridge, they would be divided by a standard deviation of 0.",
         fix="Use ridge=1, or leave out repeated features and have more controls than features.",
         code="singular-covariance",
     )
