@@ -41,7 +41,10 @@ CHUNK = 10
 
 # How conftest has programs compiled, for a process of its own; and for one program, as it is compiled for users: with
 # these options a test finds what the compiler does wrong for them.
-QUICK = {name: os.environ.get(name, "") for name in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS")}
+QUICK = {
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS", "0"),
+    "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+}
 OPTIMISED = {
     "xla_backend_optimization_level": 3,
     "xla_llvm_disable_expensive_passes": False,
