@@ -17,12 +17,20 @@ KEY = jax.random.key(0)
 Z = jax.random.normal(KEY, (2, 6, 3))
 LABEL = jnp.array([[0, 1, -1, 1, 0, 1]] * 2)
 HEAD = [{"w": jnp.ones((2, 6, 1)), "b": jnp.zeros((2, 1))}]
+ROWS = jnp.array([[1.0, 0.0, 2.0, 1.0, 3.0, 0.5]] * 2)
+PAIRS = jnp.stack([ROWS, ROWS + 1])
 GRAM, MIX = jnp.stack([jnp.eye(6)] * 2), jnp.full((2, 3), 0.3)
 
 LOSSES = {
     "mmd of all pairs": (lambda z: mmd2_matrix(z, (1.0, 2.0))[0], (Z,)),
     "mmd to a target": (lambda z, y: mmd2_to(z, y, (1.0,))[0], (Z, Z[0])),
     "alignment": (alignment, (jnp.ones((3, 3)),)),
+    "weighted MMD of all pairs": (
+        lambda z, w: mmd2_matrix(z, (1.0, 2.0), unbiased=True, weight=w),
+        (Z, PAIRS),
+    ),
+    "weighted MMD to a target": (lambda z, y, w: mmd2_to(z, y, (1.0,), 1.3, weight=(w, w)), (Z, Z[0], ROWS)),
+    "weighted alignment": (lambda a, s: alignment(a, share=s), (jnp.ones((3, 3)), jnp.ones((3, 3)))),
     "cross-entropy": (cross_entropy, (Z, LABEL)),
     "squared error": (squared_error, (Z, Z + 1)),
     "discriminator": (lambda a, b: adversarial.discriminator_loss("hinge", a, b), (Z[0], Z[1])),
@@ -32,6 +40,20 @@ LOSSES = {
     "Gaussian": (gaussian_terms, (Z, Z + 1)),
     "sliced": (lambda a, b: sliced_terms(KEY, a, b, slices=5), (Z, Z + 1)),
     "kernels": (lambda a, b: kernel_terms(a, b, (1.0,)), (Z, Z + 1)),
+    "weighted discriminator": (
+        lambda a, b, w: adversarial.discriminator_loss("logistic", a, b, weight=(w, w)),
+        (Z[..., 0], Z[..., 1], ROWS),
+    ),
+    "weighted generator": (lambda a, w: adversarial.generator_loss("hinge", a, w), (Z[..., 0], ROWS)),
+    "weighted gradient penalty": (adversarial.gradient_penalty, (9 * Z, ROWS)),
+    "weighted accuracy": (lambda a, b, w: adversarial.accuracy(a, b, (w, w)), (Z[..., 0], Z[..., 1], ROWS)),
+    "weighted critics": (
+        lambda a, b, w: critic_terms(HEAD, GRAM, a, b, MIX, 1.0, (w, w)),
+        (Z, Z + 1, ROWS[:, :3]),
+    ),
+    "weighted Gaussian": (lambda a, b, w: gaussian_terms(a, b, (w, w)), (Z, Z + 1, ROWS)),
+    "weighted sliced": (lambda a, b, w: sliced_terms(KEY, a, b, slices=5, weight=(w, w)), (Z, Z + 1, ROWS)),
+    "weighted kernels": (lambda a, b, w: kernel_terms(a, b, (1.0,), 1.3, weight=(w, w)), (Z, Z + 1, ROWS)),
 }
 WRONG = {
     "fewer rows on one side": (lambda: mmd2_between(Z[0], Z[1, :4], (1.0,)), "different shapes"),
@@ -42,6 +64,27 @@ WRONG = {
     "scores that broadcast": (lambda: adversarial.discriminator_loss("hinge", Z, Z[:1]), "different shapes"),
     "one mix for all critics": (lambda: critic_terms(HEAD, GRAM, Z, Z, MIX[:1], 1.0), "shape"),
     "groups of one critic": (lambda: gaussian_terms(Z, Z[:1]), "different shapes"),
+    "weights of a domain": (lambda: mmd2_matrix(Z, (1.0,), weight=ROWS), "shape"),
+    "weights of one target": (lambda: mmd2_to(Z, Z[0], (1.0,), weight=(ROWS, ROWS[0])), "shape"),
+    "weights of other rows": (lambda: kernel_terms(Z, Z, (1.0,), weight=(ROWS, ROWS[:, :1])), "shape"),
+    "Gaussians with weights of one pair": (lambda: gaussian_terms(Z, Z, (ROWS, ROWS[:1])), "shape"),
+    "slices with weights of one pair": (lambda: sliced_terms(KEY, Z, Z, weight=(ROWS, ROWS[:1])), "shape"),
+    "critics with weights of one pair": (
+        lambda: critic_terms(HEAD, GRAM, Z, Z, MIX, 1.0, (MIX, MIX[:1])),
+        "shape",
+    ),
+    "scores with weights that broadcast": (
+        lambda: adversarial.discriminator_loss("hinge", Z[0], Z[1], weight=(Z[0], Z[0, :1])),
+        "different shapes",
+    ),
+    "generated rows with weights that broadcast": (
+        lambda: adversarial.generator_loss("hinge", Z[0], Z[0, :1]),
+        "different shapes",
+    ),
+    "shares of other pairs": (
+        lambda: alignment(jnp.ones((3, 3)), share=jnp.ones((3, 1))),
+        "different shapes",
+    ),
 }
 
 
