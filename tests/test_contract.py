@@ -114,7 +114,7 @@ UNUSUAL: dict[str, Method] = {
     ),
     "denoising-autoencoder": DenoisingAutoencoder(fill="all", dropout=0.5, inputs=Inputs(log=True)),
     "standardise": Standardise(scale=False, on="controls"),
-    "quantile-map": QuantileMap(percentiles=11, beyond="clip", on="controls"),
+    "quantile-map": QuantileMap(percentiles=11, beyond="clip", on="controls", target="day 2"),
     "coral": Coral(ridge=0.1, target="identity", centre=False),
     "typical-variation": TypicalVariation(ridge=0, scale=False, basis="components"),
     "percentiles": Percentiles(factors=3),

@@ -170,6 +170,7 @@ def test_everything_that_is_saved_has_a_rule(saved):
     fields = {f"controls/{name}" for name in Controls._fields} | {
         f"support/{name}" for name in Support._fields
     }
+    fields |= {"composition/shares", "composition/moves"}
     assert fields == kept
 
 

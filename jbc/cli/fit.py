@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -71,6 +71,8 @@ class Options:
     """Stop when batches are least visible among replicates that are kept from training: a quarter of the treatments
     that batches share, or half of the controls. A method with a target stops when a tenth of the rows, that are kept
     from training, look most like it."""
+    composition: Literal["estimate", "assume-equal"] = "estimate"
+    """Estimate which populations batches share, and align nothing else; or take them for the same mixture."""
     seed: int = 0
     """Same seed, data and versions: same model, to the last bit."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -108,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
         refuse_options(
             options.method, {"--stop-early": options.stop_early, "--save-every": options.save_every}
         )
-        cohort = prepare(options.method, cohort, options.steps)
+        cohort = prepare(options.method, cohort, options.steps, options.composition)
         alone = run_folder(options.out, run, resume=options.resume)
         with alone if processes.is_first() else contextlib.nullcontext(False) as finished:
             if not processes.all_max(finished):
@@ -213,6 +215,7 @@ def _describe(options: Options, cohort: Cohort) -> dict[str, Any]:
         "method": json.loads(json.dumps(to_json(options.method))),
         "steps": options.steps,
         "stop_early": options.stop_early,
+        "composition": options.composition,
         "seed": options.seed,
         "data": _digest(cohort),
     }

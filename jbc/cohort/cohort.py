@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from jbc.cohort.composition import Composition, make
 from jbc.cohort.groups import Groups, Shared, runs
 from jbc.cohort.row_order import order_rows
 from jbc.errors import InputError
@@ -38,7 +39,7 @@ class Names:
     jax.tree_util.register_dataclass,
     data_fields=[
         "x", "domain", "treatment", "label", "control", "unit", "weight", "row",
-        "domains", "cells", "sources", "observed", "offset", "role", "shared",
+        "domains", "cells", "sources", "observed", "offset", "role", "shared", "composition",
     ],
     meta_fields=["n_labels", "n_treatments", "names"],
 )  # fmt: skip
@@ -75,6 +76,8 @@ class Cohort:
         What each domain is to a method with a direction (:mod:`jbc.cohort.roles`); None for other methods.
     shared : Shared, optional
         Cells of the treatments that domains share, for a method that compares them; None for other methods.
+    composition : Composition, optional
+        Populations, and what domains have of them; None where domains hold the same mixture, or are taken to.
     n_labels, n_treatments : int
         Number of classes, and of treatments.
     names : Names
@@ -96,6 +99,7 @@ class Cohort:
     offset: Array | None
     role: Array | None
     shared: Shared | None
+    composition: Composition | None
     n_labels: int
     n_treatments: int
     names: Names
@@ -183,6 +187,7 @@ class Cohort:
             "offset": offset,
             "role": None,
             "shared": None,
+            "composition": None,
         }
         names = Names(domains, treatments, labels, columns, named=features is not None)
         return cls(**fields, n_labels=len(labels), n_treatments=len(treatments), names=names)
@@ -204,6 +209,24 @@ class Cohort:
         label = np.where(np.asarray(self.domain) == code, -1, self.label).astype(np.int32)
         sources = np.unique(np.asarray(self.domain)[label >= 0]).astype(np.int32)
         return dataclasses.replace(self, label=label, sources=sources)
+
+    def with_populations(self, population: ArrayLike) -> Cohort:
+        """Return the cohort with the population of every row, in the order of the caller's table.
+
+        Nothing is estimated then. Whatever makes domains alike compares rows of one population, and estimates effects
+        of domains from populations that they share.
+
+        Examples
+        --------
+        >>> cohort = Cohort.from_arrays([[0.0], [5.0], [6.0]], ["a", "a", "b"])
+        >>> cohort.with_populations(["x", "y", "y"]).composition.shares.tolist()
+        [[0.5, 0.5], [0.0, 1.0]]
+        """
+        names, code = checks.codes(population, len(self.x), "population")
+        member = np.eye(len(names))[code[np.asarray(self.row)]]
+        moves = np.ones(len(self.domains.count), bool)
+        held = make(member, np.asarray(self.domain), np.asarray(self.weight), moves, "given")
+        return dataclasses.replace(self, composition=held)
 
     def weigh_rows(self, weight: ArrayLike) -> Cohort:
         """Return the cohort with other row weights, given in the cohort's own row order.

@@ -16,7 +16,7 @@ from jbc.cohort.groups import Groups
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["x", "label", "domain", "observed"],
+    data_fields=["x", "label", "domain", "observed", "weight"],
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +33,27 @@ class Rows:
         Domain of every group.
     observed : (G, m, d), optional
         False where a value is missing.
+    weight : (G, G, m), optional
+        What rows of the first group count when they are compared with the second
+        (:meth:`jbc.cohort.composition.Composition.pair_weights`); None where all rows count alike.
     """
 
     x: Array
     label: Array
     domain: Array
     observed: Array | None
+    weight: Array | None = None
+
+    @property
+    def overlap(self) -> Array | None:
+        """What two groups share, (G, G), from 0 to 1: the mean weight of their rows."""
+        return None if self.weight is None else (self.weight + self.weight.swapaxes(0, 1)).mean(axis=-1) / 2
+
+    def of(self, groups: Array) -> Rows:
+        """Return the rows of some of the groups."""
+        weight = None if self.weight is None else self.weight[groups][:, groups]
+        rest = dataclasses.replace(self, weight=None)
+        return dataclasses.replace(jax.tree.map(lambda leaf: leaf[groups], rest), weight=weight)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,12 +126,17 @@ class Draw:
 
 def take(cohort: Cohort, index: Array, draw: Draw) -> Rows:
     """Gather the rows of one step, ``index`` (G, m), on the device."""
-    groups = draw.groups(cohort)
+    # Cells of treatments are one population each, and need no weights.
+    domain, weight = jnp.asarray(draw.groups(cohort).domain), None
+    if cohort.composition is not None and len(domain) == len(cohort.domains.count):
+        member = jnp.asarray(cohort.composition.membership)[index]
+        weight = cohort.composition.pair_weights(member, domain)
     return Rows(
         x=jnp.asarray(cohort.x)[index],
         label=jnp.asarray(cohort.label)[index],
-        domain=jnp.asarray(groups.domain),
+        domain=domain,
         observed=None if cohort.observed is None else jnp.asarray(cohort.observed)[index],
+        weight=weight,
     )
 
 

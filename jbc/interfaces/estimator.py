@@ -18,7 +18,7 @@ from jbc.errors import InputError
 from jbc.methods import rules
 from jbc.methods.base import Bounded, Classifies, Encodes, Method
 from jbc.methods.joint import JointCalibration
-from jbc.methods.prepare import prepare
+from jbc.methods.prepare import Mixtures, prepare
 from jbc.model.criteria import How
 from jbc.model.fitting import fit_prepared
 from jbc.model.model import Model, load
@@ -71,6 +71,8 @@ class Corrector(TransformerMixin, BaseEstimator):
         When to stop early: see :func:`jbc.fit`.
     hooks
         Called after every chunk of steps; see :class:`jbc.train.Event`.
+    composition
+        ``"estimate"`` which populations domains share, so that nothing else is aligned, or ``"assume-equal"``.
 
     Attributes
     ----------
@@ -113,6 +115,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         output: Literal["features", "codes"] = "features",
         stopping: Stopping | How | None = None,
         hooks: Sequence[Any] = (),
+        composition: Mixtures = "estimate",
     ) -> None:
         self.method = method
         self.steps = steps
@@ -120,6 +123,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         self.output = output
         self.stopping: Stopping | How | None = stopping
         self.hooks = hooks
+        self.composition: Mixtures = composition
 
     @classmethod
     def load(cls, folder: str | Path) -> Corrector:
@@ -164,7 +168,7 @@ class Corrector(TransformerMixin, BaseEstimator):
 
     def fit_cohort(self, cohort: Cohort) -> Corrector:
         """Fit to a cohort."""
-        cohort = prepare(self.resolved, cohort, self.steps)
+        cohort = prepare(self.resolved, cohort, self.steps, self.composition)
         self._check_output()
         seed, options = seed_of(self.random_state), Options(hooks=tuple(self.hooks))
         return self._keep(fit_prepared(self.resolved, cohort, seed, self.steps, self.stopping, options))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from jbc.methods.base import Method
+    from jbc.methods.prepare import Mixtures
     from jbc.model import Model
 
 # Metrics look at this many random rows: enough for two digits, at any size of table.
@@ -42,6 +43,7 @@ def correct(
     copy: bool = False,
     steps: int | None = None,
     random_state: Any = 0,
+    composition: Mixtures = "estimate",
 ) -> AnnData | None:
     """Correct annotated data for the batch of their rows.
 
@@ -67,6 +69,8 @@ def correct(
         Return a changed copy.
     steps, random_state
         Training steps and seed, as for :class:`jbc.Corrector`.
+    composition
+        Whether to estimate which populations batches share; see :func:`jbc.fit`.
 
     Returns
     -------
@@ -114,7 +118,7 @@ def correct(
     if isinstance(control, str):
         control = expression.controls(control, {key: adata.obs[key] for key in adata.obs.columns})
     cohort = Cohort.from_arrays(x, label=label, control=control, features=names, **groups)
-    model = fit(method, cohort, seed=seed_of(random_state), steps=steps)
+    model = fit(method, cohort, seed=seed_of(random_state), steps=steps, composition=composition)
     corrected = model.transform(x, groups["domain"])
     encodes = isinstance(method, Encodes)
     adata.obsm[key_added] = model.encode(x, groups["domain"]) if encodes else corrected

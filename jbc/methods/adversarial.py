@@ -27,6 +27,9 @@ from jbc.nets import Discriminator, PlayerState, ResidualMap, Start
 from jbc.numerics import noise
 from jbc.numerics.linalg import mean_of_rows
 
+Weights = tuple[Array, Array] | None
+"""What rows of sources and of the target count, (D, m) each; None where all count alike."""
+
 KEPT_DECAY = 0.9  # of the average that is looked at for collapse: about ten minibatches
 COLLAPSED, TOLD_APART = 0.5, 0.9
 
@@ -194,9 +197,12 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
         z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
         target, z = z[source_maps.target_index(state.role)], source_maps.without_target(state.role, z)
         z, target = self._ways(z, jnp.broadcast_to(target, z.shape))
+        weight = source_maps.pair_weights(state.role, rows.weight)
+        if weight is not None:
+            weight = self._ways(*weight)
         factor = self.training.rate_factor(state.maps.step)
-        state, info = self._critic_step(key, state, z, target, factor)
-        generate = functools.partial(self._generator_step, z=z, target=target, factor=factor)
+        state, info = self._critic_step(key, state, z, target, factor, weight)
+        generate = functools.partial(self._generator_step, z=z, target=target, factor=factor, weight=weight)
         if self.training.critic_steps == 1:
             maps = generate(state)  # the compiler sees that both players look at the same generated rows
         else:
@@ -224,7 +230,9 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
         if info.get("accuracy", 0.0) > TOLD_APART:
             found.append(
                 f"A discriminator still tells {info['accuracy']:.0%} of the rows apart: its source has not arrived "
-                "at the target. Train longer (updates=), raise gamma or lower critic_rate, or lower identity."
+                "at the target. Where the two hold different populations, as they may whatever the training, look at "
+                "Model.composition, and do not use it to merge these. Otherwise, if its loss still falls, train "
+                "longer (updates=); if not, lower identity."
             )
         return found
 
@@ -243,16 +251,23 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
         return jnp.concatenate([source, target]), jnp.concatenate([target, source])
 
     def _critic_step(
-        self, key: Array, state: AdversarialState, z: Array, target: Array, factor: Array | float
+        self,
+        key: Array,
+        state: AdversarialState,
+        z: Array,
+        target: Array,
+        factor: Array | float,
+        weight: Weights,
     ) -> tuple[AdversarialState, Info]:
-        """Sharpen the discriminators, and report how the maps fare."""
+        """Sharpen the discriminators, and report how the maps fare; ``weight`` is that of source and target rows."""
+        both = None if weight is None else weight[::-1]
         maps, role = source_maps.without_target(state.role, (state.maps.params, state.role))
         fake = source_maps.apply_each(self._net, maps, z)
 
         def loss(params: Any) -> tuple[Array, tuple[Array, Array, Array]]:
             params = source_maps.without_target(state.role, params)
             real_scores, fake_scores = self._scores(params, target, fake)
-            value = losses.discriminator_loss(self.objective, real_scores, fake_scores, self.smoothing)
+            value = losses.discriminator_loss(self.objective, real_scores, fake_scores, self.smoothing, both)
             total = value
             if self.gamma:
                 total += self.gamma * self._gradient_penalty(key, params, target, fake)
@@ -269,9 +284,11 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
         def mean(values: Array) -> Array:
             return source_maps.mean_of_sources(values[there], role)
 
-        accuracy = losses.accuracy(real_scores, fake_scores)
+        accuracy = losses.accuracy(real_scores, fake_scores, both)
         info = {
-            "loss": mean(losses.generator_loss(self.objective, fake_scores)),
+            "loss": mean(
+                losses.generator_loss(self.objective, fake_scores, None if weight is None else weight[0])
+            ),
             "critic": mean(value),
             "accuracy": jnp.where(moves, accuracy[there], 0).max(),
             "kept": jnp.exp(jnp.where(moves[:, None], kept[there], jnp.inf).min()),
@@ -284,7 +301,7 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
         ), info
 
     def _generator_step(
-        self, state: AdversarialState, z: Array, target: Array, factor: Array | float
+        self, state: AdversarialState, z: Array, target: Array, factor: Array | float, weight: Weights
     ) -> PlayerState:
         """Move the sources to where they look more like the target."""
         critics, role = source_maps.without_target(state.role, (state.critics.params, state.role))
@@ -292,7 +309,8 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
         def loss(params: Any) -> Array:
             params = source_maps.without_target(state.role, params)
             fake = source_maps.apply_each(self._net, params, z)
-            total = losses.generator_loss(self.objective, self._scores(critics, target, fake)[1])
+            own = None if weight is None else weight[0]
+            total = losses.generator_loss(self.objective, self._scores(critics, target, fake)[1], own)
             if self.identity:
                 total += self.identity * jnp.square(fake - z).mean(axis=(1, 2))
             if self.cycle:

@@ -57,6 +57,14 @@ class Method(abc.ABC):
         """
         del cohort
 
+    def compares_mixtures(self, cohort: Cohort) -> bool:
+        """Return whether all rows of domains are compared, so that it matters which populations these have.
+
+        By default they are, unless the method has a setting ``on`` that says to measure controls only.
+        """
+        del cohort
+        return getattr(self, "on", getattr(getattr(self, "editing", None), "on", "all")) == "all"
+
     @abc.abstractmethod
     def finish(self, state: Any, cohort: Cohort) -> Fitted:
         """Return what inference needs, from the trained state (None for methods in closed form) and the cohort."""

@@ -84,6 +84,11 @@ class DenoisingAutoencoder(ByEpochs, Trainable):
     fill: Literal["zeros", "all"] = "zeros"
     training: Training = TRAINING
 
+    def compares_mixtures(self, cohort: Cohort) -> bool:
+        """Return False: it fills values in, and compares no domains."""
+        del cohort
+        return False
+
     def check(self, cohort: Cohort) -> None:
         """Refuse domains of a single row."""
         preconditions.enough_rows(cohort)

@@ -15,7 +15,7 @@ from jbc.methods import preconditions
 from jbc.methods import wasserstein_pairs as nets
 from jbc.methods.base import Info
 from jbc.methods.constraints import Positive, PositiveFloat
-from jbc.methods.pair_alignment import AlignmentState, PairAlignment, PairData
+from jbc.methods.pair_alignment import AlignmentState, PairAlignment, PairData, rows_of
 from jbc.methods.settings import KERNEL, Kernel, Optimiser, build_optimiser, linear_factor
 from jbc.methods.wasserstein_pairs import Batch, Params
 from jbc.nets import PlayerState
@@ -87,23 +87,23 @@ class DistanceAlignment(PairAlignment):
         x = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
 
         def terms(maps: Params, own: PairData, batch: Batch, x: Array) -> losses.Terms:
-            del own
             first, second = nets.rows_of_pairs(maps, x, batch, self.form)
             return losses.Terms(
-                self._distance(key, shard_axis(first), shard_axis(second)), jnp.zeros(len(first))
+                self._distance(key, shard_axis(first), shard_axis(second), rows_of(own)),
+                jnp.zeros(len(first)),
             )
 
         factor = linear_factor(state.maps.step, self.updates) if self.linear_decay else 1.0
         rate = self.learning_rate * factor
-        state, info = self.move_maps(state, x, {"weight": state.weight}, terms, rate)
+        state, info = self.move_maps(state, x, {"weight": state.weight} | self.weigh_pairs(rows), terms, rate)
         return state.replace(step=state.step + 1), info
 
-    def _distance(self, key: Array, first: Array, second: Array) -> Array:
+    def _distance(self, key: Array, first: Array, second: Array, weight: tuple[Array, Array] | None) -> Array:
         if self.distance == "gaussian":
-            return losses.gaussian_terms(first, second)
+            return losses.gaussian_terms(first, second, weight)
         if self.distance == "sliced":
-            return losses.sliced_terms(key, first, second)
+            return losses.sliced_terms(key, first, second, weight=weight)
         scale = None if self.kernel.unit == "median" else 1.0
         return losses.kernel_terms(
-            first, second, self.kernel.bandwidths, scale, unbiased=self.kernel.unbiased
+            first, second, self.kernel.bandwidths, scale, unbiased=self.kernel.unbiased, weight=weight
         )

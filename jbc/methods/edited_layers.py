@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jbc.cohort import Cohort
 from jbc.nets import Autoencoder
 from jbc.numerics import edits
 from jbc.numerics.edits import Beyond, Edit
 from jbc.numerics.linalg import by_group, moments
 
 BLOCK = 8192  # rows that go through the network at once: wide layers of many would not fit into memory
+PARTS = 256  # of the weight of a row, which is a whole number
 WHOLE = 2**30  # a sum of weights that int32 holds
 
 Change = Callable[[int, Array], Array]
@@ -30,12 +32,26 @@ class Weighted(NamedTuple):
     rows: Array
     weight: Array
 
-    @property
-    def noise(self) -> Array:
-        """The squared standard error of the mean of every column."""
+    def noise(self, unit: Array, units: int) -> Array:
+        r"""Return the squared standard error of the mean of every column, where units are independent, not rows.
+
+        It is the variance over the effective number of rows,
+        :math:`(\sum_i w_i)^2 / \sum_u (\sum_{i \in u} w_i)^2`: replicate rows of one unit count as one.
+
+        Parameters
+        ----------
+        unit, units
+            The code of the unit of every row, and how many codes there are.
+
+        Examples
+        --------
+        >>> four = Weighted(jnp.array([[0.0], [0.0], [2.0], [2.0]]), jnp.ones(4, int))
+        >>> four.noise(jnp.arange(4), 4).tolist(), four.noise(jnp.array([0, 0, 1, 1]), 2).tolist()
+        ([0.25], [0.5])
+        """
         _, variance = moments(self.rows, jnp.zeros(len(self.rows), jnp.int32), self.weight, 1)
         share = self.weight / jnp.maximum(self.weight.sum(), 1)
-        return variance[0] * jnp.square(share).sum()
+        return variance[0] * jnp.square(jax.ops.segment_sum(share, unit, units)).sum()
 
 
 Measure = Callable[[Weighted, Weighted], Edit]
@@ -131,6 +147,28 @@ def count_outside(
 
     autoencoder.edited(z, change)
     return counts
+
+
+def shared_rows(
+    cohort: Cohort, source: tuple[Array, Array], target: tuple[Array, Array]
+) -> tuple[Array, Array, Array]:
+    """Let rows of a source and of the target count by what both domains have of their population.
+
+    Takes the code and the weights (capacity,) of both, of the rows of the domain and padding. Returns both weights,
+    and whether the two domains share nothing, in which case weights are left as they are.
+    """
+    held, found = cohort.composition, []
+    if held is None:
+        return source[1], target[1], jnp.array(False)
+    offset, member = jnp.asarray(cohort.domains.offset), jnp.asarray(held.membership)
+    at = jnp.arange(cohort.domains.capacity)
+    pair = jnp.stack([source[0], target[0]])
+    rows = member[jnp.minimum(offset[pair][:, None] + at, len(member) - 1)]
+    part = held.pair_weights(rows, pair)
+    for (_, weight), share in zip((source, target), (part[0, 1], part[1, 0]), strict=True):
+        found.append(weight * jnp.round(PARTS * share).astype(jnp.int32))
+    nothing = (found[0].sum() == 0) | (found[1].sum() == 0)
+    return jnp.where(nothing, source[1], found[0]), jnp.where(nothing, target[1], found[1]), nothing
 
 
 def balance(weight: Array, kind: Array, other: Array, other_kind: Array, kinds: int) -> tuple[Array, Array]:

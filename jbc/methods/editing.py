@@ -16,7 +16,14 @@ from jbc.methods import preconditions
 from jbc.methods.autoencoders import average_for_new, moves
 from jbc.methods.base import Bounded, Directed, Encodes, Fitted
 from jbc.methods.constraints import Count, Several, Share
-from jbc.methods.edited_layers import EditedAutoencoder, Weighted, balance, by_domain, count_outside
+from jbc.methods.edited_layers import (
+    EditedAutoencoder,
+    Weighted,
+    balance,
+    by_domain,
+    count_outside,
+    shared_rows,
+)
 from jbc.methods.inputs import Inputs, Tables
 from jbc.methods.settings import LEFT, On, Settings
 from jbc.methods.source_maps import target_index
@@ -44,7 +51,7 @@ class Editing(Settings):
         :mod:`jbc.numerics.edits`. With ``"refuse"``, such rows are an error.
     cautious
         Leave rows alone where sampling alone would make as much of equal distributions
-        (:func:`jbc.numerics.edits.certainty`).
+        (:func:`jbc.numerics.edits.certainty`). Replicate rows of one unit count as one row.
     pull
         How much of the difference between the edited rows of a domain to extrapolate and the target is taken for a
         technical one, from 0 (none: what the sources do not show stays) to 1 (all of it).
@@ -99,17 +106,22 @@ class Editing(Settings):
         autoencoder, role = self.autoencoder(net, params), jnp.asarray(cohort.role)
         target = target_index(role)
 
-        def rows_of(g: Array) -> tuple[Array, Array, Array]:
+        unit = jnp.asarray(cohort.unit)
+
+        def rows_of(g: Array) -> tuple[Array, Array, Array, Array]:
             at = jnp.arange(cohort.domains.capacity)
             index = jnp.minimum(offset[g] + at, len(z) - 1)
-            return z[index], weight[index] * (at < count[g]), treatment[index]
+            return z[index], weight[index] * (at < count[g]), treatment[index], unit[index]
 
         def one(g: Array) -> tuple[dict[str, Edit], Array]:
-            (rows, own, kind), (other_rows, other, other_kind) = rows_of(g), rows_of(target)
+            rows, own, kind, of = rows_of(g)
+            other_rows, other, other_kind, other_of = rows_of(target)
             if self.on == "controls" and kinds > 1:
                 own, other = balance(own, kind, other, other_kind, kinds)
+            own, other, nothing = shared_rows(cohort, (g, own), (target, other))
             pair = Weighted(rows, own), Weighted(other_rows, other)
-            share = edits.certainty(self._measure(*pair), pair[0].noise + pair[1].noise)
+            noise = pair[0].noise(of, len(z)) + pair[1].noise(other_of, len(z))
+            share = jnp.where(nothing, 0, edits.certainty(self._measure(*pair), noise))
             return autoencoder.measure(*pair, self._measure, self.rule), share
 
         found, share = jax.lax.map(one, jnp.arange(len(role)))

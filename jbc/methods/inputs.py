@@ -104,9 +104,32 @@ class Inputs(Settings):
         return tables | _with_means(own) | {"constant": jnp.where(lacking, centre, NEVER), "varies": varies}
 
     def of_cohort(self, cohort: Cohort, counts: Array | int = 1) -> Tables:
-        """Measure a cohort; rows count by their weight, times ``counts``."""
+        """Measure a cohort; rows count by their weight, times ``counts``.
+
+        Where mixtures of domains differ, location, scale and level are those given the populations
+        (:meth:`jbc.cohort.composition.Composition.location_and_scale`).
+        """
         x, domain, weight = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.weight))
-        return self.measure(x, domain, weight * counts, len(cohort.domains.count), cohort.offset)
+        tables = self.measure(x, domain, weight * counts, len(cohort.domains.count), cohort.offset)
+        held = cohort.composition
+        if held is None or self.scale != "domain":
+            return tables
+        values, level = self._split(x, tables)
+        both = jnp.concatenate([values - level, level], axis=1)
+        location, scale = held.location_and_scale(both, domain, weight * counts)
+        # What is constant in a domain tells neither there.
+        known = (tables["constant"] == NEVER) & tables["varies"]
+        own = {
+            "location": jnp.where(known, location[:, :-1], tables["location"]),
+            "scale": jnp.where(known, scale[:, :-1], tables["scale"]),
+            "level": location[:, -1],
+        }
+        return tables | _with_means(own)
+
+    def seen(self, x: Array, offset: Array | None = None) -> Array:
+        """Return rows in the values that are measured: logarithms, without the level of the row."""
+        values, level = self._split(x, {"offset": offset} if self.log and offset is not None else {})
+        return values - level
 
     def apply(self, tables: Tables, x: Array, domain: Array) -> Array:
         """Return rows of these domains as a network sees them."""

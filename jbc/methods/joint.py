@@ -200,7 +200,7 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
             players = {p: getattr(state, p) for p in ("calibrator", "classifier", "reconstructors")}
             state = state.replace(**{p: v.restart(first) if v else None for p, v in players.items()})
         x = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
-        update = functools.partial(self._update, x=x, label=rows.label, rate=rate)
+        update = functools.partial(self._update, x=x, rows=rows, rate=rate)
         if not self.alternate:
             state, info = update(key, state, parts=("classify", "rebuild"))
             return state.replace(step=state.step + 1), info
@@ -222,6 +222,7 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
             weight=jnp.asarray(cohort.weight),
             domains=groups,
             own=self.statistics == "domain",
+            pooled=cohort.composition is not None,
         )
         x = self.inputs.apply(state.tables, jnp.asarray(cohort.x), domain)
         z, calibrator = freeze(
@@ -282,7 +283,7 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
         return build_optimiser(self.training.optimiser, self.training.weight_decay, matrices_only=False)
 
     def _update(
-        self, key: Array, state: JointState, *, x: Array, label: Array, rate: Array, parts: tuple[str, ...]
+        self, key: Array, state: JointState, *, x: Array, rows: Rows, rate: Array, parts: tuple[str, ...]
     ) -> tuple[JointState, Info]:
         """Descend once on the alignment and the given other parts, in the parameters that these touch."""
         names = ["calibrator"]
@@ -291,7 +292,7 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
         if "rebuild" in parts and state.reconstructors is not None:
             names.append("reconstructors")
         players = {name: getattr(state, name) for name in names}
-        loss = functools.partial(self._loss, key=key, state=state, x=x, label=label)
+        loss = functools.partial(self._loss, key=key, state=state, x=x, rows=rows)
         (_, (info, running)), grads = jax.value_and_grad(loss, has_aux=True)(
             {name: player.params for name, player in players.items()}
         )
@@ -299,16 +300,25 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
         return state.replace(**players), info
 
     def _loss(
-        self, params: dict[str, Any], *, key: Array, state: JointState, x: Array, label: Array
+        self, params: dict[str, Any], *, key: Array, state: JointState, x: Array, rows: Rows
     ) -> tuple[Array, tuple[Info, dict[str, Any]]]:
-        """Sum the weighted terms whose players are among ``params``."""
+        """Sum the weighted terms whose players are among ``params``.
+
+        Where mixtures of domains differ, statistics of networks are those of all domains: each one's own would take
+        differences of mixtures out.
+        """
         keys, running, info = jax.random.split(key, 4), {}, {}
-        z, running["calibrator"] = joint_players.forward(state.calibrator, params["calibrator"], x, keys[0])
+        pooled, label = rows.weight is not None, rows.label
+        z, running["calibrator"] = joint_players.forward(
+            state.calibrator, params["calibrator"], x, keys[0], pooled=pooled
+        )
         total = jnp.zeros(())
         if self.align and len(x) > 1:
             unit = median_distance(z) if self.kernel.unit == "median" else 1.0
-            mmd2, info["kernel"] = mmd2_matrix(z, self.kernel.bandwidths, unit, unbiased=self.kernel.unbiased)
-            info["align"] = alignment(mmd2, self.pairs)
+            mmd2, info["kernel"] = mmd2_matrix(
+                z, self.kernel.bandwidths, unit, unbiased=self.kernel.unbiased, weight=rows.weight
+            )
+            info["align"] = alignment(mmd2, self.pairs, rows.overlap)
             total += self.align * info["align"]
         if "classifier" in params and state.classifier is not None:
             seen = z[state.sources] if self.coupled else jax.lax.stop_gradient(z[state.sources])
@@ -320,6 +330,7 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
                 seen,
                 jax.random.split(keys[1], self.members),
                 shared=True,
+                pooled=pooled,
             )
             entropy = functools.partial(
                 cross_entropy,

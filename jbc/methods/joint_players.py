@@ -64,25 +64,30 @@ def width(variables: Fitted) -> int:
     return layers[last]["bias"].shape[-1]
 
 
-def forward(player: PlayerState, params: Any, x: Array, key: Array) -> tuple[Array, Any]:
-    """Run a network in training; return its output and its running statistics."""
+def forward(
+    player: PlayerState, params: Any, x: Array, key: Array, *, pooled: bool = False
+) -> tuple[Array, Any]:
+    """Run a network in training; return its output and its running statistics.
+
+    Its norms see every domain for itself, or (``pooled``) the rows (D, m, d) of all domains together.
+    """
     y, moved = player.apply_fn(
         {"params": params, "running": player.running},
-        x,
+        x.reshape(1, -1, x.shape[-1]) if pooled else x,
         train=True,
         rngs={"dropout": key},
         mutable=["running"],
     )
-    return y, moved.get("running", player.running)
+    return y.reshape(*x.shape[:-1], y.shape[-1]), moved.get("running", player.running)
 
 
 def forward_each(
-    player: PlayerState, params: Any, x: Array, keys: Array, *, shared: bool = False
+    player: PlayerState, params: Any, x: Array, keys: Array, *, shared: bool = False, pooled: bool = False
 ) -> tuple[Array, Any]:
     """Run every copy of a stacked network in training, each on its own part of ``x``, or all on the same rows."""
 
     def one(params: Any, running: Any, x: Array, key: Array) -> tuple[Array, Any]:
-        return forward(player.replace(running=running), params, x, key)
+        return forward(player.replace(running=running), params, x, key, pooled=pooled)
 
     return jax.vmap(one, in_axes=(0, 0, None if shared else 0, 0))(params, player.running, x, keys)
 
@@ -107,11 +112,16 @@ def freeze_statistics(
     weight: Array,
     domains: int,
     own: bool,
+    pooled: bool = False,
 ) -> tuple[Array, Fitted]:
     """Return the output of a network on the given rows, and its variables for inference.
 
-    Their statistics are every domain's own, or the running ones for all.
+    Their statistics are every domain's own, those of all rows (``pooled``), or the running ones for all.
     """
+    if own and pooled:
+        y, found = net.apply({"params": params}, x, jnp.zeros_like(domain), weight, mutable=["statistics"])
+        table = jax.tree.map(lambda row: jnp.broadcast_to(row[:1], row.shape), found.get("statistics", {}))
+        return y, {"params": params, "statistics": table}
     if own:
         y, found = net.apply({"params": params}, x, domain, weight, mutable=["statistics"])
         return y, {"params": params, "statistics": found.get("statistics", {})}

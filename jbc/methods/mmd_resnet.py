@@ -123,11 +123,12 @@ class MMDResNet(ByEpochs, Directed, Trainable):
         z, role = source_maps.without_target(state.role, (z, state.role))
 
         scale = None if self.kernel.unit == "median" else 1.0
+        weight = source_maps.pair_weights(state.role, rows.weight)
 
         def loss(params: Any) -> tuple[Array, Info]:
             moved = source_maps.apply_each(self._net, source_maps.without_target(state.role, params), z)
             mmd2, kernel = mmd2_to(
-                moved, target, self.kernel.bandwidths, scale, unbiased=self.kernel.unbiased
+                moved, target, self.kernel.bandwidths, scale, unbiased=self.kernel.unbiased, weight=weight
             )
             wanted = jnp.sqrt(jnp.maximum(mmd2, 1e-12)) if self.objective == "root" else jnp.maximum(mmd2, 0)
             if self.identity:

@@ -15,6 +15,7 @@ from jax import Array
 
 from jbc.cohort import Cohort
 from jbc.cohort.groups import Shared, find_shared
+from jbc.cohort.sampling import Rows
 from jbc.errors import InputError, listing, warn
 from jbc.losses.wasserstein import Terms
 from jbc.methods import preconditions
@@ -86,6 +87,10 @@ class PairAlignment(Trainable, Adapts, Resolves):
         weight = np.array([counts.get(name, 1.0) for name in names] or [1.0], np.float32)
         shared = find_shared(cohort.cells, len(cohort.domains.count), weight)
         return dataclasses.replace(cohort, shared=shared)
+
+    def compares_mixtures(self, cohort: Cohort) -> bool:
+        """Only where no treatment is given are whole domains compared."""
+        return cohort.n_treatments == 1 and len(cohort.cells.count) == len(cohort.domains.count)
 
     def check(self, cohort: Cohort) -> None:
         """Refuse cohorts in which nothing can be aligned, or too much, and settings that contradict each other."""
@@ -175,7 +180,7 @@ class PairAlignment(Trainable, Adapts, Resolves):
 
         def loss(maps: Params, batch: Batch, x: Array, own: PairData, share: float) -> tuple[Array, Terms]:
             found = terms(maps, own, batch, x)
-            total = (own["weight"] * found.gap).sum()
+            total = (own["weight"] * own.get("share", 1.0) * found.gap).sum()
             if self.identity:
                 moved = nets.move_cells(maps, x, batch)
                 total += self.identity * share * jnp.square(moved - x).sum()
@@ -194,6 +199,16 @@ class PairAlignment(Trainable, Adapts, Resolves):
         maps = jax.tree.map(lambda new, old: jnp.where(positive, new, old), moved, state.maps)
         report = {"moved": positive.astype(jnp.float32), "transforms": jnp.ones(())}
         return state.replace(maps=maps), info | report
+
+    def weigh_pairs(self, rows: Rows) -> PairData:
+        """Return what rows of both sides of every pair count, and what domains share; empty where all count alike."""
+        if rows.weight is None:
+            return {}
+        first, second = nets.sides(len(rows.domain), self.form)
+        i, j = first.cell, second.cell
+        overlap = rows.overlap
+        assert overlap is not None
+        return {"first": rows.weight[i, j], "second": rows.weight[j, i], "share": overlap[i, j]}
 
     def report(self, state: AlignmentState, terms: Terms) -> Info:
         """Return the report of a step that moves nothing."""
@@ -215,6 +230,11 @@ class PairAlignment(Trainable, Adapts, Resolves):
             parts.append(jnp.repeat(each / block.pairs, block.pairs))
         weight = jnp.concatenate(parts)
         return weight / weight.sum()
+
+
+def rows_of(own: PairData) -> tuple[Array, Array] | None:
+    """Return what rows of both sides of every pair count, if they do not count alike."""
+    return (own["first"], own["second"]) if "first" in own else None
 
 
 def _aligned(cohort: Cohort) -> Array:

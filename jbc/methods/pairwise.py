@@ -70,7 +70,7 @@ class PairwiseCalibration(Trainable, Classifies, Encodes):
         """Train every pair on its two domains."""
 
         def one(key: Array, member: Any, pair: Array) -> tuple[Any, Info]:
-            return self.pair.step(key, member, jax.tree.map(lambda leaf: leaf[pair], rows))
+            return self.pair.step(key, member, rows.of(pair))
 
         keys = jax.random.split(key, len(state["pairs"]))
         members, info = jax.vmap(one)(keys, state["members"], state["pairs"])

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from jbc.cohort import Cohort
-from jbc.errors import InputError
+from jbc.cohort.composition_words import about
+from jbc.cohort.populations import describe
+from jbc.errors import InputError, warn
 from jbc.methods import rules
 from jbc.methods.base import Method, Resolves, Trainable
+from jbc.methods.inputs import Inputs
 from jbc.methods.registry import with_capability
 from jbc.validation import checks
 
+Mixtures = Literal["estimate", "assume-equal"]
+"""What is taken for granted about the mixtures of populations in domains: nothing, or that they are the same."""
 
-def prepare(method: Method, cohort: Cohort, steps: Any = None) -> Cohort:
+
+def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixtures = "estimate") -> Cohort:
     """Return a cohort that a method can be fitted to, or refuse it, before anything is computed or written.
 
     Parameters
@@ -24,11 +31,15 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None) -> Cohort:
         What is to be fitted, to what.
     steps
         Number of training steps that was asked for, if any.
+    composition
+        Estimate which populations domains share, for methods that compare whole domains; or take all domains for the
+        same mixture. Populations that the cohort comes with (:meth:`jbc.Cohort.with_populations`) are kept.
 
     Returns
     -------
     Cohort
-        The cohort, with what the settings name found in it: roles of domains, treatments that domains share.
+        The cohort, with what the settings name found in it (roles of domains, treatments that domains share), and the
+        composition of domains whose mixtures differ.
 
     Raises
     ------
@@ -50,7 +61,26 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None) -> Cohort:
     if isinstance(method, Resolves):
         cohort = method.resolve(cohort)
     method.check(cohort)
+    if composition not in get_args(Mixtures):
+        raise InputError(
+            f"Unknown composition {composition!r}",
+            why="It says whether domains are taken for the same mixture of populations.",
+            fix=f"Use {' or '.join(map(repr, get_args(Mixtures)))}; name populations by Cohort.with_populations.",
+            code="bad-setting",
+        )
+    if cohort.composition is None and composition == "estimate" and method.compares_mixtures(cohort):
+        cohort = dataclasses.replace(cohort, composition=describe(cohort, _compared(method, cohort)))
+        if cohort.composition is not None and cohort.composition.verdict != "none":
+            warn(about(cohort))
     return cohort
+
+
+def _compared(method: Method, cohort: Cohort) -> np.ndarray:
+    """Return the rows in the values that a method compares: logarithms, where it takes them."""
+    inputs = getattr(method, "inputs", None)
+    if not isinstance(inputs, Inputs):
+        return np.asarray(cohort.x)
+    return np.asarray(inputs.seen(cohort.x, cohort.offset))
 
 
 def refuse_options(method: Method, options: Mapping[str, Any]) -> None:

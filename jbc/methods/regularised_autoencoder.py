@@ -127,6 +127,10 @@ class RegularisedAutoencoder(ByEpochs, Directed, Trainable, Encodes):
         del key
         z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
         used = state.role != STAYS
+        weight = None
+        if rows.weight is not None:
+            target = source_maps.target_index(state.role)
+            weight = rows.weight[:, target], rows.weight[target]
 
         def loss(params: Any) -> tuple[Array, Info]:
             codes, out = self._through(params, z.reshape(-1, z.shape[-1]))
@@ -139,6 +143,7 @@ class RegularisedAutoencoder(ByEpochs, Directed, Trainable, Encodes):
                 self.kernel.bandwidths,
                 None if self.kernel.unit == "median" else 1.0,
                 unbiased=self.kernel.unbiased,
+                weight=weight,
             )
             mmd2, kernel = (source_maps.mean_of_sources(values, state.role) for values in apart)
             total = error + self.weight * mmd2

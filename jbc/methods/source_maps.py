@@ -84,6 +84,18 @@ def without_target(role: Array, tree: Any) -> Any:
     return jax.tree.map(one, tree)
 
 
+def pair_weights(role: Array, weight: Array | None) -> tuple[Array, Array] | None:
+    """Return what rows of every other domain count beside the target, and what the target's rows then count.
+
+    From the weights of a minibatch (D, D, m), (D - 1, m) each; None where all rows count alike.
+    """
+    if weight is None:
+        return None
+    target = target_index(role)
+    own, other = without_target(role, (weight[:, target], weight[target]))
+    return own, other
+
+
 def sum_of_sources(values: Array, role: Array) -> Array:
     """Return the sum over the sources of one value per domain, (D,): no source scales the gradient of another."""
     return jnp.where(role == SOURCE, values, 0).sum()

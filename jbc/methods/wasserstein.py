@@ -16,7 +16,7 @@ from jbc.losses import wasserstein as losses
 from jbc.methods import wasserstein_pairs as nets
 from jbc.methods.base import Info
 from jbc.methods.constraints import Count, NonNegative, Positive, Widths
-from jbc.methods.pair_alignment import AlignmentState, PairAlignment, PairData
+from jbc.methods.pair_alignment import AlignmentState, PairAlignment, PairData, rows_of
 from jbc.methods.settings import AdversarialTraining, build_optimiser
 from jbc.methods.turns import whose_turn
 from jbc.methods.wasserstein_pairs import Batch, Params
@@ -139,10 +139,13 @@ class WassersteinAlignment(PairAlignment):
         x = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
         turns = self.training.critic_steps, self.map_steps
         critics = whose_turn(state.step, turns, before=self.pretrain) == 0
-        state, info = jax.lax.cond(critics, self._critic_step, self._map_step, key, state, x)
+        more = self.weigh_pairs(rows)
+        state, info = jax.lax.cond(critics, self._critic_step, self._map_step, key, state, x, more)
         return state.replace(step=state.step + 1), info
 
-    def _critic_step(self, key: Array, state: AlignmentState, x: Array) -> tuple[AlignmentState, Info]:
+    def _critic_step(
+        self, key: Array, state: AlignmentState, x: Array, more: PairData
+    ) -> tuple[AlignmentState, Info]:
         """Train the critics."""
         assert state.critics is not None
 
@@ -154,15 +157,17 @@ class WassersteinAlignment(PairAlignment):
         def one(_: None, batch: Batch, x: Array, own: PairData) -> tuple[None, tuple[Params, losses.Terms]]:
             return None, jax.grad(loss, has_aux=True)(own["critics"], batch, x, own)
 
-        own = self._pair_data(key, state, x)
+        own = self._pair_data(key, state, x) | more
         _, (grads, terms) = nets.batchwise(one, None, state.shared, self.form, x, own)
         critics = state.critics.update(grads, self.training.critic_rate)
         return state.replace(critics=critics), self.report(state, terms)
 
-    def _map_step(self, key: Array, state: AlignmentState, x: Array) -> tuple[AlignmentState, Info]:
+    def _map_step(
+        self, key: Array, state: AlignmentState, x: Array, more: PairData
+    ) -> tuple[AlignmentState, Info]:
         """Move the domains."""
         rate = self.training.map_rate * self.training.rate_factor(state.maps.step)
-        return self.move_maps(state, x, self._pair_data(key, state, x), self._terms, rate)
+        return self.move_maps(state, x, self._pair_data(key, state, x) | more, self._terms, rate)
 
     def _pair_data(self, key: Array, state: AlignmentState, x: Array) -> PairData:
         """Return what every pair has of its own, (pairs, ...)."""
@@ -175,4 +180,6 @@ class WassersteinAlignment(PairAlignment):
         layer, head = own["critics"]["first"], own["critics"]["head"]
         first, second = nets.project(maps, layer, x, batch, self.form)
         gram = jnp.einsum("chd,ckd->chk", layer["w"], layer["w"])
-        return losses.critic_terms(head, gram, shard_axis(first), shard_axis(second), own["mix"], self.gamma)
+        return losses.critic_terms(
+            head, gram, shard_axis(first), shard_axis(second), own["mix"], self.gamma, rows_of(own)
+        )

@@ -15,8 +15,9 @@ from jbc.cohort import Cohort
 from jbc.errors import warn
 from jbc.methods import rules
 from jbc.methods.base import Diagnoses, Method
-from jbc.methods.prepare import prepare
+from jbc.methods.prepare import Mixtures, prepare
 from jbc.model.adaptation import keep_controls
+from jbc.model.composition import keep_composition
 from jbc.model.criteria import How, hold_out
 from jbc.model.model import Model, Record
 from jbc.model.support import measure_support
@@ -37,6 +38,7 @@ def fit(
     plan: Array | np.ndarray | None = None,
     resume: Callable[[Any], tuple[int, Any] | None] | None = None,
     mesh: Mesh | None = None,
+    composition: Mixtures = "estimate",
 ) -> Model:
     """Fit a method to a cohort.
 
@@ -57,6 +59,9 @@ def fit(
         Called after every chunk of steps; see :class:`jbc.train.Event`.
     chunk, plan, resume, mesh
         How the loop runs; see :class:`jbc.train.Options`.
+    composition
+        Whether to estimate which populations domains share, so that nothing else is aligned, or to take them for the
+        same mixture; see :func:`jbc.methods.prepare.prepare`.
 
     Returns
     -------
@@ -74,7 +79,7 @@ def fit(
     >>> jbc.fit(jbc.Standardise(), cohort).transform([[2.0], [10.0]], ["a", "b"]).tolist()
     [[7.0], [5.0]]
     """
-    cohort = prepare(method, cohort, steps)
+    cohort = prepare(method, cohort, steps, composition)
     return fit_prepared(
         method, cohort, seed, steps, stopping, Options(chunk, plan, None, tuple(hooks), resume, mesh)
     )
@@ -110,6 +115,7 @@ def fit_prepared(
         names=cohort.names,
         offset=None if cohort.offset is None else np.asarray(cohort.offset),
         controls=keep_controls(cohort),
+        composition=keep_composition(cohort),
         support=measure_support(*rows, len(cohort.names.domains)),
         record=Record(seed, run.step, run.stopped, history),
     )

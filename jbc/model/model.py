@@ -17,6 +17,7 @@ from jbc.methods.prepare import without
 from jbc.methods.registry import to_json
 from jbc.metrics.classification import unit_medians
 from jbc.model.adaptation import Adaptation, Controls, adapt
+from jbc.model.composition import Held
 from jbc.model.inference import apply_in_blocks, refuse_out_of_range
 from jbc.model.saved import understood
 from jbc.model.support import Support, how_far_outside
@@ -72,6 +73,8 @@ class Model:
         What is taken off features that lie far from 0, and put back (:mod:`jbc.numerics.centring`); or None.
     controls
         Control rows of the known domains, for :meth:`adapt`.
+    composition
+        Populations of the domains, and which domains are corrected.
     support
         Where the rows of every domain lie, for :meth:`out_of_support`.
     record
@@ -91,6 +94,7 @@ class Model:
     names: Names
     offset: np.ndarray | None
     controls: Controls
+    composition: Held
     support: Support
     record: Record
 
@@ -111,7 +115,10 @@ class Model:
             are float64.
         """
         moved = self._apply("transform", x, domain)
-        return put_back(moved, self.offset) if self.method.keeps_units else moved
+        if not self.method.keeps_units:
+            return moved
+        rows = self._rows(x)
+        return put_back(self.composition.stays(rows, moved, self._codes(domain, len(rows))), self.offset)
 
     def encode(self, x: Any, domain: Any = None) -> np.ndarray:
         """Return the latent codes of rows, (n, codes)."""
@@ -203,6 +210,7 @@ class Model:
             self,
             fitted=jax.tree.map(np.asarray, fitted),
             names=dataclasses.replace(self.names, domains=(*self.names.domains, *names)),
+            composition=self.composition.extend(len(names)),
             support=support,
             record=dataclasses.replace(self.record, adapted=self.record.adapted | reports),
         )
@@ -228,12 +236,14 @@ class Model:
             "stopped": record.stopped,
             "history": list(record.history),
             "notes": record.notes,
+            "composition": self.composition.verdict,
             "adapted": {name: report.to_json() for name, report in record.adapted.items()},
         }
         offset = np.zeros(len(names.features), np.float32) if self.offset is None else self.offset
         arrays = {
             "fitted": self.fitted,
             "controls": self.controls._asdict(),
+            "composition": self.composition.arrays(),
             "support": self.support._asdict(),
             "offset": offset,
         }
@@ -282,6 +292,7 @@ def load(folder: str | Path) -> Model:
         names=names,
         offset=tree["offset"] if np.any(tree["offset"]) else None,
         controls=Controls(**tree["controls"]),
+        composition=Held.of_arrays(**tree["composition"], verdict=meta["composition"]),
         support=Support(**tree["support"]),
         record=Record(meta["seed"], meta["steps"], meta["stopped"], meta["history"], meta["notes"], adapted),
     )

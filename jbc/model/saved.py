@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import numpy as np
 
+from jbc.cohort.composition import Verdict
 from jbc.errors import InputError
 from jbc.methods.base import Classifies, Encodes, Method
 from jbc.methods.registry import from_json
@@ -81,6 +82,7 @@ RULES = {
     "seed": Rule("a whole number from 0", _whole),
     "history": Rule("a list of steps with their numbers", _history),
     "notes": Rule("a table of names and values", lambda value: isinstance(value, dict)),
+    "composition": Rule("a finding about the composition", lambda value: value in get_args(Verdict)),
     "adapted": Rule("the record of every adaptation", _adapted),
 }
 
@@ -89,6 +91,8 @@ RULES = {
 ARRAYS: dict[str, tuple[str, ...]] = {
     "controls/x": ("rows", "features"),
     "controls/domain": ("rows",),
+    "composition/shares": ("domains", "populations"),
+    "composition/moves": ("domains",),
     "support/centres": ("domains", "features"),
     "support/units": ("features",),
     "support/axes": ("features", "axes"),

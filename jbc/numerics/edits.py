@@ -143,7 +143,8 @@ def certainty(edit: Edit, noise: Array) -> Array:
     edit
         What :func:`measure` gives.
     noise
-        The :math:`s_k`: variance over number of rows, of the source and of the target, added up; (neurons,).
+        The :math:`s_k`: variance over number of independent rows, of the source and of the target, added up;
+        (neurons,).
 
     Examples
     --------

@@ -330,3 +330,22 @@ def optimal_map(a: np.ndarray, b: np.ndarray, ridge: float) -> np.ndarray:
     root, inverse = (vectors * values**power @ vectors.T for power in (0.5, -0.5))
     values, vectors = eigen(root @ (b + eye) @ root)
     return inverse @ (vectors * np.sqrt(values) @ vectors.T) @ inverse
+
+
+def principal_axes(x: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest singular values of centred rows (n, d), and their right singular vectors, (d, k); NumPy.
+
+    By the eigenvectors of the smaller of the two products with itself: a fraction of the time of a decomposition.
+
+    Examples
+    --------
+    >>> size, axes = principal_axes(np.array([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]]), 1)
+    >>> size.round(3).tolist(), np.abs(axes).round(3).ravel().tolist()
+    ([4.243], [1.0, 0.0])
+    """
+    wide = x.shape[1] > x.shape[0]
+    values, vectors = np.linalg.eigh(x @ x.T if wide else x.T @ x)
+    size, vectors = np.sqrt(np.maximum(values[::-1][:most], 0)), vectors[:, ::-1][:, :most]
+    if wide:
+        vectors = x.T @ (vectors / np.where(size > 0, size, 1))
+    return size, vectors

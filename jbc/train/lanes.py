@@ -14,15 +14,16 @@ from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
 from jbc.cohort import Cohort
+from jbc.cohort.composition import alike
 from jbc.errors import InputError
 from jbc.methods.base import Classifies, Fitted, Method, Trainable
-from jbc.methods.prepare import prepare, without
+from jbc.methods.prepare import Mixtures, prepare, without
 from jbc.numerics import sharding
 from jbc.train.early_stopping import Stopping
 from jbc.train.loop import ONCE, Hook, Options, Program, Run, drive, steps_of
 
 # What may differ between lanes; all else is shared, and lies on a device once.
-VARYING = ("label", "weight", "sources")
+VARYING = ("label", "weight", "sources", "composition")
 
 
 def fit_lanes(
@@ -36,6 +37,7 @@ def fit_lanes(
     stopping: Stopping | None = None,
     hooks: Sequence[Hook] = (),
     resume: Callable[[Any], tuple[int, Any] | None] | None = None,
+    composition: Mixtures = "estimate",
 ) -> Run:
     """Fit one method many times at once.
 
@@ -52,6 +54,8 @@ def fit_lanes(
         Number of training steps; None leaves it to the method.
     chunk, plan, stopping, hooks, resume
         See :class:`jbc.train.Options`; the devices are those of this process.
+    composition
+        See :func:`jbc.methods.prepare.prepare`. Where it differs by lane, all lanes have one.
 
     Returns
     -------
@@ -85,14 +89,24 @@ def fit_lanes(
         )
     lanes = [cohorts] if isinstance(cohorts, Cohort) else cohorts
     different = {id(lane): lane for lane in lanes}  # seeds of one task share one
-    ready = {number: prepare(method, lane, steps) for number, lane in different.items()}
-    first, *others = lanes = [ready[id(lane)] for lane in lanes]
+    ready = {number: prepare(method, lane, steps, composition) for number, lane in different.items()}
+    first, *others = lanes = _alike([ready[id(lane)] for lane in lanes])
     shared, varying = stack(lanes) if others else (first, ())
     steps = method.steps(first) if steps is None else steps
     mesh = mesh_of(len(keys))
     program = Program(*(partial(part, method, varying, mesh) for part in (_init, _chunk, _finish)))
     options = Options(chunk, plan, stopping, hooks, resume)
     return drive(program, shared, keys, steps, method.draw.rows * len(keys), options)
+
+
+def _alike(cohorts: list[Cohort]) -> list[Cohort]:
+    """Return cohorts whose compositions have one shape, if any of them has one."""
+    held = [cohort.composition for cohort in cohorts]
+    if len({id(each) for each in held}) == 1:
+        return cohorts
+    first = cohorts[0]
+    found = alike(held, np.asarray(first.domain), len(first.domains.count))
+    return [dataclasses.replace(c, composition=own) for c, own in zip(cohorts, found, strict=True)]
 
 
 def stack(cohorts: Sequence[Cohort]) -> tuple[Cohort, tuple[str, ...]]:
@@ -122,12 +136,19 @@ def stack(cohorts: Sequence[Cohort]) -> tuple[Cohort, tuple[str, ...]]:
             code="different-lanes",
         )
     varying = tuple(
-        name
-        for name in VARYING
-        if any(not np.array_equal(getattr(c, name), getattr(first, name)) for c in cohorts)
+        name for name in VARYING if any(not _equal(getattr(c, name), getattr(first, name)) for c in cohorts)
     )
-    stacked = {name: np.stack([np.asarray(getattr(c, name)) for c in cohorts]) for name in varying}
+    stacked = {
+        name: jax.tree.map(lambda *leaves: np.stack(leaves), *[getattr(c, name) for c in cohorts])
+        for name in varying
+    }
     return dataclasses.replace(first, **stacked), varying
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Return whether two trees of arrays are the same."""
+    leaves = jax.tree.leaves(one), jax.tree.leaves(other)
+    return len(leaves[0]) == len(leaves[1]) and all(map(np.array_equal, *leaves))
 
 
 def _same_table(one: Cohort, other: Cohort) -> bool:

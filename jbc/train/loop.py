@@ -23,7 +23,7 @@ from jbc.cohort import Cohort
 from jbc.cohort.sampling import take
 from jbc.errors import InputError
 from jbc.methods.base import Fitted, Method, Trainable
-from jbc.methods.prepare import prepare, refuse_options
+from jbc.methods.prepare import Mixtures, prepare, refuse_options
 from jbc.numerics import sharding
 from jbc.train.early_stopping import Stopping, initial_best, out_of_patience, update_best
 from jbc.train.footprint import refuse_too_large
@@ -116,6 +116,7 @@ def fit(
     hooks: Sequence[Hook] = (),
     resume: Callable[[Any], tuple[int, Any] | None] | None = None,
     mesh: Mesh | None = None,
+    composition: Mixtures = "estimate",
 ) -> Run:
     """Fit a method to a cohort, after both were examined (:func:`jbc.methods.prepare.prepare`).
 
@@ -133,6 +134,8 @@ def fit(
         Number of training steps; None leaves it to the method.
     chunk, plan, stopping, hooks, resume, mesh
         See :class:`Options`.
+    composition
+        See :func:`jbc.methods.prepare.prepare`.
 
     Returns
     -------
@@ -154,7 +157,7 @@ def fit(
     >>> run.step, sorted(run.fitted)
     (4, ['calibrator', 'classifier', 'inputs', 'reconstructors'])
     """
-    cohort = prepare(method, cohort, steps)
+    cohort = prepare(method, cohort, steps, composition)
     return fit_prepared(method, cohort, key, steps, Options(chunk, plan, stopping, hooks, resume, mesh))
 
 

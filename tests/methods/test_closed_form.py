@@ -212,6 +212,33 @@ def test_weights_count_rows(screen, method):
     ))  # fmt: skip
 
 
+@pytest.mark.parametrize("scale", [True, False])
+def test_standardising_by_few_controls_is_no_worse_than_a_shift(scale):
+    """Two controls a run: plain deviations make what was held out worse than it was."""
+    rng = np.random.default_rng(0)
+    run, held = np.repeat(np.arange(6), 12), np.tile(np.arange(12) >= 2, 6)
+    x = rng.normal(size=(72, 200)) + rng.normal(size=(6, 200))[run]
+    model = jbc.Corrector(Standardise(scale=scale, on="controls")).fit(x, domain=run, control=~held)
+    found = model.transform(x, domain=run)[held].std(axis=0).mean()
+    few = [x[(run == g) & ~held] for g in range(6)]
+    at, deviation = (np.stack([each(part, axis=0) for part in few]) for each in (np.mean, np.std))
+    shifted = x - at[run] + at.mean(axis=0)
+    plain = (shifted - at.mean(axis=0)) / deviation[run] * deviation.mean(axis=0)
+    assert found < 1.02 * shifted[held].std(axis=0).mean()
+    assert found < 0.9 * x[held].std(axis=0).mean() < 0.5 * plain[held].std(axis=0).mean()
+
+
+def test_standardising_by_many_controls_is_the_z_score(screen):
+    many = {name: np.concatenate([value] * 40) for name, value in screen.items()}
+    found = transformed(Standardise(on="controls"), many)[:90]
+    at, deviation = (
+        np.stack([each(parts(screen, name)[1], axis=0) for name in "abc"]) for each in (np.mean, np.std)
+    )
+    run = np.repeat(np.arange(3), 30)
+    expected = (screen["x"] - at[run]) / deviation[run] * deviation.mean(axis=0) + at.mean(axis=0)
+    np.testing.assert_allclose(found, expected, rtol=0.01, atol=0.01 * deviation.max())
+
+
 @pytest.mark.parametrize(
     "method", [Standardise(on="controls"), Coral(), Percentiles()], ids=lambda m: type(m).__name__
 )
@@ -354,6 +381,104 @@ def test_quantile_map_on_controls_leaves_the_shares_of_classes():
     shares = [positive[~control & (domain == g)].mean() for g in "ab"]
     assert found["controls"] == pytest.approx(shares, abs=0.02)
     assert abs(found["all"][0] - shares[0]) > 0.1
+
+
+def inflated(shares: tuple[float, float], d: int = 3, n: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """Two runs with other shares of zeros, and other values where they are positive."""
+    rng = np.random.default_rng(0)
+    parts = [
+        np.where(rng.random((n, d)) < share, 0.0, scale * rng.gamma(2.0, size=(n, d)) + 0.1)
+        for share, scale in zip(shares, (1.0, 3.0), strict=True)
+    ]
+    return np.concatenate(parts), np.repeat(["a", "b"], n)
+
+
+@pytest.mark.parametrize("shares", [(0.4, 0.2), (0.2, 0.4), (0.3, 0.3), (0.6, 0.03)])
+def test_quantile_map_to_a_target_keeps_zeros(shares):
+    x, domain = inflated(shares)
+    model = jbc.Corrector(jbc.QuantileMap(target="b")).fit(x, domain=domain)
+    found = model.transform(x, domain=domain)
+    assert_same_bytes(found[domain == "b"], x[domain == "b"].astype(np.float32))
+    moved, was = found[domain == "a"], x[domain == "a"]
+    np.testing.assert_array_equal(moved == 0, was == 0)
+    levels = np.arange(5, 100, 10)
+    for j in range(x.shape[1]):
+        own, goal = (each[each > 0] for each in (moved[:, j], x[domain == "b", j]))
+        # The share of an atom is known to half a percentile, which shows where values begin.
+        np.testing.assert_allclose(
+            *(np.percentile(each, levels) for each in (own, goal)), rtol=0.03, atol=0.2
+        )
+        assert (np.argsort(moved[:, j], kind="stable") == np.argsort(was[:, j], kind="stable")).all()
+
+
+@pytest.mark.parametrize("ties", ["keep", "rank"])
+def test_quantile_map_with_a_target_takes_no_unit_and_no_zero(ties):
+    x, domain = inflated((0.4, 0.2))
+    x[:, 1] = np.where(np.abs(x[:, 1] - 2) < 0.5, 2, x[:, 1])  # an atom inside
+    x[:, 2] = np.minimum(x[:, 2], 2)  # and one at each end
+    unit, zero = np.array([1e-6, 1.0, 1e5]), np.array([3e-6, -20.0, 7e5])
+    method = jbc.QuantileMap(target="b", ties=ties)
+    expected, found = (
+        jbc.Corrector(method).fit(table, domain=domain).transform(table, domain=domain)
+        for table in (x, unit * x + zero)
+    )
+    np.testing.assert_allclose((found - zero) / unit, expected, atol=1e-4)
+    if ties == "keep":
+        here = domain == "a"
+        for j, atom in ((0, 0), (2, 0), (2, 2)):
+            np.testing.assert_array_equal(expected[here, j] == atom, x[here, j] == atom)
+
+
+def test_quantile_map_to_a_target_is_interpolation_where_nothing_is_tied():
+    x = np.random.default_rng(0).gamma(2.0, size=(600, 2))
+    domain = np.repeat(["a", "b", "c"], 200)
+    x[domain == "a"] = 3 * np.sqrt(x[domain == "a"]) + 5
+    for ties in ("keep", "rank"):
+        model = jbc.Corrector(jbc.QuantileMap(target="b", ties=ties)).fit(x, domain=domain)
+        found = model.transform(x, domain=domain)
+        knots = {name: np.percentile(x[domain == name], np.arange(101), axis=0) for name in "abc"}
+        for name in "ac":
+            rows = x[domain == name, 0]
+            expected = np.interp(rows, knots[name][:, 0], knots["b"][:, 0])
+            np.testing.assert_allclose(found[domain == name, 0], expected, rtol=1e-5)
+
+
+def test_counts_are_mapped_though_all_are_tied():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.poisson(mean, size=(1000, 1)) for mean in (4.0, 9.0)]).astype(float)
+    domain = np.repeat(["a", "b"], 1000)
+    found = jbc.Corrector(jbc.QuantileMap(target="b")).fit(x, domain=domain).transform(x, domain=domain)
+    assert found[:1000].mean() == pytest.approx(9, abs=0.3)
+
+
+def test_a_new_domain_is_mapped_to_the_target():
+    x, domain = inflated((0.4, 0.2))
+    method = jbc.QuantileMap(target="b", on="controls")
+    model = jbc.Corrector(method).fit(x, domain=domain, control=np.full(len(x), True))
+    rows = x[domain == "a"].astype(np.float32)
+    more = method.adapt(model.model_.fitted, rows, rows)
+    found = method.transform(more, rows, np.full(len(rows), 2))
+    np.testing.assert_allclose(found, model.transform(rows, domain=["a"] * len(rows)), rtol=1e-6)
+    average = method.adapt(model.model_.fitted, rows[:0], rows)
+    assert_same_bytes(np.asarray(method.transform(average, rows, np.full(len(rows), 2))), rows)
+
+
+def test_a_quantile_map_needs_a_target_that_exists():
+    x, domain = inflated((0.4, 0.2), n=10)
+    with refusal("unknown-domain") as caught:
+        jbc.Corrector(jbc.QuantileMap(target="c")).fit(x, domain=domain)
+    assert "'c'" in str(caught.value)
+    with refusal("no-source"):
+        jbc.Corrector(jbc.QuantileMap(target="a")).fit(x, domain=["a"] * 20)
+
+
+def test_a_feature_that_the_target_lacks_keeps_its_scale():
+    x, domain = inflated((0.4, 0.2))
+    x[domain == "b", 0] = 0
+    with pytest.warns(InputWarning, match="constant"):
+        model = jbc.Corrector(jbc.QuantileMap(target="b")).fit(x, domain=domain)
+    found = model.transform(x, domain=domain)
+    assert found[domain == "a", 0].std() == pytest.approx(x[domain == "a", 0].std(), rel=1e-3)
 
 
 def test_quantile_map_needs_two_percentiles():

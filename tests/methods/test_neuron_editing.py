@@ -50,7 +50,8 @@ def fitted(
     method: NeuronEditing | ComponentEditing, x: np.ndarray, domain: np.ndarray, steps: int = STEPS, **codes
 ) -> jbc.Corrector:
     trained = isinstance(method, NeuronEditing)
-    return jbc.Corrector(method, steps=steps if trained else None).fit(x, domain=domain, **codes)
+    corrector = jbc.Corrector(method, steps=steps if trained else None, composition="assume-equal")
+    return corrector.fit(x, domain=domain, **codes)
 
 
 def leaky(h: np.ndarray) -> np.ndarray:
@@ -266,6 +267,24 @@ def test_what_sampling_makes_is_not_edited():
     assert moved[0] < 0.5 * moved[1]
     x[domain == "old"] += 5 * np.sqrt(2 / N)
     assert fitted(method, x, domain).model_.fitted["share"][1] == 1
+
+
+def test_caution_counts_units_not_rows():
+    """Replicates of a subject are no evidence: rows k times are the rows once, and rows are units without units."""
+    x = np.random.default_rng(0).normal(size=(2 * N, D)).astype(np.float32)
+    domain, subject = np.repeat(["new", "old"], N), np.arange(2 * N)
+    x[domain == "old", 0] += 0.8
+    method = vary(COMPONENTS, source=("old",), extrapolate=(), constant_shift=True)
+
+    def share(times: int, **codes) -> float:
+        model = fitted(method, np.repeat(x, times, axis=0), np.repeat(domain, times), **codes)
+        return float(model.model_.fitted["share"][1])
+
+    once = share(1)
+    assert 0.1 < once < 0.5
+    assert share(1, unit=subject) == pytest.approx(once, rel=1e-5)
+    assert share(4, unit=np.repeat(subject, 4)) == pytest.approx(once, rel=1e-4)
+    assert share(4) == 1  # the copies taken for rows of their own
 
 
 def test_the_preset_is_the_paper():

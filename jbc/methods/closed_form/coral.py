@@ -11,7 +11,7 @@ from jax import Array
 from jbc.cohort import Cohort
 from jbc.methods import preconditions
 from jbc.methods.base import ClosedForm, Fitted
-from jbc.methods.closed_form.rows import measured, no_inverse, rank, spread_of_all
+from jbc.methods.closed_form.rows import given_populations, measured, no_inverse, rank, spread_of_all
 from jbc.methods.constraints import NonNegative
 from jbc.methods.settings import On
 from jbc.numerics.linalg import covariance, deviations, eigen, matmul_by_group
@@ -98,6 +98,8 @@ class Coral(ClosedForm):
         parts = [rows[domain == g] for g in range(len(cohort.domains.count))]
         freedom = np.array([len(part) - 1 for part in parts])
         mean = np.stack([part.mean(axis=0) for part in parts])
+        if cohort.composition is not None and self.on == "all":
+            mean, parts = given_populations(cohort, rows, domain)
         among = np.stack([covariance(part) for part in parts])
         pooled = np.tensordot(freedom / freedom.sum(), among, 1)
         unit = np.ones(len(pooled))

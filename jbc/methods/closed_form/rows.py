@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
 
 from jbc.cohort import Cohort
@@ -28,6 +29,25 @@ def measured(cohort: Cohort, on: On) -> tuple[np.ndarray, np.ndarray]:
     count = _times(cohort, on)
     rows = np.repeat(np.asarray(cohort.x), count, axis=0).astype(np.float64)
     return rows, np.repeat(np.asarray(cohort.domain), count)
+
+
+def given_populations(
+    cohort: Cohort, rows: np.ndarray, domain: np.ndarray
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return locations of domains given the populations, and rows of every domain less the mean of their population.
+
+    ``rows`` and ``domain`` are those of :func:`measured`, on all rows.
+    """
+    held = cohort.composition
+    assert held is not None
+    table = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.weight))
+    location = np.asarray(held.location_and_scale(*table)[0], np.float64)
+    kind = np.repeat(np.asarray(held.membership).argmax(axis=1), np.asarray(cohort.weight))
+    cell = np.unique(domain * held.membership.shape[1] + kind, return_inverse=True)[1]
+    total = np.zeros((cell.max() + 1, rows.shape[1]))
+    np.add.at(total, cell, rows)
+    rest = rows - (total / np.bincount(cell)[:, None])[cell]
+    return location, [rest[domain == g] for g in range(len(location))]
 
 
 def _times(cohort: Cohort, on: On) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +11,13 @@ import numpy as np
 from jax import Array
 
 from jbc.cohort import Cohort
+from jbc.cohort.composition import Composition
 from jbc.methods import preconditions
 from jbc.methods.base import Adapts, ClosedForm, Fitted
+from jbc.methods.closed_form.rows import measured
 from jbc.methods.settings import On
-from jbc.numerics.linalg import deviations, location_and_scale
+from jbc.numerics.linalg import constant, location_and_scale, mean_and_deviation
+from jbc.numerics.shrinkage import shrunken, shrunken_as
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +35,9 @@ class Standardise(ClosedForm, Adapts):
     scale
         Divide by the scale as well, or only shift.
     on
-        Measure mean and standard deviation on all rows of a domain, or on its controls only.
+        Measure mean and standard deviation on all rows of a domain, or on its controls only. Controls are few, and a
+        deviation of two to four rows is nearly noise: those of controls shrink towards what other features and
+        domains say (:mod:`jbc.numerics.shrinkage`), the less the more controls there are.
 
     Examples
     --------
@@ -56,14 +62,16 @@ class Standardise(ClosedForm, Adapts):
     def finish(self, state: None, cohort: Cohort) -> Fitted:
         """Measure mean and standard deviation of every domain."""
         del state
-        weight = jnp.asarray(cohort.weight)
+        groups, more = len(cohort.domains.count), {}
         if self.on == "controls":
-            weight = weight * jnp.asarray(cohort.control)
-        groups = len(cohort.domains.count)
-        rows = jnp.asarray(cohort.x), jnp.asarray(cohort.domain), weight
-        mean, scale = _measure(*rows, groups)
+            mean, scale, common = shrunken(*measured(cohort, self.on), groups)
+            mean, scale = mean.astype(np.float32), scale.astype(np.float32)
+            more = {"common": {name: np.asarray(table, np.float32) for name, table in common.items()}}
+        else:
+            rows = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.weight))
+            mean, scale = _measure(*rows, groups, cohort.composition)
         tables = {"mean": mean, "scale": scale if self.scale else jnp.ones_like(scale)}
-        return tables | {"to": {name: table.mean(axis=0) for name, table in tables.items()}}
+        return tables | {"to": {name: table.mean(axis=0) for name, table in tables.items()}} | more
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Shift and scale rows."""
@@ -76,12 +84,23 @@ class Standardise(ClosedForm, Adapts):
         preconditions.by_controls(self.on, "Mean and scale")
         more = dict(fitted["to"])
         if len(controls):
-            more["mean"] = controls.mean(axis=0)
-        if len(controls) and self.scale:
-            size = np.maximum(np.abs(more["mean"]), more["scale"])
-            more["scale"] = deviations(controls.var(axis=0, dtype=np.float64), size, more["scale"])
+            common = {name: np.asarray(table, np.float64) for name, table in fitted["common"].items()}
+            more["mean"], scale = shrunken_as(controls.astype(np.float64), common)
+            if self.scale:
+                more["scale"] = np.where(np.isnan(scale), more["scale"], scale)
         added = {name: np.append(fitted[name], row[None], axis=0) for name, row in more.items()}
-        return {name: table.astype(np.float32) for name, table in added.items()} | {"to": fitted["to"]}
+        return fitted | {name: table.astype(np.float32) for name, table in added.items()}
 
 
-_measure = jax.jit(location_and_scale, static_argnums=3)
+@partial(jax.jit, static_argnums=3)
+def _measure(
+    x: Array, domain: Array, weight: Array, groups: int, held: Composition | None
+) -> tuple[Array, Array]:
+    """Return mean and scale of every domain: given the populations, where mixtures differ."""
+    mean, scale = location_and_scale(x, domain, weight, groups)
+    if held is None:
+        return mean, scale
+    location, given = held.location_and_scale(x, domain, weight)
+    _, deviation = mean_and_deviation(x, domain, weight, groups)
+    known = ~constant(deviation, mean)  # what is constant in a domain tells neither there
+    return jnp.where(known, location, mean), jnp.where(known, given, scale)

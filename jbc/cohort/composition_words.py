@@ -1,0 +1,46 @@
+"""What was found about the composition of a cohort, in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jbc.cohort.cohort import Cohort
+from jbc.errors import SHOWN, enumeration
+
+
+def about(cohort: Cohort) -> str:
+    """Return what a user has to know about the composition of a cohort, with numbers and what to do.
+
+    Examples
+    --------
+    >>> cohort = Cohort.from_arrays([[0.0], [5.0], [6.0]], ["a", "a", "b"])
+    >>> about(cohort.with_populations(["x", "y", "y"]))[:74]
+    'Domains hold different mixtures of 2 populations: 50% of their rows are sh'
+    """
+    held = cohort.composition
+    assert held is not None
+    advice = (
+        'If all domains hold the same mixture, by design, say composition="assume-equal"; where populations are '
+        "known, name them by Cohort.with_populations, or pass labels, treatments or controls that domains share."
+    )
+    if held.verdict == "none":
+        return (
+            "No effect of domains was found beyond chance: rows are left as they are. "
+            'composition="assume-equal" corrects them all the same.'
+        )
+    if held.verdict == "unknown":
+        return (
+            "Nothing tells effects of domains from differences between what they hold: domains differ by more than "
+            "their populations do, or have none in common. Rows are left as they are, since a correction could merge "
+            f"what is different. {advice}"
+        )
+    shares, domains = np.asarray(held.shares), cohort.names.domains
+    overlap = np.minimum(shares[:, None], shares[None]).sum(axis=2)
+    pairs = [(overlap[i, j], i, j) for i in range(len(domains)) for j in range(i)]
+    least = [f"{domains[j]!r} and {domains[i]!r} {each:.0%}" for each, i, j in sorted(pairs)[:SHOWN]]
+    mean = float(np.mean([each for each, _, _ in pairs]))
+    return (
+        f"Domains hold different mixtures of {shares.shape[1]} populations: {mean:.0%} of their rows are shared on "
+        f"average, the least by {enumeration(least, len(pairs))}. Rows are compared within populations, and what a "
+        f"domain does not share moves with the rest of it. {advice}"
+    )

@@ -1,0 +1,161 @@
+"""How the composition of a cohort is estimated. Host code, NumPy only.
+
+Effects of domains and differences between populations look alike: a table of two domains without anything in common
+is also one of two domains with a large effect. So effects are believed only where something tells them apart from
+populations (:mod:`jbc.cohort.effects`), and domains are left as they are where nothing does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from jbc.cohort import composition
+from jbc.cohort.cohort import Cohort
+from jbc.cohort.composition import Composition
+from jbc.cohort.effects import search, whitened
+from jbc.cohort.groups import shared_treatments
+from jbc.cohort.likeness import FAR, SLIGHT_SHIFT, differ, same_shape
+from jbc.numerics.linalg import principal_axes
+from jbc.numerics.mixtures import memberships
+
+FEWEST = 20  # rows of a domain that tell something of its mixture
+SAMPLE, VALUES = 2500, 4_000_000  # rows that are looked at, and values
+AXES = 15  # principal components
+UNEQUAL = 20.0  # evidence for shares that differ by domain, in nats
+SLIGHT_SHARE = 0.05
+
+
+def describe(cohort: Cohort, values: np.ndarray) -> Composition | None:
+    """Return the composition of a cohort, or None where its domains hold the same mixture as far as one can tell.
+
+    Parameters
+    ----------
+    cohort
+        Its rows, of which those of weight k count k times. Labels, controls and treatments that domains share are
+        known populations.
+    values
+        The rows as the method compares them, (n, d): logarithms, say.
+
+    Examples
+    --------
+    >>> draw = np.random.default_rng(0)
+    >>> one, two = draw.normal(size=(100, 2)), draw.normal(size=(100, 2)) + 9
+    >>> x = np.concatenate([one, two[:10], one[:20] + 0.5, two + 0.5])
+    >>> found = describe(Cohort.from_arrays(x, ["a"] * 110 + ["b"] * 120), x)
+    >>> found.verdict, np.sort(100 * found.shares, axis=1).round().tolist()
+    ('shared', [[9.0, 91.0], [17.0, 83.0]])
+    """
+    weight = np.asarray(cohort.weight)
+    domain = np.repeat(np.asarray(cohort.domain), weight)
+    counts = np.bincount(domain, minlength=len(cohort.domains.count))
+    if len(counts) < 2 or counts.min() < FEWEST:
+        return None
+    chosen = np.repeat(np.arange(len(weight)), weight)[_sample(counts, cohort.x.shape[1])]
+    domain, groups = np.asarray(cohort.domain)[chosen], known_groups(cohort)[chosen]
+    unit = np.unique(np.asarray(cohort.unit)[chosen], return_inverse=True)[1]
+    space = Space.of(np.asarray(values)[chosen], domain)
+    y = space.scores(np.asarray(values)[chosen], domain)
+    if equal_groups(groups, domain) and same_shape(np.asarray(values)[chosen], domain, unit):
+        return None if differ(y, domain, unit) else alone(cohort)
+    found = search(y, domain, groups)
+    if found is None:
+        return apart(cohort)
+    mixture, tied = found
+    slight = np.sqrt(whitened(mixture.effect, mixture.covariance).mean()) < SLIGHT_SHIFT
+    evidence = (mixture.bound - tied.bound) * len(np.unique(unit)) / len(unit)
+    if evidence < UNEQUAL or _variation(_shares(mixture.membership, domain)) < SLIGHT_SHARE:
+        return alone(cohort) if slight else None
+    where = np.asarray(cohort.domain)
+    membership = memberships(mixture, space.scores(np.asarray(values), where), where)
+    moves = np.full(len(counts), not slight)
+    return composition.make(membership, where, weight, moves, "none" if slight else "shared")
+
+
+def _sample(counts: np.ndarray, features: int) -> np.ndarray:
+    """Return positions of rows to look at: of all domains alike, evenly over their rows."""
+    each = max(min(SAMPLE, VALUES // features) // len(counts), 2 * FEWEST)
+    ends = np.cumsum(counts)
+    parts = [np.linspace(end - n, end - 1, min(n, each)).round() for n, end in zip(counts, ends, strict=True)]
+    return np.concatenate(parts).astype(int)
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """Principal components of features in units of their scale within domains, without far values."""
+
+    features: np.ndarray
+    median: np.ndarray
+    unit: np.ndarray
+    axes: np.ndarray
+    centre: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray, domain: np.ndarray) -> Space:
+        """Measure the space of rows."""
+        rows = [x[domain == g].astype(float) for g in range(domain.max() + 1)]
+        median = np.stack([np.median(own, axis=0) for own in rows])
+        unit = np.sqrt(np.mean([own.var(axis=0) for own in rows], axis=0))
+        features = np.flatnonzero(unit > 1e-6 * np.abs(x - median.mean(axis=0)).max(axis=0, initial=0))
+        space = cls(
+            features, median[:, features], unit[features], np.eye(len(features)), np.zeros(len(features))
+        )
+        z = space.scores(x, domain)
+        centre = z.mean(axis=0)
+        size, axes = principal_axes(z - centre, min(AXES, max(len(x) // FEWEST, 2)))
+        return dataclasses.replace(space, axes=axes[:, size > 1e-6 * size[:1]], centre=centre)
+
+    def scores(self, x: np.ndarray, domain: np.ndarray) -> np.ndarray:
+        """Return the components of rows, (n, p)."""
+        level = (self.median - self.median.mean(axis=0)) / self.unit
+        near = (x[:, self.features] - self.median[domain]) / self.unit
+        return (np.clip(near, -FAR, FAR) + level[domain] - self.centre) @ self.axes
+
+
+def known_groups(cohort: Cohort) -> np.ndarray:
+    """Return codes of what is known to be the same in several domains, (n,): treatments, or else labels; or -1.
+
+    Examples
+    --------
+    >>> known_groups(Cohort.from_arrays([[0.0], [1.0], [2.0]], list("abc"), label=["x", "y", ""])).tolist()
+    [0, 1, -1]
+    """
+    treatment, shared = np.asarray(cohort.treatment), shared_treatments(cohort.cells)
+    if cohort.names.treatments != ("all",) and len(shared):
+        return np.where(np.isin(treatment, shared), treatment, -1)
+    return np.asarray(cohort.label)
+
+
+def _shares(membership: np.ndarray, domain: np.ndarray) -> np.ndarray:
+    count = np.eye(domain.max() + 1)[domain].T @ membership
+    return count / count.sum(axis=1, keepdims=True)
+
+
+def _variation(shares: np.ndarray) -> float:
+    """Return the largest total variation distance of the shares of a domain from the average ones."""
+    return float(0.5 * np.abs(shares - shares.mean(axis=0)).sum(axis=1).max())
+
+
+def equal_groups(groups: np.ndarray, domain: np.ndarray) -> bool:
+    """Return whether the domains in which groups are known have about the same shares of them."""
+    known = groups >= 0
+    if not known.any():
+        return True
+    place, codes = (np.unique(code[known], return_inverse=True)[1] for code in (domain, groups))
+    return _variation(_shares(np.eye(codes.max() + 1)[codes], place)) < 2 * SLIGHT_SHARE
+
+
+def alone(cohort: Cohort) -> Composition:
+    """Return the composition of a cohort without any effect of domains, whose mixtures are the same."""
+    n, domains = len(cohort.domain), len(cohort.domains.count)
+    moves = np.zeros(domains, bool)
+    return composition.make(
+        np.ones((n, 1)), np.asarray(cohort.domain), np.asarray(cohort.weight), moves, "none"
+    )
+
+
+def apart(cohort: Cohort) -> Composition:
+    """Return the composition of domains of which nothing tells what they share: nothing, then."""
+    where, moves = np.asarray(cohort.domain), np.zeros(len(cohort.domains.count), bool)
+    return composition.make(np.eye(len(moves))[where], where, np.asarray(cohort.weight), moves, "unknown")
