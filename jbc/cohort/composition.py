@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -146,13 +146,8 @@ def make(
     shares = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
     shares = np.where(shares < RARE, 0, shares)
     shares = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-9)
-    return Composition(
-        membership.astype(np.float32),
-        shares.astype(np.float32),
-        _solver(np.where(shares > 0, count, 0), moves).astype(np.float32),
-        moves,
-        verdict,
-    )  # pyright: ignore[reportArgumentType]
+    tables: Any = (membership, shares, _solver(np.where(shares > 0, count, 0), moves))
+    return Composition(*(table.astype(np.float32) for table in tables), moves=moves, verdict=verdict)  # pyright: ignore[reportArgumentType]
 
 
 RARE = 0.005
@@ -182,8 +177,7 @@ def alike(compositions: Sequence[Composition | None], domain: np.ndarray, domain
     whole = [one if held is None else held for held in compositions]
     most = max(held.shares.shape[1] for held in whole)
 
-    def pad(table: Array) -> np.ndarray:
-        table = np.asarray(table)
+    def pad(table: Any) -> Any:
         return np.pad(table, [*[(0, 0)] * (table.ndim - 1), (0, most - table.shape[-1])])
 
     return [
@@ -195,4 +189,4 @@ def alike(compositions: Sequence[Composition | None], domain: np.ndarray, domain
             verdict="shared",
         )
         for held in whole
-    ]  # pyright: ignore[reportReturnType]
+    ]

@@ -230,9 +230,8 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
         if info.get("accuracy", 0.0) > TOLD_APART:
             found.append(
                 f"A discriminator still tells {info['accuracy']:.0%} of the rows apart: its source has not arrived "
-                "at the target. Where the two hold different populations, as they may whatever the training, look at "
-                "Model.composition, and do not use it to merge these. Otherwise, if its loss still falls, train "
-                "longer (updates=); if not, lower identity."
+                "at the target, or holds something else (Model.composition). Lower identity or critic_rate, or raise "
+                "gamma; train longer (updates=) only if the part that is told apart still falls at the end."
             )
         return found
 
@@ -260,7 +259,7 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
         weight: Weights,
     ) -> tuple[AdversarialState, Info]:
         """Sharpen the discriminators, and report how the maps fare; ``weight`` is that of source and target rows."""
-        both = None if weight is None else weight[::-1]
+        both = None if weight is None else (weight[1], weight[0])
         maps, role = source_maps.without_target(state.role, (state.maps.params, state.role))
         fake = source_maps.apply_each(self._net, maps, z)
 

@@ -313,7 +313,7 @@ def test_what_a_source_never_had_is_no_collapse():
 def test_an_overpowering_discriminator_is_warned_of():
     method = vary(SMALL, scale="pooled", map_rate=1e-30, critic_rate=0.05, linear_decay=False)
     cohort = shifted(shift=3.0)
-    with pytest.warns(InputWarning, match="still tells 100% of the rows apart.*Train longer"):
+    with pytest.warns(InputWarning, match="still tells 100% of the rows apart.*Lower identity"):
         jbc.fit(method, cohort, steps=100)
 
 

@@ -136,7 +136,7 @@ def compare(golden, prefix, family, state, noise=None):
 def gradients(method, state, rows, parts):
     names = ["calibrator"] + [p for p in ("classifier", "reconstructors") if p in parts]
     params = {n: getattr(state, n).params for n in names}
-    loss = lambda p: method._loss(p, key=jax.random.key(0), state=state, x=rows.x, label=rows.label)  # noqa: E731
+    loss = lambda p: method._loss(p, key=jax.random.key(0), state=state, x=rows.x, rows=rows)  # noqa: E731
     (_, (info, _)), grads = jax.jit(jax.value_and_grad(loss, has_aux=True), compiler_options=OPTIMISED)(
         params
     )
@@ -164,9 +164,7 @@ def test_manybatch_step(goldens):
     method = presets.joint("mi", "reference", dropout=0.0, restart=False, inputs=Inputs(log=False))
     cohort, rows, first = start(method, golden, 3, "multibatch")
     update = jax.jit(
-        partial(
-            method._update, jax.random.key(0), x=rows.x, label=rows.label, rate=1e-3 * 0.9 ** (1 / 10_000)
-        ),
+        partial(method._update, jax.random.key(0), x=rows.x, rows=rows, rate=1e-3 * 0.9 ** (1 / 10_000)),
         static_argnames="parts",
     )
 
