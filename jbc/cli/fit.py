@@ -173,6 +173,8 @@ def _train(cohort: Cohort, options: Options, run: dict[str, Any], mesh: Mesh | N
 
 def _report(model: Model, cohort: Cohort, options: Options) -> None:
     """Print what was fitted, to what."""
+    from jbc.cohort.composition_words import IN_WORDS
+
     label = np.asarray(cohort.label)
     lost = None if options.labels_key is None else label < 0
     rows = [
@@ -190,6 +192,7 @@ def _report(model: Model, cohort: Cohort, options: Options) -> None:
     if lost is not None:
         classes = listing(cohort.names.labels) or "none"
         print(f"labels: {int((~lost).sum())} rows labelled, {int(lost.sum())} unknown; classes: {classes}")
+    print(f"composition: {IN_WORDS[model.composition.verdict]}")
     print(f"model: {options.out / 'model'}")
 
 

@@ -7,6 +7,15 @@ import numpy as np
 from jbc.cohort.cohort import Cohort
 from jbc.errors import SHOWN, enumeration
 
+IN_WORDS = {
+    "equal": "batches hold the same mixture, or were taken to",
+    "none": "no effect of batches was found; rows are left as they are",
+    "shared": "mixtures differ between batches; only what they share is compared",
+    "unknown": "nothing tells effects of batches from what they hold; rows are left as they are",
+    "given": "populations were given",
+}
+"""What was found, in a few words, for the command line."""
+
 
 def about(cohort: Cohort) -> str:
     """Return what a user has to know about the composition of a cohort, with numbers and what to do.

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import linalg
 
 from jbc.cohort.composition import APART
-from jbc.numerics.mixtures import Mixture, fit_mixture, split, two_way
+from jbc.numerics.mixtures import Mixture, fit_mixture, split, splits, two_way
 
 FEWEST = 20  # rows for every population that is looked for
 POPULATIONS = (2, 3, 4, 6, 8)
@@ -74,10 +74,10 @@ def _starts(
             )
         return
     numbers = [number for number in POPULATIONS if number * FEWEST <= len(y)]
-    fine = fit_mixture(y, domain, split(y, numbers[-1]))
-    largest = max(parts, key=len)
-    for number in numbers:
-        starts = [*(split(view, number) for view in views), _merged(y, fine, number)]
+    divided = [splits(view, numbers) for view in views]
+    fine, largest = fit_mixture(y, domain, divided[0][-1]), max(parts, key=len)
+    for at, number in enumerate(numbers):
+        starts = [*(view[at] for view in divided), _merged(y, fine, number)]
         centres = _means(largest, split(largest, number).argmax(axis=1))
         yield [*starts, _matched(y, domain, centres, np.ones((len(y), len(centres)), bool))], None
 

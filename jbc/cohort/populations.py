@@ -8,6 +8,7 @@ populations (:mod:`jbc.cohort.effects`), and domains are left as they are where 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -23,11 +24,12 @@ from jbc.numerics.mixtures import memberships
 FEWEST = 20  # rows of a domain that tell something of its mixture
 SAMPLE, VALUES = 2500, 4_000_000  # rows that are looked at, and values
 AXES = 15  # principal components
+BLOCK = 1 << 16  # rows whose memberships are computed at a time
 UNEQUAL = 20.0  # evidence for shares that differ by domain, in nats
 SLIGHT_SHARE = 0.05
 
 
-def describe(cohort: Cohort, values: np.ndarray) -> Composition | None:
+def describe(cohort: Cohort, seen: Callable[[np.ndarray], np.ndarray] = np.asarray) -> Composition | None:
     """Return the composition of a cohort, or None where its domains hold the same mixture as far as one can tell.
 
     Parameters
@@ -35,29 +37,28 @@ def describe(cohort: Cohort, values: np.ndarray) -> Composition | None:
     cohort
         Its rows, of which those of weight k count k times. Labels, controls and treatments that domains share are
         known populations.
-    values
-        The rows as the method compares them, (n, d): logarithms, say.
+    seen
+        What a method compares of rows: their logarithms, say.
 
     Examples
     --------
     >>> draw = np.random.default_rng(0)
     >>> one, two = draw.normal(size=(100, 2)), draw.normal(size=(100, 2)) + 9
     >>> x = np.concatenate([one, two[:10], one[:20] + 0.5, two + 0.5])
-    >>> found = describe(Cohort.from_arrays(x, ["a"] * 110 + ["b"] * 120), x)
+    >>> found = describe(Cohort.from_arrays(x, ["a"] * 110 + ["b"] * 120))
     >>> found.verdict, np.sort(100 * found.shares, axis=1).round().tolist()
     ('shared', [[9.0, 91.0], [17.0, 83.0]])
     """
-    weight = np.asarray(cohort.weight)
-    domain = np.repeat(np.asarray(cohort.domain), weight)
-    counts = np.bincount(domain, minlength=len(cohort.domains.count))
+    weight, where = np.asarray(cohort.weight), np.asarray(cohort.domain)
+    counts = np.bincount(np.repeat(where, weight), minlength=len(cohort.domains.count))
     if len(counts) < 2 or counts.min() < FEWEST:
         return None
     chosen = np.repeat(np.arange(len(weight)), weight)[_sample(counts, cohort.x.shape[1])]
-    domain, groups = np.asarray(cohort.domain)[chosen], known_groups(cohort)[chosen]
+    rows, domain, groups = seen(np.asarray(cohort.x)[chosen]), where[chosen], known_groups(cohort)[chosen]
     unit = np.unique(np.asarray(cohort.unit)[chosen], return_inverse=True)[1]
-    space = Space.of(np.asarray(values)[chosen], domain)
-    y = space.scores(np.asarray(values)[chosen], domain)
-    if equal_groups(groups, domain) and same_shape(np.asarray(values)[chosen], domain, unit):
+    space = Space.of(rows, domain)
+    y = space.scores(rows, domain)
+    if equal_groups(groups, domain) and same_shape(rows, domain, unit):
         return None if differ(y, domain, unit) else alone(cohort)
     found = search(y, domain, groups)
     if found is None:
@@ -67,8 +68,9 @@ def describe(cohort: Cohort, values: np.ndarray) -> Composition | None:
     evidence = (mixture.bound - tied.bound) * len(np.unique(unit)) / len(unit)
     if evidence < UNEQUAL or _variation(_shares(mixture.membership, domain)) < SLIGHT_SHARE:
         return alone(cohort) if slight else None
-    where = np.asarray(cohort.domain)
-    membership = memberships(mixture, space.scores(np.asarray(values), where), where)
+    starts = range(0, len(where), BLOCK)
+    blocks = ((seen(np.asarray(cohort.x)[at : at + BLOCK]), where[at : at + BLOCK]) for at in starts)
+    membership = np.concatenate([memberships(mixture, space.scores(*block), block[1]) for block in blocks])
     moves = np.full(len(counts), not slight)
     return composition.make(membership, where, weight, moves, "none" if slight else "shared")
 

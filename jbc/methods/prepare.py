@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
+import jax.numpy as jnp
 import numpy as np
 
 from jbc.cohort import Cohort
@@ -75,12 +76,12 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
     return cohort
 
 
-def _compared(method: Method, cohort: Cohort) -> np.ndarray:
-    """Return the rows in the values that a method compares: logarithms, where it takes them."""
+def _compared(method: Method, cohort: Cohort) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what a method compares of rows: logarithms, where it takes them."""
     inputs = getattr(method, "inputs", None)
     if not isinstance(inputs, Inputs):
-        return np.asarray(cohort.x)
-    return np.asarray(inputs.seen(cohort.x, cohort.offset))
+        return np.asarray
+    return lambda x: np.asarray(inputs.seen(jnp.asarray(x), cohort.offset))
 
 
 def refuse_options(method: Method, options: Mapping[str, Any]) -> None:

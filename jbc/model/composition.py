@@ -40,8 +40,7 @@ class Held:
 
     def stays(self, x: np.ndarray, corrected: np.ndarray, domain: np.ndarray) -> np.ndarray:
         """Return corrected rows, but those of domains that do not move as they came in."""
-        moves = self.moves[domain]
-        return corrected if moves.all() else np.where(moves[:, None], corrected, x)
+        return np.where(self.moves[domain][:, None], corrected, x)
 
     def extend(self, domains: int) -> Held:
         """Return the same with more domains, which move."""

@@ -117,8 +117,10 @@ class Model:
         moved = self._apply("transform", x, domain)
         if not self.method.keeps_units:
             return moved
-        rows = self._rows(x)
-        return put_back(self.composition.stays(rows, moved, self._codes(domain, len(rows))), self.offset)
+        if not self.composition.moves.all():
+            rows = self._rows(x)
+            moved = self.composition.stays(rows, moved, self._codes(domain, len(rows)))
+        return put_back(moved, self.offset)
 
     def encode(self, x: Any, domain: Any = None) -> np.ndarray:
         """Return the latent codes of rows, (n, codes)."""

@@ -11,6 +11,7 @@ have normal priors, and shares Dirichlet ones; all are fitted by variational Bay
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import linalg
@@ -21,6 +22,7 @@ SPARSE = 0.5  # concentration of the prior of shares: a population that no row n
 STEPS = 60
 TOLERANCE = 1e-4  # of the bound, per row
 SWEEPS = 4
+CANDIDATES = 800  # rows that k-means may start from
 LEAST, MOST = 1e-6, 10.0  # variance of effects, in units of the variance of all rows
 
 
@@ -83,17 +85,18 @@ def fit_mixture(
     """
     n, p = y.shape
     member = np.eye(domain.max() + 1)[domain]
+    rows = [np.flatnonzero(own) for own in member.T]
     total = y.T @ y / n
     total = total + 1e-9 * np.trace(total) / p * np.eye(p)
     r, tail, prior, before = start, np.ones(n), 1.0, -np.inf
-    mean, effect = two_way(member.T @ r, _sums(y, member, r))
+    mean, effect = two_way(member.T @ r, _sums(y, rows, r))
     covariance = _around(y, domain, r, mean, effect) + 1e-6 * total
     for step in range(STEPS):
         # In coordinates where Σ is the identity and the priors are diagonal, everything is elementwise.
         variance, axes = linalg.eigh(total, covariance)
         w, effect = y @ axes, effect @ axes
         weighted = r * tail[:, None]
-        count, sums = member.T @ weighted, _sums(w, member, weighted)
+        count, sums = member.T @ weighted, _sums(w, rows, weighted)
         for _ in range(SWEEPS):
             loose = 1 / (1 / variance + count.sum(axis=0)[:, None])
             mean = loose * (sums - count[..., None] * effect[:, None]).sum(axis=0)
@@ -154,24 +157,35 @@ def two_way(count: np.ndarray, sums: np.ndarray, ridge: float = 1e-3) -> tuple[n
 def split(y: np.ndarray, populations: int) -> np.ndarray:
     """Divide rows into groups by k-means; return memberships (n, K).
 
-    It starts from the rows that lower the distances most, one after the other: the same for any order of rows and any
-    sign of the features.
-
     Examples
     --------
     >>> split(np.array([[0.0], [5.0], [0.1], [9.0]]), 3).argmax(axis=1).tolist()
     [1, 0, 1, 2]
     """
+    return splits(y, [populations])[0]
+
+
+def splits(y: np.ndarray, numbers: Sequence[int]) -> list[np.ndarray]:
+    """Divide rows into these numbers of groups; see :func:`split`.
+
+    K-means starts from rows that lower the distances most, one after the other: nothing is drawn, and the sign of a
+    feature does not matter.
+    """
+    candidates = y[:: max(len(y) // CANDIDATES, 1)]
     norm = np.square(y).sum(axis=1)
-    away = np.maximum(norm[:, None] + norm - 2 * y @ y.T, 0)
+    away = np.maximum(norm[:, None] + np.square(candidates).sum(axis=1) - 2 * y @ candidates.T, 0)
     nearest = away.max(axis=1)
-    centres = []
-    for _ in range(min(populations, len(y))):
+    centres: list[int] = []
+    for _ in range(min(max(numbers), len(candidates))):
         # Rounding must not choose between rows that do equally well.
-        left = np.minimum(nearest, away).sum(axis=1)
+        left = np.minimum(nearest[:, None], away).sum(axis=0)
         centres.append(int(np.flatnonzero(left <= left.min() + 1e-9 * nearest.sum())[0]))
-        nearest = np.minimum(nearest, away[centres[-1]])
-    mean = y[centres]
+        nearest = np.minimum(nearest, away[:, centres[-1]])
+    return [np.eye(number)[_k_means(y, candidates[centres[:number]])] for number in numbers]
+
+
+def _k_means(y: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return the group of every row, after some steps of k-means from these means."""
     group = np.full(len(y), -1)
     for _ in range(20):
         before, group = group, (np.square(mean).sum(axis=1) - 2 * y @ mean.T).argmin(axis=1)
@@ -180,12 +194,12 @@ def split(y: np.ndarray, populations: int) -> np.ndarray:
         mean = np.stack(
             [y[group == k].mean(axis=0) if (group == k).any() else mean[k] for k in range(len(mean))]
         )
-    return np.eye(populations)[group]
+    return group
 
 
-def _sums(y: np.ndarray, member: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """Return sums over the rows of every domain and population, (D, K, p)."""
-    return np.stack([(r * own[:, None]).T @ y for own in member.T])
+def _sums(y: np.ndarray, rows: list[np.ndarray], r: np.ndarray) -> np.ndarray:
+    """Return sums over the rows of every domain, by population, (D, K, p)."""
+    return np.stack([r[own].T @ y[own] for own in rows])
 
 
 def _around(
