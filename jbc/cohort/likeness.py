@@ -8,6 +8,7 @@ from jbc.numerics.linalg import principal_axes
 
 FAR = 5.0  # deviations from the mean, beyond which values are cut
 SLIGHT_SHIFT, SLIGHT_SCALE, SLIGHT_SHAPE = 0.1, 0.15, 0.005
+CHANCES, CLEAR = 20, 4.0  # random domains, and deviations beyond what these show
 
 
 def same_shape(x: np.ndarray, domain: np.ndarray, unit: np.ndarray) -> bool:
@@ -33,10 +34,17 @@ def same_shape(x: np.ndarray, domain: np.ndarray, unit: np.ndarray) -> bool:
     size, axes = principal_axes(z, min(10, max(int(np.bincount(domain).min()) // 8, 2)))
     kept = int((size > 1e-6 * size[0]).sum())
     z = z @ (axes[:, :kept] / size[:kept]) * np.sqrt(len(z))
-    found = _shape_distance(z, domain)
     first, draw = np.unique(unit, return_index=True)[1], np.random.default_rng(0)
-    chance = [_shape_distance(z, draw.permutation(domain[first])[unit]) for _ in range(20)]
-    return bool(found - np.mean(chance) < max(3 * np.std(chance), SLIGHT_SHAPE * kept))
+    mixed = [draw.permutation(domain[first])[unit] for _ in range(CHANCES)]
+    # What few axes show, many hide among what they show by chance.
+    return all(_like_chance(z[:, :axes], domain, mixed) for axes in {min(3, kept), kept})
+
+
+def _like_chance(z: np.ndarray, domain: np.ndarray, mixed: list[np.ndarray]) -> bool:
+    """Return whether domains are no farther apart than random ones, or only slightly."""
+    chance = [_shape_distance(z, each) for each in mixed]
+    beyond = _shape_distance(z, domain) - np.mean(chance)
+    return bool(beyond < max(CLEAR * np.std(chance), SLIGHT_SHAPE * z.shape[1]))
 
 
 def _standardised(x: np.ndarray, domain: np.ndarray) -> np.ndarray:

@@ -138,7 +138,7 @@ def test_neither_order_nor_unit_nor_sign_matters() -> None:
 
 
 def test_rows_without_weight_are_not_there() -> None:
-    x, domain, _ = mixture(SHIFTED, 0.5, rows=240)
+    x, domain, _ = mixture(SHIFTED, 0.5, rows=600)
     kept = np.random.default_rng(0).random(len(x)) < 0.5
     whole, part = Cohort.from_arrays(x, domain), Cohort.from_arrays(x[kept], domain[kept])
     weighted, plain = describe(whole.weigh_rows(kept[np.asarray(whole.row)])), describe(part)
