@@ -58,6 +58,8 @@ def describe(cohort: Cohort, seen: Callable[[np.ndarray], np.ndarray] = np.asarr
     unit = np.unique(np.asarray(cohort.unit)[chosen], return_inverse=True)[1]
     space = Space.of(rows, domain)
     y = space.scores(rows, domain)
+    if not y.shape[1]:  # nothing varies
+        return None
     if equal_groups(groups, domain) and same_shape(rows, domain, unit):
         return None if differ(y, domain, unit) else alone(cohort)
     found = search(y, domain, groups)

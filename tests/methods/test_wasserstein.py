@@ -178,7 +178,8 @@ def test_batches_of_treatments_change_nothing(monkeypatch):
         assert [len(members) for members in cohort.shared.members] == batches
         state = jax.jit(method.init)(KEY, cohort.without_names())
         rows = take(cohort, method.draw.plan(KEY, cohort, 0, 1)[0], method.draw)
-        given = KEY, state, method.inputs.apply(state.tables, rows.x, rows.domain[:, None])
+        x_seen = method.inputs.apply(state.tables, rows.x, rows.domain[:, None])
+        given = KEY, state, x_seen, method.weigh_pairs(rows)
         after = [jax.jit(part)(*given) for part in (method._critic_step, method._map_step)]
         steps[pairs] = [(new.maps.params, new.critics.params, info) for new, info in after]
     assert_close(steps[1], steps[1024], rtol=2e-5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -112,9 +113,10 @@ def test_folds_are_lanes():
     table = cohort()
     weights = fold_weights(table.unit, table.domain, folds=3)
     folds = [table.weigh_rows(weight) for weight in weights]
-    run = fit_lanes(JOINT, folds, KEYS, steps=CHUNK, chunk=CHUNK)
+    equal: Any = {"steps": CHUNK, "chunk": CHUNK, "composition": "assume-equal"}
+    run = fit_lanes(JOINT, folds, KEYS, **equal)
     dirty = [corrupted(table, weights[0] == 0).weigh_rows(weight) for weight in weights]
-    spoilt = fit_lanes(JOINT, dirty, KEYS, steps=CHUNK, chunk=CHUNK)
+    spoilt = fit_lanes(JOINT, dirty, KEYS, **equal)
     assert_same_bytes(lane(spoilt.fitted, 0), lane(run.fitted, 0))
     for number in (1, 2):
         pairs = zip(*(jax.tree.leaves(lane(r.fitted, number)) for r in (spoilt, run)), strict=True)
