@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import tyro
@@ -21,6 +21,7 @@ from jbc.data.io.tables import read_table
 from jbc.errors import InputError, listing
 from jbc.interfaces import expression
 from jbc.methods import presets
+from jbc.methods.prepare import Mixtures, prepare, refuse_options
 from jbc.methods.registry import METHODS, to_json
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Options:
     """Stop when batches are least visible among replicates that are kept from training: a quarter of the treatments
     that batches share, or half of the controls. A method with a target stops when a tenth of the rows, that are kept
     from training, look most like it."""
-    composition: Literal["estimate", "assume-equal"] = "estimate"
+    composition: Mixtures = "estimate"
     """Estimate which populations batches share, and align nothing else; or take them for the same mixture."""
     seed: int = 0
     """Same seed, data and versions: same model, to the last bit."""
@@ -103,7 +104,6 @@ def main(arguments: Sequence[str]) -> int:
     cohort = Cohort.from_arrays(table.x, features=table.features, **groups)
     run = _describe(options, cohort)
     with joined(options.distributed) as mesh:
-        from jbc.methods.prepare import prepare, refuse_options
         from jbc.train import processes
 
         processes.refuse_differences(run)

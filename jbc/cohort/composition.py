@@ -17,14 +17,18 @@ import numpy as np
 from jax import Array
 
 from jbc.numerics.linalg import location_and_scale
-from jbc.numerics.mixtures import two_way
+from jbc.numerics.mixtures import two_way_inverse
+
+SHRINK = 10.0  # rows that the variance of all counts for, beside those of a population in a domain
+APART = 0.02  # variance by which the effect of a domain differs between populations; 1 within them
+RARE = 0.005  # a smaller share of a domain is none
 
 Verdict = Literal["equal", "none", "shared", "unknown", "given"]
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["membership", "shares", "solver", "moves"],
+    data_fields=["membership", "shares", "count", "inverse", "moves"],
     meta_fields=["verdict"],
 )
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +41,11 @@ class Composition:
         Probability that a row is of a population, in the order of the cohort's rows.
     shares : (D, K) float32
         Shares of populations in every domain.
-    solver : (D, D, K) float32
-        What turns means of every population in every domain into effects of domains: the least squares of
-        population + domain. All 0 where domains are left as they are.
+    count : (D, K) float32
+        What the mean of a population in a domain counts: its rows, but with less and less of a difference.
+    inverse : (D, D + K) float32
+        What turns sums of domains and of populations into effects of domains
+        (:func:`jbc.numerics.mixtures.two_way_inverse`). All 0 where domains are left as they are.
     moves : (D,) bool
         Domains that are corrected; the others come out as they came in.
     verdict
@@ -50,7 +56,8 @@ class Composition:
 
     membership: Array
     shares: Array
-    solver: Array
+    count: Array
+    inverse: Array
     moves: Array
     verdict: Verdict
 
@@ -76,12 +83,11 @@ class Composition:
         Examples
         --------
         >>> shares = jnp.array([[0.5, 0.5], [1.0, 0.0]])
-        >>> held = Composition(jnp.eye(2), shares, jnp.zeros((2, 2, 2)), jnp.ones(2, bool), "shared")
+        >>> held = Composition(jnp.eye(2), shares, shares, jnp.zeros((2, 4)), jnp.ones(2, bool), "shared")
         >>> held.pair_weights(jnp.eye(2)[None].repeat(2, axis=0), jnp.arange(2))[0, 1].tolist()
         [1.0, 0.0]
         """
-        shares = jnp.asarray(self.shares)[domain]
-        both = jnp.minimum(shares[:, None], shares[None])
+        shares, both = jnp.asarray(self.shares)[domain], self.overlap[domain[:, None], domain]
         part = jnp.where(both > 0, both / jnp.maximum(shares[:, None], 1e-9), 0)
         return jnp.einsum("imk,ijk->ijm", membership, part, precision="highest")
 
@@ -91,23 +97,27 @@ class Composition:
         Scales come from variances within populations, and locations from their means, so that neither tells which
         populations a domain has.
         """
-        own = jnp.zeros_like(domain)
-        (centre,), (unit,) = (table[:1] for table in location_and_scale(x, own, weight, 1))
+        centre, unit = (table[0] for table in location_and_scale(x, jnp.zeros_like(domain), weight, 1))
         z = (x - centre) / unit
         count, mean, variance = self._cells(z, domain, weight)
-        solver = jnp.asarray(self.solver)
         within = (count[..., None] * variance).sum(axis=(0, 1)) / jnp.maximum(count.sum(), 1)
         # A few rows tell little about a variance: it shrinks towards that of all.
         variance = (count[..., None] * variance + SHRINK * within) / (count[..., None] + SHRINK)
         log = jnp.log(jnp.where(within > 0, variance, 1) / jnp.where(within > 0, within, 1))
-        scale = jnp.exp(0.5 * jnp.einsum("dek,ekj->dj", solver, log, precision="highest"))
-        effect = jnp.einsum("dek,ekj->dj", solver, mean / scale[:, None], precision="highest") * scale
+        scale = jnp.exp(0.5 * self._effects(log))
+        effect = self._effects(mean / scale[:, None]) * scale
         weight = jnp.asarray(weight, z.dtype)[:, None]
         rest = (z - effect[domain]) / scale[domain]
         level = (weight * rest).sum(axis=0) / weight.sum()
         around = jnp.sqrt((weight * jnp.square(rest - level)).sum(axis=0) / weight.sum())
         around = jnp.where(around > 0, around, 1)
         return centre + unit * (effect + scale * level), unit * scale * around
+
+    def _effects(self, means: Array) -> Array:
+        """Return effects of domains (D, d), from means of every population in every domain, (D, K, d)."""
+        sums = jnp.asarray(self.count)[..., None] * means
+        both = jnp.concatenate([sums.sum(axis=1), sums.sum(axis=0)])
+        return jnp.matmul(jnp.asarray(self.inverse), both, precision="highest")
 
     def _cells(self, z: Array, domain: Array, weight: Array) -> tuple[Array, Array, Array]:
         """Return counts (D, K), means and variances (D, K, d) of every population in every domain."""
@@ -124,12 +134,6 @@ class Composition:
         return count.T, mean.swapaxes(0, 1), variance.swapaxes(0, 1)
 
 
-SHRINK = 10.0
-APART = (
-    0.02  # variance of what populations add to the effect of a domain, in units of that within populations
-)
-
-
 def make(
     membership: np.ndarray, domain: np.ndarray, weight: np.ndarray, moves: np.ndarray, verdict: Verdict
 ) -> Composition:
@@ -142,51 +146,40 @@ def make(
     ([[1.0, 0.0], [0.5, 0.5]], [True, True])
     """
     domains = len(moves)
-    count = np.eye(domains)[domain].T @ (membership * weight[:, None])
-    shares = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
-    shares = np.where(shares < RARE, 0, shares)
-    shares = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-9)
-    tables: Any = (membership, shares, _solver(np.where(shares > 0, count, 0), moves))
-    return Composition(*(table.astype(np.float32) for table in tables), moves=moves, verdict=verdict)  # pyright: ignore[reportArgumentType]
+    rows = np.eye(domains)[domain].T @ (membership * weight[:, None])
+    rows = np.where(rows < RARE * rows.sum(axis=1, keepdims=True), 0, rows)
+    # Means of many rows are not as exact as their number says: effects differ a little between populations.
+    count = np.where(rows > 0, 1 / (1 / np.maximum(rows, 1e-9) + APART), 0)
+    inverse = two_way_inverse(count)[:domains] * moves.any()
+    shares = rows / np.maximum(rows.sum(axis=1, keepdims=True), 1e-9)
+    tables: Any = (each.astype(np.float32) for each in (membership, shares, count, inverse))
+    return Composition(*tables, moves=moves, verdict=verdict)  # pyright: ignore[reportArgumentType]
 
 
-RARE = 0.005
-
-
-def _solver(count: np.ndarray, moves: np.ndarray) -> np.ndarray:
-    """Return what turns means of cells (D, K) into effects of domains, (D, D, K)."""
-    domains, k = count.shape
-    if not moves.any():
-        return np.zeros((domains, domains, k))
-    # Means of large cells are not as exact as their counts say: populations differ a little between domains.
-    exact = np.where(count > 0, 1 / (1 / np.maximum(count, 1e-9) + APART), 0)
-    each = exact[:, :, None] * np.eye(domains * k).reshape(domains, k, -1)
-    return two_way(exact, each)[1].reshape(domains, domains, k)
-
-
-def alike(compositions: Sequence[Composition | None], domain: np.ndarray, domains: int) -> list[Composition]:
+def alike(
+    compositions: Sequence[Composition | None], domain: np.ndarray, weights: Sequence[np.ndarray]
+) -> list[Composition]:
     """Return compositions of one shape, of the same rows: with empty populations, and with one where there was None.
+
+    ``domain`` (n,) are the domains of the rows, and ``weights`` what these count in every composition, (n,) each.
 
     Examples
     --------
     >>> two = make(np.eye(2), np.array([0, 1]), np.ones(2), np.array([True, True]), "shared")
-    >>> [each.shares.tolist() for each in alike([None, two], np.array([0, 1]), 2)]
+    >>> [each.shares.tolist() for each in alike([None, two], np.array([0, 1]), [np.ones(2)] * 2)]
     [[[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]]
     """
-    one = make(np.ones((len(domain), 1)), domain, np.ones(len(domain)), np.full(domains, True), "shared")
-    whole = [one if held is None else held for held in compositions]
+    one, moves = np.ones((len(domain), 1)), np.full(domain.max() + 1, True)
+    whole = [
+        make(one, domain, weight, moves, "shared") if held is None else held
+        for held, weight in zip(compositions, weights, strict=True)
+    ]
     most = max(held.shares.shape[1] for held in whole)
 
-    def pad(table: Any) -> Any:
-        return np.pad(table, [*[(0, 0)] * (table.ndim - 1), (0, most - table.shape[-1])])
+    def padded(held: Composition) -> dict[str, Any]:
+        more = (0, 0), (0, most - held.shares.shape[1])
+        return {
+            name: np.pad(getattr(held, name), more) for name in ("membership", "shares", "count", "inverse")
+        }
 
-    return [
-        dataclasses.replace(
-            held,
-            membership=pad(held.membership),
-            shares=pad(held.shares),
-            solver=pad(held.solver),
-            verdict="shared",
-        )
-        for held in whole
-    ]
+    return [dataclasses.replace(held, verdict="shared", **padded(held)) for held in whole]

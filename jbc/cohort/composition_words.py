@@ -30,7 +30,7 @@ def about(cohort: Cohort) -> str:
     assert held is not None
     advice = (
         'If all domains hold the same mixture, by design, say composition="assume-equal"; where populations are '
-        "known, name them by Cohort.with_populations, or pass labels, treatments or controls that domains share."
+        "known, name them by Cohort.with_populations, or pass labels or treatments that domains share."
     )
     if held.verdict == "none":
         return (
@@ -43,13 +43,12 @@ def about(cohort: Cohort) -> str:
             "their populations do, or have none in common. Rows are left as they are, since a correction could merge "
             f"what is different. {advice}"
         )
-    shares, domains = np.asarray(held.shares), cohort.names.domains
-    overlap = np.minimum(shares[:, None], shares[None]).sum(axis=2)
+    domains, overlap = cohort.names.domains, np.asarray(held.overlap).sum(axis=2)
     pairs = [(overlap[i, j], i, j) for i in range(len(domains)) for j in range(i)]
     least = [f"{domains[j]!r} and {domains[i]!r} {each:.0%}" for each, i, j in sorted(pairs)[:SHOWN]]
-    mean = float(np.mean([each for each, _, _ in pairs]))
+    mean, populations = float(np.mean([each for each, _, _ in pairs])), held.shares.shape[1]
     return (
-        f"Domains hold different mixtures of {shares.shape[1]} populations: {mean:.0%} of their rows are shared on "
+        f"Domains hold different mixtures of {populations} populations: {mean:.0%} of their rows are shared on "
         f"average, the least by {enumeration(least, len(pairs))}. Rows are compared within populations, and what a "
         f"domain does not share moves with the rest of it. {advice}"
     )

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import linalg
 
 from jbc.cohort.composition import APART
-from jbc.numerics.mixtures import Mixture, fit_mixture, split, splits, two_way
+from jbc.numerics.mixtures import Mixture, fit_mixture, split, splits, two_way, whitening
 
 FEWEST = 20  # rows for every population that is looked for
 POPULATIONS = (2, 3, 4, 6, 8)
@@ -31,16 +30,11 @@ def search(y: np.ndarray, domain: np.ndarray, groups: np.ndarray) -> tuple[Mixtu
         found.append([one for one in each if one[0].bound > each[0][0].bound - NEAR_TIE * len(y)])
     found.sort(key=lambda near: -near[0][0].bound)
     likely = [near for near in found if near[0][0].bound > found[0][0][0].bound - LIKELY * len(y)]
-    for told in (_always,) if linked else (small_effects, parallel_effects):
-        for mixture, allowed in (one for near in likely for one in near):
-            if told(y, domain, mixture):
-                return mixture, fit_mixture(y, domain, mixture.membership, allowed, tied=True)
-    return None
-
-
-def _always(y: np.ndarray, domain: np.ndarray, mixture: Mixture) -> bool:
-    del y, domain, mixture
-    return True
+    ranked = [one for near in likely for one in near]
+    tests = (small_effects, parallel_effects)
+    told = ranked if linked else (one for test in tests for one in ranked if test(y, domain, one[0]))
+    best, allowed = next(iter(told), (None, None))
+    return best and (best, fit_mixture(y, domain, best.membership, allowed, tied=True))
 
 
 def _linked(domain: np.ndarray, groups: np.ndarray) -> bool:
@@ -67,26 +61,23 @@ def _starts(
     if len(codes) > 1:
         for each in (1,) if linked else (1, 2, 3):
             allowed = np.repeat((groups[:, None] == codes) | (groups[:, None] < 0), each, axis=1)
-            starts = [_from_groups(view, groups, codes, each) for view in views]
-            yield (
-                [*starts, _matched(y, domain, _centres(y, domain, starts[1], groups >= 0), allowed)],
-                allowed,
-            )
+            starts = [_from_groups(view, groups, codes, each, allowed) for view in views]
+            centres = _centres(y, domain, starts[1], groups >= 0)
+            yield [*starts, _matched(y, domain, centres, allowed)], allowed
         return
     numbers = [number for number in POPULATIONS if number * FEWEST <= len(y)]
     divided = [splits(view, numbers) for view in views]
     fine, largest = fit_mixture(y, domain, divided[0][-1]), max(parts, key=len)
     for at, number in enumerate(numbers):
         starts = [*(view[at] for view in divided), _merged(y, fine, number)]
-        centres = _means(largest, split(largest, number).argmax(axis=1))
-        yield [*starts, _matched(y, domain, centres, np.ones((len(y), len(centres)), bool))], None
+        centres = _means(largest, split(largest, number).argmax(axis=1), number)
+        yield [*starts, _matched(y, domain, centres, np.ones((len(y), number), bool))], None
 
 
 def _merged(y: np.ndarray, fine: Mixture, number: int) -> np.ndarray:
     """Return memberships where the populations of a finer mixture are merged by Ward's criterion, as measured."""
     r = fine.membership[:, fine.membership.sum(axis=0) > 1]
-    variance, axes = linalg.eigh(fine.covariance)
-    y = y @ (axes / np.sqrt(np.maximum(variance, 1e-12)))
+    y = y @ whitening(fine.covariance)
     while r.shape[1] > number:
         count = r.sum(axis=0)
         mean = r.T @ y / count[:, None]
@@ -110,11 +101,10 @@ def _matched(y: np.ndarray, domain: np.ndarray, centres: np.ndarray, allowed: np
     """
     parts = [y[domain == g] for g in range(domain.max() + 1)]
     groups = [split(own, len(centres)).argmax(axis=1) for own in parts]
-    means = [_means(own, group) for own, group in zip(parts, groups, strict=True)]
+    means = [_means(own, group, len(centres)) for own, group in zip(parts, groups, strict=True)]
     # In deviations within groups, so that axes along which populations differ by little count as well.
     rest = np.concatenate([own - mean[group] for own, mean, group in zip(parts, means, groups, strict=True)])
-    variance, axes = linalg.eigh(rest.T @ rest / len(y) + 1e-6 * np.diag(y.var(axis=0)))
-    axes = axes / np.sqrt(np.maximum(variance, 1e-12))
+    axes = whitening(rest.T @ rest / len(y) + 1e-6 * np.diag(y.var(axis=0)))
     goals, member = centres @ axes, np.zeros((len(y), len(centres)))
     for g, (own, mean) in enumerate(zip(parts, means, strict=True)):
         own, may, best = own @ axes, allowed[domain == g], (np.inf, np.zeros(len(own), int))
@@ -127,23 +117,20 @@ def _matched(y: np.ndarray, domain: np.ndarray, centres: np.ndarray, allowed: np
     return member
 
 
-def _means(y: np.ndarray, group: np.ndarray) -> np.ndarray:
+def _means(y: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     """Return the mean of every group; of one without rows, that of all."""
-    return np.stack(
-        [y[group == k].mean(axis=0) if (group == k).any() else y.mean(axis=0) for k in range(group.max() + 1)]
-    )
+    parts = [y[group == k] for k in range(groups)]
+    return np.stack([(own if len(own) else y).mean(axis=0) for own in parts])
 
 
-def _from_groups(y: np.ndarray, groups: np.ndarray, codes: np.ndarray, each: int) -> np.ndarray:
-    """Return memberships to start from where groups are known: some populations of each, the nearest ones."""
-    means = []
-    for code in codes:
-        part = split(y[groups == code], each)
-        means.append(part.T @ y[groups == code] / np.maximum(part.sum(axis=0), 1)[:, None])
-    mean = np.concatenate(means)
+def _from_groups(
+    y: np.ndarray, groups: np.ndarray, codes: np.ndarray, each: int, allowed: np.ndarray
+) -> np.ndarray:
+    """Return memberships to start from where groups are known: the nearest of ``each`` populations of a group."""
+    parts = [y[groups == code] for code in codes]
+    mean = np.concatenate([_means(own, split(own, each).argmax(axis=1), each) for own in parts])
     away = np.square(mean).sum(axis=1) - 2 * y @ mean.T
-    may = np.repeat((groups[:, None] == codes) | (groups[:, None] < 0), each, axis=1)
-    return np.eye(len(mean))[np.where(may, away, np.inf).argmin(axis=1)]
+    return np.eye(len(mean))[np.where(allowed, away, np.inf).argmin(axis=1)]
 
 
 def small_effects(y: np.ndarray, domain: np.ndarray, mixture: Mixture) -> bool:
@@ -179,8 +166,8 @@ def _means_of_cells(
         rest = y - mean[-1]
         within = within + (rest * own[:, None]).T @ rest
     within = within / count[there].sum()
-    variance, axes = linalg.eigh(within + 1e-6 * np.trace(within) / len(within) * np.eye(len(within)))
-    return place, kind, count[there], np.stack(mean) @ (axes / np.sqrt(variance))
+    axes = whitening(within + 1e-6 * np.trace(within) / len(within) * np.eye(len(within)))
+    return place, kind, count[there], np.stack(mean) @ axes
 
 
 def _two_way_table(
@@ -219,9 +206,3 @@ def _nearest_is_own(place: np.ndarray, kind: np.ndarray, count: np.ndarray, mean
         (count * clear)[place == g].sum() > 0.5 * (count * shared)[place == g].sum() > 0
         for g in np.unique(place)
     )
-
-
-def whitened(effect: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Return squares of effects in deviations within populations."""
-    variance, axes = linalg.eigh(covariance)
-    return np.square(effect @ (axes / np.sqrt(np.maximum(variance, 1e-12))))

@@ -8,7 +8,7 @@ from jbc.numerics.linalg import principal_axes
 
 FAR = 5.0  # deviations from the mean, beyond which values are cut
 SLIGHT_SHIFT, SLIGHT_SCALE, SLIGHT_SHAPE = 0.1, 0.15, 0.005
-CHANCES, CLEAR = 20, 4.0  # random domains, and deviations beyond what these show
+CHANCES, CLEAR = 20, 3.0  # random domains, and deviations beyond what these show
 
 
 def same_shape(x: np.ndarray, domain: np.ndarray, unit: np.ndarray) -> bool:
@@ -31,7 +31,7 @@ def same_shape(x: np.ndarray, domain: np.ndarray, unit: np.ndarray) -> bool:
     if not z.shape[1]:
         return True
     # Few rows tell little about many covariances.
-    size, axes = principal_axes(z, min(10, max(int(np.bincount(domain).min()) // 8, 2)))
+    size, axes = principal_axes(z, min(10, max(len(z) // (8 * (int(domain.max()) + 1)), 2)))
     kept = int((size > 1e-6 * size[0]).sum())
     z = z @ (axes[:, :kept] / size[:kept]) * np.sqrt(len(z))
     first, draw = np.unique(unit, return_index=True)[1], np.random.default_rng(0)

@@ -15,18 +15,19 @@ import numpy as np
 from jbc.cohort import composition
 from jbc.cohort.cohort import Cohort
 from jbc.cohort.composition import Composition
-from jbc.cohort.effects import search, whitened
+from jbc.cohort.effects import search
 from jbc.cohort.groups import shared_treatments
 from jbc.cohort.likeness import FAR, SLIGHT_SHIFT, differ, same_shape
+from jbc.errors import warn
 from jbc.numerics.linalg import principal_axes
-from jbc.numerics.mixtures import memberships
+from jbc.numerics.mixtures import memberships, whitening
 
-FEWEST = 20  # rows of a domain that tell something of its mixture
+FEWEST, MOST = 20, 100  # rows of a domain that tell something of its mixture, and domains
 SAMPLE, VALUES = 2500, 4_000_000  # rows that are looked at, and values
 AXES = 15  # principal components
 BLOCK = 1 << 16  # rows whose memberships are computed at a time
 UNEQUAL = 20.0  # evidence for shares that differ by domain, in nats
-SLIGHT_SHARE = 0.05
+SLIGHT_SHARE, SLIGHT_GROUP = 0.05, 0.1  # differences of shares: of estimated populations, and of known groups
 
 
 def describe(cohort: Cohort, seen: Callable[[np.ndarray], np.ndarray] = np.asarray) -> Composition | None:
@@ -35,8 +36,8 @@ def describe(cohort: Cohort, seen: Callable[[np.ndarray], np.ndarray] = np.asarr
     Parameters
     ----------
     cohort
-        Its rows, of which those of weight k count k times. Labels, controls and treatments that domains share are
-        known populations.
+        Its rows, of which those of weight k count k times. Treatments that domains share, two or more, are known
+        populations, or else labels.
     seen
         What a method compares of rows: their logarithms, say.
 
@@ -53,6 +54,13 @@ def describe(cohort: Cohort, seen: Callable[[np.ndarray], np.ndarray] = np.asarr
     counts = np.bincount(np.repeat(where, weight), minlength=len(cohort.domains.count))
     if len(counts) < 2 or counts.min() < FEWEST:
         return None
+    if len(counts) > MOST:
+        warn(
+            f"{len(counts)} domains: what they share is not estimated for more than {MOST}, and they are taken for "
+            'the same mixture. If that is by design, say composition="assume-equal"; if not, name populations by '
+            "Cohort.with_populations."
+        )
+        return None
     chosen = np.repeat(np.arange(len(weight)), weight)[_sample(counts, cohort.x.shape[1])]
     rows, domain, groups = seen(np.asarray(cohort.x)[chosen]), where[chosen], known_groups(cohort)[chosen]
     unit = np.unique(np.asarray(cohort.unit)[chosen], return_inverse=True)[1]
@@ -66,7 +74,7 @@ def describe(cohort: Cohort, seen: Callable[[np.ndarray], np.ndarray] = np.asarr
     if found is None:
         return apart(cohort)
     mixture, tied = found
-    slight = np.sqrt(whitened(mixture.effect, mixture.covariance).mean()) < SLIGHT_SHIFT
+    slight = np.sqrt(np.square(mixture.effect @ whitening(mixture.covariance)).mean()) < SLIGHT_SHIFT
     evidence = (mixture.bound - tied.bound) * len(np.unique(unit)) / len(unit)
     if evidence < UNEQUAL or _variation(_shares(mixture.membership, domain)) < SLIGHT_SHARE:
         return alone(cohort) if slight else None
@@ -126,7 +134,7 @@ def known_groups(cohort: Cohort) -> np.ndarray:
     [0, 1, -1]
     """
     treatment, shared = np.asarray(cohort.treatment), shared_treatments(cohort.cells)
-    if cohort.names.treatments != ("all",) and len(shared):
+    if len(shared) > 1:  # a single one, such as the controls, tells effects from nothing
         return np.where(np.isin(treatment, shared), treatment, -1)
     return np.asarray(cohort.label)
 
@@ -147,7 +155,7 @@ def equal_groups(groups: np.ndarray, domain: np.ndarray) -> bool:
     if not known.any():
         return True
     place, codes = (np.unique(code[known], return_inverse=True)[1] for code in (domain, groups))
-    return _variation(_shares(np.eye(codes.max() + 1)[codes], place)) < 2 * SLIGHT_SHARE
+    return _variation(_shares(np.eye(codes.max() + 1)[codes], place)) < SLIGHT_GROUP
 
 
 def alone(cohort: Cohort) -> Composition:

@@ -197,7 +197,7 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
         z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
         target, z = z[source_maps.target_index(state.role)], source_maps.without_target(state.role, z)
         z, target = self._ways(z, jnp.broadcast_to(target, z.shape))
-        weight = source_maps.pair_weights(state.role, rows.weight)
+        weight = source_maps.without_target(state.role, source_maps.pair_weights(state.role, rows.weight))
         if weight is not None:
             weight = self._ways(*weight)
         factor = self.training.rate_factor(state.maps.step)
@@ -259,7 +259,7 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
         weight: Weights,
     ) -> tuple[AdversarialState, Info]:
         """Sharpen the discriminators, and report how the maps fare; ``weight`` is that of source and target rows."""
-        both = None if weight is None else (weight[1], weight[0])
+        own, both = (None, None) if weight is None else (weight[0], (weight[1], weight[0]))
         maps, role = source_maps.without_target(state.role, (state.maps.params, state.role))
         fake = source_maps.apply_each(self._net, maps, z)
 
@@ -285,9 +285,7 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
 
         accuracy = losses.accuracy(real_scores, fake_scores, both)
         info = {
-            "loss": mean(
-                losses.generator_loss(self.objective, fake_scores, None if weight is None else weight[0])
-            ),
+            "loss": mean(losses.generator_loss(self.objective, fake_scores, own)),
             "critic": mean(value),
             "accuracy": jnp.where(moves, accuracy[there], 0).max(),
             "kept": jnp.exp(jnp.where(moves[:, None], kept[there], jnp.inf).min()),

@@ -63,7 +63,7 @@ class Method(abc.ABC):
         By default they are, unless the method has a setting ``on`` that says to measure controls only.
         """
         del cohort
-        return getattr(self, "on", getattr(getattr(self, "editing", None), "on", "all")) == "all"
+        return getattr(self, "on", "all") == "all"
 
     @abc.abstractmethod
     def finish(self, state: Any, cohort: Cohort) -> Fitted:

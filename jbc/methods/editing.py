@@ -155,6 +155,11 @@ class EditsLayers(Directed, Encodes, Bounded):
     inputs: Inputs
     editing: Editing
 
+    def compares_mixtures(self, cohort: Cohort) -> bool:
+        """Return whether all rows are measured, and not the controls alone."""
+        del cohort
+        return self.editing.on == "all"
+
     @abc.abstractmethod
     def net(self, d: int) -> Autoencoder:
         """Return the autoencoder of rows with ``d`` values."""

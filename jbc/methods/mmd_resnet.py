@@ -123,7 +123,7 @@ class MMDResNet(ByEpochs, Directed, Trainable):
         z, role = source_maps.without_target(state.role, (z, state.role))
 
         scale = None if self.kernel.unit == "median" else 1.0
-        weight = source_maps.pair_weights(state.role, rows.weight)
+        weight = source_maps.without_target(state.role, source_maps.pair_weights(state.role, rows.weight))
 
         def loss(params: Any) -> tuple[Array, Info]:
             moved = source_maps.apply_each(self._net, source_maps.without_target(state.role, params), z)

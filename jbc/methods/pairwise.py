@@ -13,6 +13,7 @@ from jbc.cohort import Cohort
 from jbc.cohort.sampling import Draw, Rows
 from jbc.methods import preconditions
 from jbc.methods.base import Classifies, Encodes, Fitted, Info, Trainable
+from jbc.methods.inputs import Inputs
 from jbc.methods.joint import JointCalibration
 
 
@@ -41,6 +42,11 @@ class PairwiseCalibration(Trainable, Classifies, Encodes):
     """
 
     pair: JointCalibration = JointCalibration()  # frozen, so one for all is safe
+
+    @property
+    def inputs(self) -> Inputs:
+        """How the method of a pair reads rows."""
+        return self.pair.inputs
 
     @property
     def draw(self) -> Draw:

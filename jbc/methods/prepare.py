@@ -78,7 +78,7 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
 
 def _compared(method: Method, cohort: Cohort) -> Callable[[np.ndarray], np.ndarray]:
     """Return what a method compares of rows: logarithms, where it takes them."""
-    inputs = getattr(getattr(method, "pair", method), "inputs", None)
+    inputs = getattr(method, "inputs", None)
     if not isinstance(inputs, Inputs):
         return np.asarray
     return lambda x: np.asarray(inputs.seen(jnp.asarray(x), cohort.offset))

@@ -127,10 +127,7 @@ class RegularisedAutoencoder(ByEpochs, Directed, Trainable, Encodes):
         del key
         z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
         used = state.role != STAYS
-        weight = None
-        if rows.weight is not None:
-            target = source_maps.target_index(state.role)
-            weight = rows.weight[:, target], rows.weight[target]
+        weight = source_maps.pair_weights(state.role, rows.weight)
 
         def loss(params: Any) -> tuple[Array, Info]:
             codes, out = self._through(params, z.reshape(-1, z.shape[-1]))

@@ -85,15 +85,12 @@ def without_target(role: Array, tree: Any) -> Any:
 
 
 def pair_weights(role: Array, weight: Array | None) -> tuple[Array, Array] | None:
-    """Return what rows of every other domain count beside the target, and what the target's rows then count.
+    """Return what rows of every domain count beside the target, and what the target's rows then count, (D, m) each.
 
-    From the weights of a minibatch (D, D, m), (D - 1, m) each; None where all rows count alike.
+    From the weights of a minibatch, (D, D, m); None where all rows count alike.
     """
-    if weight is None:
-        return None
     target = target_index(role)
-    own, other = without_target(role, (weight[:, target], weight[target]))
-    return own, other
+    return None if weight is None else (weight[:, target], weight[target])
 
 
 def sum_of_sources(values: Array, role: Array) -> Array:

@@ -52,10 +52,21 @@ class Mixture:
     logarithm: np.ndarray
 
 
+def whitening(covariance: np.ndarray) -> np.ndarray:
+    """Return axes (p, p) in which rows with this covariance have the identity for theirs.
+
+    Examples
+    --------
+    >>> np.abs(np.array([[4.0, 0.0], [0.0, 9.0]]) @ whitening(np.diag([4.0, 9.0])) ** 2).round(6).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    variance, axes = linalg.eigh(covariance)
+    return axes / np.sqrt(np.maximum(variance, 1e-12 * max(float(variance[-1]), np.finfo(float).tiny)))
+
+
 def memberships(mixture: Mixture, y: np.ndarray, domain: np.ndarray) -> np.ndarray:
     """Return the memberships of other rows of the same domains, (n, K)."""
-    variance, axes = linalg.eigh(mixture.covariance)
-    axes = axes / np.sqrt(variance)
+    axes = whitening(mixture.covariance)
     away = _distances(y @ axes, domain, mixture.mean @ axes, mixture.effect @ axes)
     logs = _log_density(away, y.shape[1]) + mixture.logarithm[domain]
     r = np.exp(logs - logs.max(axis=1, keepdims=True))
@@ -134,7 +145,7 @@ def fit_mixture(
 def two_way(count: np.ndarray, sums: np.ndarray, ridge: float = 1e-3) -> tuple[np.ndarray, np.ndarray]:
     """Return means of populations (K, p) and effects of domains (D, p), from counts (D, K) and sums (D, K, p).
 
-    The least squares of population + domain, with a ridge that holds back what nothing tells.
+    The least squares of population + domain; see :func:`two_way_inverse`.
 
     Examples
     --------
@@ -144,14 +155,27 @@ def two_way(count: np.ndarray, sums: np.ndarray, ridge: float = 1e-3) -> tuple[n
     >>> mean.round(2).ravel().tolist(), effect.round(2).ravel().tolist()
     ([0.33, 4.33], [-0.33, 0.67])
     """
-    domains = len(count)
-    normal = np.block([[np.diag(count.sum(axis=1)), count], [count.T, np.diag(count.sum(axis=0))]])
-    found = np.linalg.solve(
-        normal + ridge * np.eye(len(normal)), np.concatenate([sums.sum(axis=1), sums.sum(axis=0)])
-    )
-    effect, mean = found[:domains], found[domains:]
-    shift = count.sum(axis=1) @ effect / count.sum()
-    return mean + shift, effect - shift
+    found = two_way_inverse(count, ridge) @ np.concatenate([sums.sum(axis=1), sums.sum(axis=0)])
+    return found[len(count) :], found[: len(count)]
+
+
+def two_way_inverse(count: np.ndarray, ridge: float = 1e-3) -> np.ndarray:
+    """Return what turns sums of domains and of populations into effects and means, (D + K, D + K).
+
+    Effects are 0 on average over rows. A ridge holds back those that nothing tells: a domain that shares no
+    population has none.
+
+    Examples
+    --------
+    >>> apart = two_way_inverse(np.array([[2.0, 0.0], [0.0, 2.0]])) @ np.array([[0.0], [8.0], [0.0], [8.0]])
+    >>> apart.round(2).ravel().tolist()  # two effects, two means
+    [0.0, 0.0, 0.0, 4.0]
+    """
+    domains, rows = len(count), count.sum(axis=0)
+    normal = np.block([[np.diag(count.sum(axis=1)), count], [count.T, np.diag(rows)]])
+    inverse = np.linalg.inv(normal + np.diag(np.concatenate([np.full(domains, ridge), rows == 0])))
+    shift = count.sum(axis=1) @ inverse[:domains] / count.sum()
+    return inverse + np.where(np.arange(len(inverse)) < domains, -1, 1)[:, None] * shift
 
 
 def split(y: np.ndarray, populations: int) -> np.ndarray:

@@ -104,8 +104,7 @@ def _alike(cohorts: list[Cohort]) -> list[Cohort]:
     held = [cohort.composition for cohort in cohorts]
     if len({id(each) for each in held}) == 1:
         return cohorts
-    first = cohorts[0]
-    found = alike(held, np.asarray(first.domain), len(first.domains.count))
+    found = alike(held, np.asarray(cohorts[0].domain), [np.asarray(cohort.weight) for cohort in cohorts])
     return [dataclasses.replace(c, composition=own) for c, own in zip(cohorts, found, strict=True)]
 
 

@@ -140,7 +140,8 @@ def fit(
     Returns
     -------
     Run
-        What is fitted is about the rows of the cohort: measurements less its ``offset``, if it has one.
+        What is fitted is about the rows of the cohort: measurements less its ``offset``, if it has one. It moves all
+        domains; :class:`jbc.Model` leaves those as they came in that the composition says stay.
 
     Raises
     ------

@@ -172,6 +172,30 @@ def test_means_given_the_populations_are_exact() -> None:
     assert float(scale[1, 0] / scale[0, 0]) == pytest.approx(1.0, abs=0.01)
 
 
+def test_what_shares_nothing_has_no_effect() -> None:
+    """Not even half of the difference: the least squares would divide it between domain and population."""
+    cohort = Cohort.from_arrays([[0.0], [1.0], [10.0], [11.0]], list("aabb")).with_populations(list("ppqq"))
+    held = cohort.composition
+    assert held is not None
+    location, _ = held.location_and_scale(jnp.asarray(cohort.x), jnp.asarray(cohort.domain), jnp.ones(4))
+    assert float(abs(location[1, 0] - location[0, 0])) < 0.01
+
+
+def test_many_domains_are_not_estimated_and_said() -> None:
+    x = np.random.default_rng(0).normal(size=(101 * 20, 2))
+    cohort = Cohort.from_arrays(x, np.repeat([f"d{i}" for i in range(101)], 20))
+    with pytest.warns(
+        jbc.InputWarning, match="101 domains: what they share is not estimated for more than 100"
+    ):
+        assert describe(cohort) is None
+
+
+def test_controls_alone_hide_no_labels() -> None:
+    control, label = [1, 0, 0, 1, 0, 0], ["p", "p", "q", "p", "p", "q"]
+    cohort = Cohort.from_arrays(np.arange(6.0)[:, None], list("aaabbb"), label=label, control=control)
+    assert sorted(known_groups(cohort).tolist()) == [0, 0, 0, 0, 1, 1]
+
+
 def test_pair_weights_leave_out_what_one_domain_lacks() -> None:
     cohort = Cohort.from_arrays(np.arange(4.0)[:, None], list("aabb")).with_populations(list("pqqq"))
     held = cohort.composition
@@ -187,7 +211,7 @@ def test_pair_weights_leave_out_what_one_domain_lacks() -> None:
 def test_compositions_of_lanes_have_one_shape() -> None:
     domain, moves = np.array([0, 0, 1, 1]), np.array([True, True])
     two = make(np.eye(2)[[0, 1, 1, 1]], domain, np.ones(4), moves, "shared")
-    first, second = alike([None, two], domain, 2)
+    first, second = alike([None, two], domain, [np.ones(4)] * 2)
     assert jax.tree.structure(first) == jax.tree.structure(second)
     assert all(
         a.shape == b.shape for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
