@@ -2,12 +2,14 @@
 
 python experiments/composition/run.py [--tables cell-lines cytof null plates far] [--worlds PATTERN ...] [--methods
 NAME ...] [--seeds 3] corrects every world by every method, scores it by populations that no fit has seen, prints a
-line for each, and writes experiments/results/composition_<table>.json. Harmony needs `jbc[bench]`.
+line for each, and writes experiments/results/composition_<table>.json, where rows that are not made again stay.
+Harmony needs `jbc[bench]`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -117,15 +119,32 @@ def wrong(x: np.ndarray, domain: np.ndarray, line: np.ndarray) -> Iterator[tuple
 
 
 def compare(group: str, options: Options) -> list[dict]:
-    """Return a row for every world, seed and method."""
-    rows = []
+    """Return a row for every world, seed and method, and store what there is after every world.
+
+    Rows that were stored before and are not made again stay.
+    """
+    path, made = options.out / f"composition_{group}.json", []
+    order = {name: place for place, name in enumerate((*WORLDS, *ALL))}
     for name, build in WORLDS.items():
         if name.partition("/")[0] != group or not any(fnmatch(name, each) for each in options.worlds):
             continue
         for seed in range(options.seeds):
             world = build(seed)
-            rows += [one_row(world, method, seed, options.steps) for method in options.methods]
-    return rows
+            rows = [one_row(world, method, seed, options.steps) for method in options.methods]
+            made += rows
+            again = {key(row) for row in rows}
+            before = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+            kept = [row for row in before if key(row) not in again and key(row)[0] in WORLDS]
+            merged = sorted(
+                kept + rows, key=lambda row: (order[row["world"]], row["seed"], order[row["method"]])
+            )
+            results.write(path, results.describe_run(options, "harmonypy"), merged)
+    return made
+
+
+def key(row: dict) -> tuple[str, str, int]:
+    """Return what tells a row from the others."""
+    return row["world"], row["method"], row["seed"]
 
 
 def one_row(world: World, method: str, seed: int, steps: int | None) -> dict:
@@ -173,8 +192,6 @@ def main() -> None:
     cache.keep_compiled()
     for group in options.tables:
         if rows := compare(group, options):
-            path = options.out / f"composition_{group}.json"
-            results.write(path, results.describe_run(options, "harmonypy"), rows)
             print(markdown(rows), flush=True)
 
 

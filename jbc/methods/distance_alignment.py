@@ -16,9 +16,8 @@ from jbc.methods import wasserstein_pairs as nets
 from jbc.methods.base import Info
 from jbc.methods.constraints import Positive, PositiveFloat
 from jbc.methods.pair_alignment import AlignmentState, PairAlignment, PairData, rows_of
-from jbc.methods.settings import KERNEL, Kernel, Optimiser, build_optimiser, linear_factor
+from jbc.methods.settings import KERNEL, Kernel, Optimiser, linear_factor
 from jbc.methods.wasserstein_pairs import Batch, Params
-from jbc.nets import PlayerState
 from jbc.numerics.sharding import shard_axis
 
 
@@ -31,7 +30,7 @@ class DistanceAlignment(PairAlignment):
 
     Parameters
     ----------
-    maps, width, form, identity, treatments, importance, inputs
+    maps, width, form, identity, fan_in_rate, treatments, importance, inputs
         As in :class:`~jbc.methods.wasserstein.WassersteinAlignment`.
     distance
         The squared 2-Wasserstein distance of Gaussians, the sliced one, or the squared MMD.
@@ -60,7 +59,7 @@ class DistanceAlignment(PairAlignment):
     rows: Positive = 100
     updates: Positive = 800
     optimiser: Optimiser = "adam"
-    learning_rate: PositiveFloat = 5e-3
+    learning_rate: PositiveFloat = 2e-2
     linear_decay: bool = True
 
     @property
@@ -79,8 +78,7 @@ class DistanceAlignment(PairAlignment):
 
     def init(self, key: Array, cohort: Cohort) -> AlignmentState:
         """Return maps that are the identity."""
-        maps = PlayerState.of_params(self.init_maps(key, cohort), build_optimiser(self.optimiser))
-        return self.start(cohort, maps, None)
+        return self.start(cohort, self.init_maps(key, cohort, self.optimiser), None)
 
     def step(self, key: Array, state: AlignmentState, rows: Rows) -> tuple[AlignmentState, Info]:
         """Move the domains."""

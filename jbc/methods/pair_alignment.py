@@ -23,6 +23,7 @@ from jbc.methods import wasserstein_pairs as nets
 from jbc.methods.base import Adapts, Fitted, Info, Resolves, Trainable
 from jbc.methods.constraints import NonNegative, Positive, PositiveFloat
 from jbc.methods.inputs import Inputs, Tables
+from jbc.methods.settings import Optimiser, build_optimiser
 from jbc.methods.wasserstein_pairs import Batch, Family, Form, Params
 from jbc.nets import PlayerState
 from jbc.numerics.linalg import covariance, deviations, optimal_map
@@ -57,6 +58,9 @@ class PairAlignment(Trainable, Adapts, Resolves):
         which cannot shrink; or mapped with mapped rows, as in print, which needs early stopping.
     identity
         Weight of the mean squared displacement.
+    fan_in_rate
+        Divide the rate of the matrices of the maps by their number of rows, since that many entries add up in what
+        moves a row; or train everything at one rate, as in print.
     treatments, importance
         Weigh treatments equally, or by their number of rows; and multiply either for treatments that are named, such
         as ``(("DMSO", 5.0),)``.
@@ -68,6 +72,7 @@ class PairAlignment(Trainable, Adapts, Resolves):
     width: Positive = 16
     form: Form = "barycentre"
     identity: NonNegative = 0.0
+    fan_in_rate: bool = True
     treatments: Literal["equal", "rows"] = "equal"
     importance: tuple[tuple[str, PositiveFloat], ...] = ()
     inputs: Inputs = Inputs(log=False, level="keep", scale="pooled")
@@ -157,10 +162,14 @@ class PairAlignment(Trainable, Adapts, Resolves):
             shift = target.mean(axis=0) - z.mean(axis=0) @ matrix
         return {"maps": nets.extend(fitted["maps"], matrix, shift), "inputs": tables}
 
-    def init_maps(self, key: Array, cohort: Cohort) -> Params:
+    def init_maps(
+        self, key: Array, cohort: Cohort, optimiser: Optimiser, ema_decay: float = 0.0
+    ) -> PlayerState:
         """Return one map per domain, each the identity; critics are drawn with the other half of the key."""
         d, (key, _) = cohort.x.shape[-1], jax.random.split(key)
-        return nets.make_maps(key, self.maps, len(cohort.domains.count), d, min(self.width, d))
+        maps = nets.make_maps(key, self.maps, len(cohort.domains.count), d, min(self.width, d))
+        tx = build_optimiser(optimiser, fan_in=self.fan_in_rate)
+        return PlayerState.of_params(maps, tx, ema_decay=ema_decay)
 
     def start(self, cohort: Cohort, maps: PlayerState, critics: PlayerState | None) -> AlignmentState:
         """Return the state to start from."""

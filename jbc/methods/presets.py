@@ -112,6 +112,7 @@ def joint(data: str, truth: Truth = "paper", **changes: Any) -> JointCalibration
 _ALIGNMENT: Changes = {
     "form": "pairs",
     "inputs": _RAW,
+    "fan_in_rate": False,
     "pretrain": 100_000,
 }
 _ALIGNMENT_TRAINING = AdversarialTraining(

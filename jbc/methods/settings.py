@@ -199,19 +199,28 @@ TRAINING = Training(100, 100, 1000, 4000, "adam", 1e-3, 1.0, 1, 0.0, 0.99)
 
 @functools.cache
 def build_optimiser(
-    name: Optimiser, weight_decay: float = 0.0, *, matrices_only: bool = True
+    name: Optimiser, weight_decay: float = 0.0, *, matrices_only: bool = True, fan_in: bool = False
 ) -> optax.GradientTransformation:
-    """Build an optimiser once per configuration; the decay is added to the gradient, of matrices only or of all."""
+    """Build an optimiser once per configuration; the decay is added to the gradient, of matrices only or of all.
+
+    With ``fan_in``, updates of stacked matrices (copies, in, out) are divided by their number of rows.
+    """
     rules = {
         "adam": optax.scale_by_adam,
         "rmsprop": optax.scale_by_rms,
         "lion": optax.scale_by_lion,
         "sgd": optax.identity,
     }
-    rule = rules[name]()
-    if not weight_decay:
-        return rule
-    return optax.chain(optax.add_decayed_weights(weight_decay, _matrices if matrices_only else None), rule)
+    steps = [rules[name]()]
+    if weight_decay:
+        decayed = optax.add_decayed_weights(weight_decay, _matrices if matrices_only else None)
+        steps.insert(0, decayed)
+    if fan_in:
+        by_rows = optax.stateless_with_tree_map(
+            lambda update, _: update / (update.shape[-2] if update.ndim > 2 else 1)
+        )
+        steps.append(by_rows)
+    return optax.chain(*steps) if len(steps) > 1 else steps[0]
 
 
 def _matrices(params: Any) -> Any:

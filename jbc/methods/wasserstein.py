@@ -48,6 +48,9 @@ class WassersteinAlignment(PairAlignment):
         which cannot shrink; or mapped with mapped rows, as in print, which needs early stopping.
     identity
         Weight ρ of the mean squared displacement.
+    fan_in_rate
+        Divide the rate of the matrices of the maps by their number of rows, since that many entries add up in what
+        moves a row; or train everything at one rate, as in print.
     treatments, importance
         Weigh treatments equally, or by their number of rows; and multiply either for treatments that are named, such
         as ``(("DMSO", 5.0),)``.
@@ -68,7 +71,8 @@ class WassersteinAlignment(PairAlignment):
     more. The released code trains ``x @ (W + b)`` and evaluates ``x @ W + b``, and takes the norm of the
     gradient over the whole minibatch: both faults are not copied, so that its preset is what it meant. A transform
     step is skipped while the estimated distance is not positive, as there. The default compares with original
-    rows, trains both players by Adam at a higher rate, and needs no early stop.
+    rows, trains both players by Adam at a higher rate, the matrices of the maps at that rate divided by the number of
+    features (at one rate they diverge where features are many), and needs no early stop.
 
     *What is shared decides.* One group of rows, such as the controls, does not tell how a domain turns profiles:
     affine maps that make it alike turn the rest at random, of which a warning tells. Align as many treatments as
@@ -99,7 +103,7 @@ class WassersteinAlignment(PairAlignment):
     pretrain: Count = 1000
     map_steps: Positive = 1
     training: AdversarialTraining = AdversarialTraining(
-        rows=100, updates=800, critic_steps=5, optimiser="adam", map_rate=5e-3, critic_rate=2e-3,
+        rows=100, updates=1600, critic_steps=5, optimiser="adam", map_rate=5e-3, critic_rate=2e-3,
         linear_decay=True, ema_decay=0.0,
     )  # fmt: skip
 
@@ -128,11 +132,11 @@ class WassersteinAlignment(PairAlignment):
     def init(self, key: Array, cohort: Cohort) -> AlignmentState:
         """Return maps that are the identity, and drawn critics."""
         assert cohort.shared is not None
-        d, tx = cohort.x.shape[-1], build_optimiser(self.training.optimiser)
-        pairs = self.n_pairs(cohort.shared.blocks)
-        critics = nets.make_critics(jax.random.split(key)[1], pairs, d, self.critic, self.critic_start)
-        maps = PlayerState.of_params(self.init_maps(key, cohort), tx, ema_decay=self.training.ema_decay)
-        return self.start(cohort, maps, PlayerState.of_params(critics, tx))
+        how, pairs = self.training, self.n_pairs(cohort.shared.blocks)
+        maps = self.init_maps(key, cohort, how.optimiser, how.ema_decay)
+        key = jax.random.split(key)[1]
+        critics = nets.make_critics(key, pairs, cohort.x.shape[-1], self.critic, self.critic_start)
+        return self.start(cohort, maps, PlayerState.of_params(critics, build_optimiser(how.optimiser)))
 
     def step(self, key: Array, state: AlignmentState, rows: Rows) -> tuple[AlignmentState, Info]:
         """Train the critics, or the maps."""
