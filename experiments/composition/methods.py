@@ -24,7 +24,7 @@ class Corrected(NamedTuple):
 
     ``moved`` is measured in the features, and ``moved_30`` in the first 30 components of the uncorrected table, where
     Harmony can be compared. ``predicted`` are classes by the method's own classifier, ``clusters`` (n, k) Harmony's
-    soft clusters. Where the method refused, ``refused`` says why and there is no table.
+    soft clusters, ``verdict`` what the fit found the domains to share. Where the method refused, ``refused`` says why and there is no table.
     """
 
     x: np.ndarray | None = None
@@ -32,6 +32,7 @@ class Corrected(NamedTuple):
     moved_30: float = np.nan
     predicted: np.ndarray | None = None
     clusters: np.ndarray | None = None
+    verdict: str = ""
     refused: str = ""
     warned: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -74,6 +75,7 @@ def fitted(method: Method, world: World, seed: int, steps: int | None, *, labels
         scores.moved(world.x, x, world.domain),
         scores.moved(frame.apply(world.x), frame.apply(x), world.domain),
         model.predict(world.x, world.domain, unit=world.unit) if classifies else None,
+        verdict=model.composition.verdict,
     )
 
 

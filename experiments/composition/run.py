@@ -154,8 +154,8 @@ def one_row(world: World, method: str, seed: int, steps: int | None) -> dict:
     named = {
         "world": world.name, "method": method, "seed": seed, "rows": len(world.x), "features": world.x.shape[1],
         "domains": len(np.unique(world.domain)), "lines": len(np.unique(world.line)), "null": world.null,
-        "target": world.target, "seconds": round(done.seconds, 1), "refused": done.refused,
-        "warned": list(done.warned),
+        "target": world.target, "seconds": round(done.seconds, 1), "verdict": done.verdict,
+        "refused": done.refused, "warned": list(done.warned),
     }  # fmt: skip
     row = named | {key: plain(value) for key, value in found.items()}
     told = ", ".join(f"{key} {number(row.get(key))}" for key in SHOWN if row.get(key) is not None)
