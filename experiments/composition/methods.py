@@ -15,6 +15,7 @@ from experiments.composition.spaces import measure, space
 from experiments.composition.tables import World
 from jbc.cohort import Cohort
 from jbc.methods.base import Classifies, Method, Trainable
+from jbc.methods.prepare import prepare
 
 COMPONENTS = 30  # that Harmony is given
 
@@ -64,8 +65,14 @@ def harmony(world: World, seed: int, steps: int | None) -> Corrected:
 
 
 def fitted(method: Method, world: World, seed: int, steps: int | None, *, labels: bool = True) -> Corrected:
-    """Return the rows after a method of jbc."""
+    """Return the rows after a method of jbc.
+
+    Where a fit finds that no domain moves, rows come out as they came in, and what has no classifier is not trained.
+    """
     cohort = Cohort.from_arrays(world.x, world.domain, label=world.label if labels else None, unit=world.unit)
+    cohort = prepare(method, cohort)
+    if cohort.composition is not None and not np.any(cohort.composition.moves):
+        steps = steps if isinstance(method, Classifies) else 1
     model = jbc.fit(method, cohort, seed=seed, steps=steps if isinstance(method, Trainable) else None)
     x = model.transform(world.x, world.domain)
     frame = measure(world.x, COMPONENTS)

@@ -52,3 +52,19 @@ def about(cohort: Cohort) -> str:
         f"average, the least by {enumeration(least, len(pairs))}. Rows are compared within populations, and what a "
         f"domain does not share moves with the rest of it. {advice}"
     )
+
+
+def of_few(rows: np.ndarray, distance: float) -> str:
+    """Return what a user has to know of domains of few rows that lie far apart.
+
+    Examples
+    --------
+    >>> of_few(np.array([12, 9, 10]), 3.21)[:97]
+    'Domains of few rows (9 and more) lie 3.2 deviations within a domain from their middle: an effect,'
+    """
+    return (
+        f"Domains of few rows ({rows.min()} and more) lie {distance:.1f} deviations within a domain from their "
+        "middle: an effect, or another material? So few rows do not tell. They are corrected as if they held the "
+        'same mixture, and merged if they do not. If they hold the same by design, say composition="assume-equal"; '
+        "if not, pass labels or treatments that domains share."
+    )

@@ -23,7 +23,7 @@ def search(y: np.ndarray, domain: np.ndarray, groups: np.ndarray) -> tuple[Mixtu
     Numbers of populations go in the order of their bounds; for each, solutions whose bounds nearly tie. Groups that
     are known in several domains tell effects from populations before any estimate.
     """
-    linked, found = _linked(domain, groups), []
+    linked, found = told_by_groups(domain, groups), []
     for starts, allowed in _starts(y, domain, groups, linked):
         each = [(fit_mixture(y, domain, start, allowed), allowed) for start in starts]
         each.sort(key=lambda one: -one[0].bound)
@@ -37,7 +37,7 @@ def search(y: np.ndarray, domain: np.ndarray, groups: np.ndarray) -> tuple[Mixtu
     return best and (best, fit_mixture(y, domain, best.membership, allowed, tied=True))
 
 
-def _linked(domain: np.ndarray, groups: np.ndarray) -> bool:
+def told_by_groups(domain: np.ndarray, groups: np.ndarray) -> bool:
     """Return whether known groups, two at least, occur in several domains: what they show is an effect."""
     pairs = {(g, k) for g, k in zip(domain.tolist(), groups.tolist(), strict=True) if k >= 0}
     several = {k for _, k in pairs if sum(other == k for _, other in pairs) > 1}

@@ -15,14 +15,20 @@ import numpy as np
 from jbc.cohort import composition
 from jbc.cohort.cohort import Cohort
 from jbc.cohort.composition import Composition
-from jbc.cohort.effects import search
+from jbc.cohort.composition_words import of_few
+from jbc.cohort.effects import search, told_by_groups
 from jbc.cohort.groups import shared_treatments
-from jbc.cohort.likeness import FAR, SLIGHT_SHIFT, differ, same_shape
+from jbc.cohort.likeness import FAR, SLIGHT_SHIFT, differ, distance, same_shape
 from jbc.errors import warn
 from jbc.numerics.linalg import principal_axes
 from jbc.numerics.mixtures import memberships, whitening
 
 FEWEST, MOST = 20, 100  # rows of a domain that tell something of its mixture, and domains
+LEAST, FEW, APART = (
+    5,
+    50,
+    2.0,
+)  # rows that tell a scale, rows that tell little, and deviations between domains then
 SAMPLE, VALUES = 2500, 4_000_000  # rows that are looked at, and values
 AXES = 15  # principal components
 BLOCK = 1 << 16  # rows whose memberships are computed at a time
@@ -52,7 +58,7 @@ def describe(cohort: Cohort, seen: Callable[[np.ndarray], np.ndarray] = np.asarr
     """
     weight, where = np.asarray(cohort.weight), np.asarray(cohort.domain)
     counts = np.bincount(np.repeat(where, weight), minlength=len(cohort.domains.count))
-    if len(counts) < 2 or counts.min() < FEWEST:
+    if len(counts) < 2 or counts.min() < LEAST:
         return None
     if len(counts) > MOST:
         warn(
@@ -68,8 +74,11 @@ def describe(cohort: Cohort, seen: Callable[[np.ndarray], np.ndarray] = np.asarr
     y = space.scores(rows, domain)
     if not y.shape[1]:  # nothing varies
         return None
-    if equal_groups(groups, domain) and same_shape(rows, domain, unit):
-        return None if differ(y, domain, unit) else alone(cohort)
+    few = counts.min() < FEWEST
+    if few or (equal_groups(groups, domain) and same_shape(rows, domain, unit)):
+        if counts.min() < FEW and distance(y, domain) > APART and not told_by_groups(domain, groups):
+            warn(of_few(counts, distance(y, domain)))
+        return None if few or differ(y, domain, unit) else alone(cohort)
     found = search(y, domain, groups)
     if found is None:
         return apart(cohort)

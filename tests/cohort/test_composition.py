@@ -190,6 +190,20 @@ def test_many_domains_are_not_estimated_and_said() -> None:
         assert describe(cohort) is None
 
 
+@pytest.mark.parametrize("rows", [8, 30])
+def test_few_rows_far_apart_are_said_to_be_undecided(rows: int) -> None:
+    draw, domain = np.random.default_rng(0), np.repeat(["a", "b"], rows)
+    near = draw.normal(size=(2 * rows, 4))
+    far = near + 6 * (domain == "b")[:, None]
+    label = np.tile(["p", "q"], rows)
+    with pytest.warns(jbc.InputWarning, match=f"Domains of few rows \\({rows} and more\\) lie .* deviations"):
+        assert describe(Cohort.from_arrays(far, domain)) is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        describe(Cohort.from_arrays(near, domain))
+        describe(Cohort.from_arrays(far, domain, label=label))  # what both hold is known
+
+
 def test_controls_alone_hide_no_labels() -> None:
     control, label = [1, 0, 0, 1, 0, 0], ["p", "p", "q", "p", "p", "q"]
     cohort = Cohort.from_arrays(np.arange(6.0)[:, None], list("aaabbb"), label=label, control=control)
