@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -158,8 +159,12 @@ class Diagnoses(abc.ABC):
     """A method that can tell from its reports that training went wrong."""
 
     @abc.abstractmethod
-    def diagnose(self, info: dict[str, float]) -> list[str]:
-        """Return warnings for the user, from what the last steps reported."""
+    def diagnose(self, info: dict[str, float], apart: Callable[[], float]) -> list[str]:
+        """Return warnings for the user.
+
+        From what the last steps reported; and, where it is asked for, from the share of corrected rows whose nearest
+        row is of their own domain and not of the target.
+        """
 
 
 class Resolves(abc.ABC):

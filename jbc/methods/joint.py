@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -265,8 +266,9 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
         logits = joint_players.infer_mean(net, fitted["classifier"], z, domain)
         return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1) if outputs == 1 else logits
 
-    def diagnose(self, info: dict[str, float]) -> list[str]:
+    def diagnose(self, info: dict[str, float], apart: Callable[[], float]) -> list[str]:
         """Return a warning when the kernels see nothing."""
+        del apart
         if self.align and info.get("kernel", 0.5) < 1e-3:
             return [
                 f"The MMD kernels are saturated: rows of different domains have a mean kernel of "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from jbc.methods import rules
 from jbc.methods.base import Diagnoses, Method
 from jbc.methods.prepare import Mixtures, prepare
 from jbc.model.adaptation import keep_controls
+from jbc.model.apart import told_apart
 from jbc.model.composition import keep_composition
 from jbc.model.criteria import How, hold_out
 from jbc.model.model import Model, Record
@@ -105,7 +107,7 @@ def fit_prepared(
         for row in run.history
     ]
     if isinstance(method, Diagnoses) and history:
-        for message in method.diagnose(history[-1]):
+        for message in method.diagnose(history[-1], partial(told_apart, method, run.fitted, cohort)):
             warn(message)
     used = np.asarray(cohort.weight) > 0
     rows = np.asarray(cohort.x)[used], np.asarray(cohort.domain)[used]

@@ -293,10 +293,12 @@ def test_a_collapsed_map_is_warned_of():
     kept = [float(row["kept"]) for row in run.history]
     assert kept[0] < 1
     assert kept[-1] < 0.02
-    (warning,) = method.diagnose({"kept": kept[-1], "accuracy": 0.7})
+    (warning,) = method.diagnose({"kept": kept[-1], "accuracy": 0.7}, lambda: 1.0)
     assert "collapsed" in warning
     assert "Raise identity" in warning
-    assert method.diagnose({"kept": 0.9, "accuracy": 0.7}) == []
+    assert method.diagnose({"kept": 0.9, "accuracy": 0.7}, lambda: 1.0) == []
+    assert method.diagnose({"kept": 0.9, "accuracy": 1.0}, lambda: 0.6) == []  # it knows its rows by heart
+    assert "100% of the corrected rows" in method.diagnose({"kept": 0.9, "accuracy": 1.0}, lambda: 1.0)[0]
 
 
 @pytest.mark.slow
@@ -313,7 +315,7 @@ def test_what_a_source_never_had_is_no_collapse():
 def test_an_overpowering_discriminator_is_warned_of():
     method = vary(SMALL, scale="pooled", map_rate=1e-30, critic_rate=0.05, linear_decay=False)
     cohort = shifted(shift=3.0)
-    with pytest.warns(InputWarning, match="still tells 100% of the rows apart.*Lower identity"):
+    with pytest.warns(InputWarning, match="nearest row is of the same domain for 100% .*Lower identity"):
         jbc.fit(method, cohort, steps=100)
 
 

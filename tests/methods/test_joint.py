@@ -289,10 +289,10 @@ def test_the_default_does_not_saturate():
 
 
 def test_the_diagnosis_reads_the_kernel():
-    assert "5.0e-04" in JOINT.diagnose({"kernel": 5e-4})[0]
-    assert JOINT.diagnose({"kernel": 0.3}) == []
-    assert JOINT.diagnose({"loss": 0.3}) == []
-    assert change(align=0.0).diagnose({"kernel": 0.0}) == []
+    assert "5.0e-04" in JOINT.diagnose({"kernel": 5e-4}, float)[0]
+    assert JOINT.diagnose({"kernel": 0.3}, float) == []
+    assert JOINT.diagnose({"loss": 0.3}, float) == []
+    assert change(align=0.0).diagnose({"kernel": 0.0}, float) == []
 
 
 # Classes
