@@ -15,7 +15,7 @@ from experiments.composition.spaces import measure, space
 from experiments.composition.tables import World
 from jbc.cohort import Cohort
 from jbc.methods.base import Classifies, Method, Trainable
-from jbc.methods.prepare import prepare
+from jbc.methods.prepare import Mixtures, prepare
 
 COMPONENTS = 30  # that Harmony is given
 
@@ -25,7 +25,8 @@ class Corrected(NamedTuple):
 
     ``moved`` is measured in the features, and ``moved_30`` in the first 30 components of the uncorrected table, where
     Harmony can be compared. ``predicted`` are classes by the method's own classifier, ``clusters`` (n, k) Harmony's
-    soft clusters, ``verdict`` what the fit found the domains to share. Where the method refused, ``refused`` says why and there is no table.
+    soft clusters, ``verdict`` what the fit found the domains to share. Where the method refused, ``refused`` says why
+    and there is no table.
     """
 
     x: np.ndarray | None = None
@@ -64,16 +65,25 @@ def harmony(world: World, seed: int, steps: int | None) -> Corrected:
     return Corrected(x, moved_30=scores.moved(before, x, world.domain), clusters=clusters)
 
 
-def fitted(method: Method, world: World, seed: int, steps: int | None, *, labels: bool = True) -> Corrected:
+def fitted(
+    method: Method,
+    world: World,
+    seed: int,
+    steps: int | None,
+    *,
+    labels: bool = True,
+    mixtures: Mixtures = "estimate",
+) -> Corrected:
     """Return the rows after a method of jbc.
 
     Where a fit finds that no domain moves, rows come out as they came in, and what has no classifier is not trained.
     """
     cohort = Cohort.from_arrays(world.x, world.domain, label=world.label if labels else None, unit=world.unit)
-    cohort = prepare(method, cohort)
+    cohort = prepare(method, cohort, composition=mixtures)
     if cohort.composition is not None and not np.any(cohort.composition.moves):
         steps = steps if isinstance(method, Classifies) else 1
-    model = jbc.fit(method, cohort, seed=seed, steps=steps if isinstance(method, Trainable) else None)
+    steps = steps if isinstance(method, Trainable) else None
+    model = jbc.fit(method, cohort, seed=seed, steps=steps, composition=mixtures)
     x = model.transform(world.x, world.domain)
     frame = measure(world.x, COMPONENTS)
     classifies = isinstance(method, Classifies) and bool(model.names.labels)
@@ -94,6 +104,7 @@ UNLOGGED = jbc.JointCalibration(inputs=jbc.Inputs(log=False))
 METHODS: dict[str, Callable[[World, int, int | None], Corrected]] = {
     "nothing": nothing,
     "Harmony": harmony,
+    "z-score per domain": of(jbc.Standardise(), mixtures="assume-equal"),
     "Standardise": of(jbc.Standardise()),
     "QuantileMap": of(jbc.QuantileMap()),
     "JointCalibration": of(jbc.JointCalibration()),
@@ -102,7 +113,6 @@ METHODS: dict[str, Callable[[World, int, int | None], Corrected]] = {
     "NeuronEditing": of(jbc.NeuronEditing()),
     "WassersteinAlignment": of(jbc.WassersteinAlignment()),
     "DistanceAlignment": of(jbc.DistanceAlignment()),
-    "Coral": of(jbc.Coral()),
 }
 # The worlds are logarithms already, of which the default of joint calibration takes another one; none has controls,
 # on which the default of Coral measures.

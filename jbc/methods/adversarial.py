@@ -235,8 +235,7 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
             found.append(
                 f"The nearest row is of the same domain for {share:.0%} of the corrected rows: a source has not "
                 "arrived at the target, or holds something else (Model.composition). Lower identity or critic_rate, "
-                "or raise gamma; train longer (updates=) only if the accuracy of the discriminator still falls at the "
-                "end."
+                "or raise gamma; train longer (updates=) only if the discriminator's accuracy still falls at the end."
             )
         return found
 
