@@ -10,6 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from experiments.composition import page as composition
 from experiments.gan import page as gan
 from experiments.joint import page as joint
 from experiments.neuron_editing import page as neuron_editing
@@ -18,6 +19,7 @@ from experiments.wasserstein import page as wasserstein
 
 ROOT = Path(__file__).parents[1]
 DETAILS = {
+    "composition": composition,
     "joint": joint,
     "wasserstein": wasserstein,
     "gan": gan,
@@ -30,48 +32,47 @@ What was measured, on what data, what came out best (in bold), and by how much; 
 Sections link to pages with all tables, spreads over seeds, definitions, commands and versions. Made from the rows in
 `experiments/results/` by `python experiments/build_pages.py`; [experiments/](experiments/README.md) has the programs.
 
-## [Joint calibration](docs/benchmarks/joint.md)
+## [What domains do not share](docs/benchmarks/composition.md)
+The share of rows whose nearest row of another domain is of the same population: what is left of it where domains hold
+different mixtures. The z-score of every domain takes them for the same.
 
+{composition}
+
+## [Joint calibration](docs/benchmarks/joint.md)
 Average accuracy on target domains whose labels are hidden. The simple pipeline is the best of six (three kinds of
 inputs, two classifiers) by these very numbers.
 
 {joint}
 
 ## [Wasserstein alignment](docs/benchmarks/wasserstein.md)
-
-NSCB 1: has the nearest treatment of another compound and another domain the same mechanism? BBBC021 is prepared by
-`TypicalVariation`. Closed forms are `Coral` and `Standardise` on the controls. Ours stops early by neighbours; by
-week, where only the control is shared, that means no training at all.
+NSCB 1: has the nearest treatment of another compound and domain the same mechanism? Closed forms are `Coral` and
+`Standardise` on controls. Ours stops early by neighbours; by week, of shared controls alone, before any training.
 
 {wasserstein}
 
 ## [Adversarial correction](docs/benchmarks/gan.md)
-
 The distance that is left, and whether CD8 cells of day 2 are told by labels of corrected day 1, on held-out cells.
 
 {gan}
 
 ## [Neuron editing](docs/benchmarks/neuron_editing.md)
-
 Edits of rows whose target is not seen, as distances from the truth. *Single features* is the percentile edit
 without any network, *as printed* the published form. *ResnetGAN* is the GAN that comes nearest on CytoNorm.
 
 {neuron_editing}
 
 ## [Speed](docs/benchmarks/speed.md)
-
 Times faster than a plain program that trains the same networks, on a 2-core CPU. No accelerator was measured.
 
 {speed}
 
 ## Not run
-
 {missing}
 """
 NOT_RUN = """\
-CHD (Tables 2a and 2b of joint calibration: kept back while the defaults were chosen), the pancreas cells (its
-Table 3) and the own data of neuron editing (both not at hand), two of the four pairs of days of the GAN paper, the
-published settings and the deep features of the Wasserstein paper, and any GPU or TPU."""
+CHD (Tables 2a, 2b of joint calibration: kept back while defaults were chosen), pancreas cells (its Table 3), the own
+data of neuron editing (neither at hand), two of four pairs of days of the GAN paper, the published settings and
+deep features of the Wasserstein paper, and any GPU or TPU."""
 
 
 def documents() -> dict[Path, str]:

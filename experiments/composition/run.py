@@ -138,7 +138,12 @@ def compare(group: str, options: Options) -> list[dict]:
             merged = sorted(
                 kept + rows, key=lambda row: (order[row["world"]], row["seed"], order[row["method"]])
             )
-            results.write(path, results.describe_run(options, "harmonypy"), merged)
+            about = results.describe_run(options, "harmonypy")
+            about["options"] = {
+                "seeds": options.seeds,
+                "steps": options.steps,
+            }  # others choose rows, and change none
+            results.write(path, about, merged)
     return made
 
 

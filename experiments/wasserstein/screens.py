@@ -29,12 +29,18 @@ CENTRE, ZSCORE = jbc.Standardise(scale=False, on="controls"), jbc.Standardise(on
 WHITE = jbc.Coral(scale=False, target="identity", centre=False)
 CRITICS = jbc.WassersteinAlignment(
     form="pairs",
+    fan_in_rate=False,
     pretrain=1000,
     inputs=Inputs(scale="none"),
     training=AdversarialTraining(updates=400, map_rate=1e-3, linear_decay=False),
 )
 CLOSED = jbc.DistanceAlignment(
-    form="pairs", inputs=Inputs(scale="none"), updates=200, learning_rate=1e-3, linear_decay=False
+    form="pairs",
+    fan_in_rate=False,
+    inputs=Inputs(scale="none"),
+    updates=200,
+    learning_rate=1e-3,
+    linear_decay=False,
 )
 
 
