@@ -134,7 +134,7 @@ SIGNATURES = {
     "predict": ["fitted", "x", "domain"],
     "out_of_range": ["fitted", "x", "domain"],
     "adapt": ["fitted", "controls", "reference"],
-    "diagnose": ["info"],
+    "diagnose": ["info", "apart"],
 }
 # What a capability is about, and the functions of a model that need it.
 CAPABILITIES = {Classifies: "predict", Encodes: "encode", Bounded: "out_of_range", Adapts: "adapt"}

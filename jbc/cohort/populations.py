@@ -76,7 +76,7 @@ def describe(cohort: Cohort, seen: Callable[[np.ndarray], np.ndarray] = np.asarr
         return None
     few = counts.min() < FEWEST
     if few or (equal_groups(groups, domain) and same_shape(rows, domain, unit)):
-        if counts.min() < FEW and distance(y, domain) > APART and not told_by_groups(domain, groups):
+        if counts.min() < FEW and not told_by_groups(domain, groups) and _far_apart(rows, domain, y):
             warn(of_few(counts, distance(y, domain)))
         return None if few or differ(y, domain, unit) else alone(cohort)
     found = search(y, domain, groups)
@@ -146,6 +146,13 @@ def known_groups(cohort: Cohort) -> np.ndarray:
     if len(shared) > 1:  # a single one, such as the controls, tells effects from nothing
         return np.where(np.isin(treatment, shared), treatment, -1)
     return np.asarray(cohort.label)
+
+
+def _far_apart(x: np.ndarray, domain: np.ndarray, y: np.ndarray) -> bool:
+    """Return whether domains lie apart, and by more than random ones do along the axes that few rows give."""
+    far, draw = distance(y, domain), np.random.default_rng(0)
+    mixed = (draw.permutation(domain) for _ in range(3))
+    return far > APART and all(far > 1.5 * distance(Space.of(x, g).scores(x, g), g) for g in mixed)
 
 
 def _shares(membership: np.ndarray, domain: np.ndarray) -> np.ndarray:
