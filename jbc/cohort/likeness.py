@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jbc.cohort.discriminants import scores
 from jbc.numerics.linalg import principal_axes
 
 FAR = 5.0  # deviations from the mean, beyond which values are cut
@@ -11,25 +12,26 @@ SLIGHT_SHIFT, SLIGHT_SCALE, SLIGHT_SHAPE = 0.1, 0.15, 0.005
 CHANCES, CLEAR = 20, 3.0  # random domains, and deviations beyond what these show
 
 
-def same_shape(x: np.ndarray, domain: np.ndarray, unit: np.ndarray) -> bool:
+def same_shape(x: np.ndarray, domain: np.ndarray, unit: np.ndarray, groups: np.ndarray) -> bool:
     """Return whether domains cannot be told apart once their features are centred and scaled.
 
-    By covariances and third moments along principal axes, beside what random domains of the same sizes give, of whole
-    units.
+    By covariances and third moments along principal axes, and along the directions in which known groups differ,
+    beside what random domains of the same sizes give, of whole units. Groups that are not known have the code -1.
 
     Examples
     --------
     >>> draw = np.random.default_rng(0)
     >>> one, two = draw.normal(size=(200, 2)), draw.normal(size=(200, 2)) + 9
-    >>> same_shape(np.concatenate([one, two]), np.repeat([0, 1], 200), np.arange(400))
+    >>> same_shape(np.concatenate([one, two]), np.repeat([0, 1], 200), np.arange(400), np.full(400, -1))
     True
     >>> two[:20] -= 6
-    >>> same_shape(np.concatenate([one, two]), np.repeat([0, 1], 200), np.arange(400))
+    >>> same_shape(np.concatenate([one, two]), np.repeat([0, 1], 200), np.arange(400), np.full(400, -1))
     False
     """
     z = _standardised(x, domain)
     if not z.shape[1]:
         return True
+    told = _standardised(scores(z, domain, groups, unit), domain)
     # Few rows tell little about many covariances.
     size, axes = principal_axes(z, min(10, max(len(z) // (8 * (int(domain.max()) + 1)), 2)))
     kept = int((size > 1e-6 * size[0]).sum())
@@ -37,7 +39,8 @@ def same_shape(x: np.ndarray, domain: np.ndarray, unit: np.ndarray) -> bool:
     first, draw = np.unique(unit, return_index=True)[1], np.random.default_rng(0)
     mixed = [draw.permutation(domain[first])[unit] for _ in range(CHANCES)]
     # What few axes show, many hide among what they show by chance.
-    return all(_like_chance(z[:, :axes], domain, mixed) for axes in {min(3, kept), kept})
+    views = [z[:, :axes] for axes in {min(3, kept), kept}] + [told] * (told.shape[1] > 0)
+    return all(_like_chance(view, domain, mixed) for view in views)
 
 
 def _like_chance(z: np.ndarray, domain: np.ndarray, mixed: list[np.ndarray]) -> bool:

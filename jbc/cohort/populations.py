@@ -16,6 +16,7 @@ from jbc.cohort import composition
 from jbc.cohort.cohort import Cohort
 from jbc.cohort.composition import Composition
 from jbc.cohort.composition_words import of_few
+from jbc.cohort.discriminants import directions
 from jbc.cohort.effects import search, told_by_groups
 from jbc.cohort.groups import shared_treatments
 from jbc.cohort.likeness import FAR, SLIGHT_SHIFT, differ, distance, same_shape
@@ -70,12 +71,12 @@ def describe(cohort: Cohort, seen: Callable[[np.ndarray], np.ndarray] = np.asarr
     chosen = np.repeat(np.arange(len(weight)), weight)[_sample(counts, cohort.x.shape[1])]
     rows, domain, groups = seen(np.asarray(cohort.x)[chosen]), where[chosen], known_groups(cohort)[chosen]
     unit = np.unique(np.asarray(cohort.unit)[chosen], return_inverse=True)[1]
-    space = Space.of(rows, domain)
+    space = Space.of(rows, domain, groups)
     y = space.scores(rows, domain)
     if not y.shape[1]:  # nothing varies
         return None
     few = counts.min() < FEWEST
-    if few or (equal_groups(groups, domain) and same_shape(rows, domain, unit)):
+    if few or (equal_groups(groups, domain) and same_shape(rows, domain, unit, groups)):
         if counts.min() < FEW and not told_by_groups(domain, groups) and _far_apart(rows, domain, y):
             warn(of_few(counts, distance(y, domain)))
         return None if few or differ(y, domain, unit) else alone(cohort)
@@ -104,7 +105,10 @@ def _sample(counts: np.ndarray, features: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """Principal components of features in units of their scale within domains, without far values."""
+    """Principal components of features in units of their scale within domains, without far values.
+
+    And directions beside them along which known groups differ.
+    """
 
     features: np.ndarray
     median: np.ndarray
@@ -113,7 +117,7 @@ class Space:
     centre: np.ndarray
 
     @classmethod
-    def of(cls, x: np.ndarray, domain: np.ndarray) -> Space:
+    def of(cls, x: np.ndarray, domain: np.ndarray, groups: np.ndarray) -> Space:
         """Measure the space of rows."""
         rows = [x[domain == g].astype(float) for g in range(domain.max() + 1)]
         median = np.stack([np.median(own, axis=0) for own in rows])
@@ -125,7 +129,11 @@ class Space:
         z = space.scores(x, domain)
         centre = z.mean(axis=0)
         size, axes = principal_axes(z - centre, min(AXES, max(len(x) // FEWEST, 2)))
-        return dataclasses.replace(space, axes=axes[:, size > 1e-6 * size[:1]], centre=centre)
+        axes = axes[:, size > 1e-6 * size[:1]]
+        told = directions(z, domain, groups)
+        more, beyond, _ = np.linalg.svd(told - axes @ (axes.T @ told), full_matrices=False)
+        more = more[:, beyond > 0.1 * np.linalg.norm(told, axis=0).max(initial=0)]
+        return dataclasses.replace(space, axes=np.hstack([axes, more]), centre=centre)
 
     def scores(self, x: np.ndarray, domain: np.ndarray) -> np.ndarray:
         """Return the components of rows, (n, p)."""
@@ -152,7 +160,9 @@ def _far_apart(x: np.ndarray, domain: np.ndarray, y: np.ndarray) -> bool:
     """Return whether domains lie apart, and by more than random ones do along the axes that few rows give."""
     far, draw = distance(y, domain), np.random.default_rng(0)
     mixed = (draw.permutation(domain) for _ in range(3))
-    return far > APART and all(far > 1.5 * distance(Space.of(x, g).scores(x, g), g) for g in mixed)
+    return far > APART and all(
+        far > 1.5 * distance(Space.of(x, g, np.full(len(x), -1)).scores(x, g), g) for g in mixed
+    )
 
 
 def _shares(membership: np.ndarray, domain: np.ndarray) -> np.ndarray:

@@ -325,3 +325,21 @@ def test_lanes_have_compositions_of_their_own() -> None:
             steps=4,
         )
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run.fitted))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_labels_tell_of_classes_that_no_principal_component_shows(seed: int) -> None:
+    """Classes differ along one direction, in which little varies; the target has few of what the sources have."""
+    draw, day = np.random.default_rng(seed), np.repeat([0, 1, 2], 300)
+    is_p = draw.random(900) < np.array([0.8, 0.8, 0.2])[day]
+    wide = draw.normal(size=(900, 20)) @ draw.normal(size=(20, 40))
+    towards = draw.normal(size=40) / 40**0.5
+    x = wide + draw.normal(size=(900, 40)) + 8 * is_p[:, None] * towards + draw.normal(size=(3, 40))[day]
+    label = np.where(day == 2, "", np.where(is_p, "p", "q"))
+    known, unknown = (describe(Cohort.from_arrays(x, day, label=each)) for each in (label, None))
+    assert known is not None
+    assert known.verdict == "shared"
+    shares = np.sort(np.asarray(known.shares), axis=1)
+    np.testing.assert_allclose(shares, [[0.2, 0.8]] * 3, atol=0.1)
+    assert known.shares[0].argmax() == known.shares[1].argmax() != known.shares[2].argmax()
+    assert unknown is None
