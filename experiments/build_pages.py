@@ -33,7 +33,7 @@ Sections link to pages with all tables, spreads over seeds, definitions, command
 `experiments/results/` by `python experiments/build_pages.py`; [experiments/](experiments/README.md) has the programs.
 
 ## [What domains do not share](docs/benchmarks/composition.md)
-The share of rows whose nearest row of another domain is of the same population, where domains hold different mixtures.
+The share of rows whose nearest row of another domain is of the same population, where domains hold different things.
 
 {composition}
 

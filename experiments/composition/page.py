@@ -36,7 +36,9 @@ SECTIONS = {
 Cells of up to three lines by two protocols, and two plates of one of these (sc_mixology, logarithms of 500 genes).
 *All shared*: all lines everywhere. *Leave one out*: another line is missing in each of three domains. *Thinned*: one
 line to a tenth in two domains. *Bridge*: one line in each of two domains, all lines in the third; *half*: within one
-protocol, two lines (or two of five). *No bridge*, *two pure*: one line in each domain.""",
+protocol, two lines (or two of five). *No bridge*, *two pure*: one line in each domain.
+
+![Leave one out: as measured and after four corrections](figures/composition_leave-one-out.png)""",
     "cytof": """## Mass cytometry
 
 Two days of one person, 25 markers. CD8 cells are thinned to 2.4 % of one day, or left as they are.""",
