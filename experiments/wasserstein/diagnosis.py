@@ -43,10 +43,11 @@ def cases(
     ready: dict[str, screens.Screen], seed: int
 ) -> Iterator[tuple[str, screens.Screen, Method | None, bool]]:
     """Yield screens, what they are corrected by, and whether all shared treatments take part."""
-    critics, closed = (
-        dataclasses.replace(each, updates=UPDATES) for each in (screens.CRITICS, screens.CLOSED)
-    )
-    ours = jbc.WassersteinAlignment(training=AdversarialTraining(rows=24))
+    training = AdversarialTraining(updates=UPDATES).over(screens.CRITICS.training)
+    critics = dataclasses.replace(screens.CRITICS, training=training)
+    closed = dataclasses.replace(screens.CLOSED, updates=UPDATES)
+    # At one rate, as in print.
+    ours = jbc.WassersteinAlignment(fan_in_rate=False, training=AdversarialTraining(rows=24, updates=800))
     for name, screen in ready.items():
         yield name, screen, None, False
         yield f"{name}, CORAL", screen, screens.WHITE, False

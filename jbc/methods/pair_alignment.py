@@ -123,7 +123,7 @@ class PairAlignment(Trainable, Adapts, Resolves):
         if len(common) == 1 and control.any() and control[np.asarray(cohort.treatment) == common[0]].all():
             warn(
                 "Only controls are shared by the domains. One group of rows does not tell how a domain turns the "
-                "others: maps that make it alike turn these at random. Pass treatments that domains share, or "
+                "others, and no map is better for them than centring. Pass treatments that domains share, or "
                 'centre on the controls by Standardise(scale=False, on="controls").'
             )
 

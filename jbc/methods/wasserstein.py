@@ -75,8 +75,9 @@ class WassersteinAlignment(PairAlignment):
     features (at one rate they diverge where features are many), and needs no early stop.
 
     *What is shared decides.* One group of rows, such as the controls, does not tell how a domain turns profiles:
-    affine maps that make it alike turn the rest at random, of which a warning tells. Align as many treatments as
-    domains share, or centre on the controls (:class:`~jbc.methods.closed_form.standardise.Standardise`).
+    affine maps that make it alike turn the rest at random, unless they take small steps (``fan_in_rate``), which then
+    gain nothing over centring. A warning tells of it. Align as many treatments as domains share, or centre on the
+    controls (:class:`~jbc.methods.closed_form.standardise.Standardise`).
 
     *New domains.* :meth:`adapt` needs controls alone. Of the maps that make controls alike it takes the one that
     moves rows least, which does not turn them.
