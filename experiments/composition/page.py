@@ -29,8 +29,8 @@ know](../composition.md) says what jbc does.
 - *Carried* is the macro-F by which the labels of one domain name the rows of the others, by the vote of 15
   neighbours, mean over domains. Fewer than 8 rows of a line in a domain are outvoted, whatever the correction.
 - *!* marks a fit that warned of what domains share, *–* one that refused.
-- Trained methods were run on a part of the worlds. One seed of each world and training. The worlds were in sight while
-  the estimate of the composition and the rates of `WassersteinAlignment` and `DistanceAlignment` were made."""
+- Trained methods were run on a part of the worlds. One seed of each world and training. These worlds were in sight
+  while the estimate of the composition and the rates of the alignments were chosen."""
 SECTIONS = {
     "cell-lines": """## Cell lines
 
