@@ -27,7 +27,8 @@ from jbc.data.simulate.screen import simulate_screen
 from jbc.methods.settings import AdversarialTraining
 
 NEW = "domain 5"
-OURS = jbc.WassersteinAlignment(training=AdversarialTraining(rows=24))
+# At one rate, as in print.
+OURS = jbc.WassersteinAlignment(fan_in_rate=False, training=AdversarialTraining(rows=24, updates=800))
 
 
 @dataclasses.dataclass(frozen=True)
