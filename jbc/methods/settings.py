@@ -216,11 +216,12 @@ def build_optimiser(
         decayed = optax.add_decayed_weights(weight_decay, _matrices if matrices_only else None)
         steps.insert(0, decayed)
     if fan_in:
-        by_rows = optax.stateless_with_tree_map(
-            lambda update, _: update / (update.shape[-2] if update.ndim > 2 else 1)
-        )
-        steps.append(by_rows)
+        steps.append(optax.stateless_with_tree_map(_by_rows))
     return optax.chain(*steps) if len(steps) > 1 else steps[0]
+
+
+def _by_rows(update: Any, _: Any) -> Any:
+    return update / update.shape[-2] if update.ndim > 2 else update
 
 
 def _matrices(params: Any) -> Any:
