@@ -44,8 +44,8 @@ inputs, two classifiers) by these very numbers.
 {joint}
 
 ## [Wasserstein alignment](docs/benchmarks/wasserstein.md)
-NSCB 1: has the nearest treatment of another compound and domain the same mechanism? Closed forms are `Coral` and
-`Standardise` on controls. Ours stops early by neighbours; by week, of shared controls alone, before any training.
+NSCB 1: has the nearest treatment of another compound and domain the same mechanism? BBBC021 is prepared by
+`TypicalVariation`. Closed forms are `Coral` and `Standardise` on controls. Ours stops early, by week at step 0.
 
 {wasserstein}
 

@@ -96,11 +96,10 @@ def cell(rows: Sequence[dict], score: Callable[[Sequence[dict]], str]) -> str:
     if rows and all(row["refused"] for row in rows):
         return "–"
     text = score(rows)
+    undecided = "Domains of few rows"  # corrected as if equal
     warned = any(
-        word in one
+        row["verdict"] in ("shared", "unknown") or any(one.startswith(undecided) for one in row["warned"])
         for row in rows
-        for one in row["warned"]
-        for word in ("omains hold", "ffects of domains", "few rows")
     )
     return f"{text} !" if text and warned else text
 

@@ -134,7 +134,8 @@ def compare(group: str, options: Options) -> list[dict]:
             made += rows
             again = {key(row) for row in rows}
             before = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
-            kept = [row for row in before if key(row) not in again and key(row)[0] in WORLDS]
+            known = [row for row in before if row["world"] in WORLDS and row["method"] in ALL]
+            kept = [row for row in known if key(row) not in again]
             merged = sorted(
                 kept + rows, key=lambda row: (order[row["world"]], row["seed"], order[row["method"]])
             )

@@ -59,12 +59,12 @@ def of_few(rows: np.ndarray, distance: float) -> str:
 
     Examples
     --------
-    >>> of_few(np.array([12, 9, 10]), 3.21)[:97]
-    'Domains of few rows (9 and more) lie 3.2 deviations within a domain from their middle: an effect,'
+    >>> of_few(np.array([12, 9, 10]), 3.21)[:95]
+    'Domains of few rows (9 and more) lie 3.2 deviations of their rows from their common middle. So '
     """
     return (
-        f"Domains of few rows ({rows.min()} and more) lie {distance:.1f} deviations within a domain from their "
-        "middle: an effect, or another material? So few rows do not tell. They are corrected as if they held the "
-        'same mixture, and merged if they do not. If they hold the same by design, say composition="assume-equal"; '
+        f"Domains of few rows ({rows.min()} and more) lie {distance:.1f} deviations of their rows from their common "
+        "middle. So few rows do not tell an effect from another material: they are corrected as if all held the same "
+        'mixture, which merges them if they do not. If they hold the same by design, say composition="assume-equal"; '
         "if not, pass labels or treatments that domains share."
     )

@@ -27,7 +27,7 @@ def directions(z: np.ndarray, domain: np.ndarray, groups: np.ndarray) -> np.ndar
     >>> z, groups = draw.normal(size=(400, 3)), np.tile([0, 1], 200)
     >>> z[:, 2] += 3 * groups
     >>> directions(z, np.repeat([0, 1], 200), groups).round(1).ravel().tolist()
-    [0.1, 0.0, -1.0]
+    [0.0, 0.1, -1.0]
     """
     known = groups >= 0
     codes, count = np.unique(groups[known], return_counts=True)

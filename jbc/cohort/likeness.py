@@ -39,8 +39,8 @@ def same_shape(x: np.ndarray, domain: np.ndarray, unit: np.ndarray, groups: np.n
     first, draw = np.unique(unit, return_index=True)[1], np.random.default_rng(0)
     mixed = [draw.permutation(domain[first])[unit] for _ in range(CHANCES)]
     # What few axes show, many hide among what they show by chance.
-    views = [z[:, :axes] for axes in {min(3, kept), kept}] + [told] * (told.shape[1] > 0)
-    return all(_like_chance(view, domain, mixed) for view in views)
+    views = [z[:, : min(3, kept)], z[:, :kept], told]
+    return all(_like_chance(view, domain, mixed) for view in views if view.shape[1])
 
 
 def _like_chance(z: np.ndarray, domain: np.ndarray, mixed: list[np.ndarray]) -> bool:

@@ -61,12 +61,14 @@ def describe(cohort: Cohort, seen: Callable[[np.ndarray], np.ndarray] = np.asarr
     counts = np.bincount(np.repeat(where, weight), minlength=len(cohort.domains.count))
     if len(counts) < 2 or counts.min() < LEAST:
         return None
+    few = counts.min() < FEWEST
     if len(counts) > MOST:
-        warn(
-            f"{len(counts)} domains: what they share is not estimated for more than {MOST}, and they are taken for "
-            'the same mixture. If that is by design, say composition="assume-equal"; if not, name populations by '
-            "Cohort.with_populations."
-        )
+        if not few:
+            warn(
+                f"{len(counts)} domains: what they share is not estimated for more than {MOST}, and they are taken "
+                'for the same mixture. If that is by design, say composition="assume-equal"; if not, name populations '
+                "by Cohort.with_populations."
+            )
         return None
     chosen = np.repeat(np.arange(len(weight)), weight)[_sample(counts, cohort.x.shape[1])]
     rows, domain, groups = seen(np.asarray(cohort.x)[chosen]), where[chosen], known_groups(cohort)[chosen]
@@ -75,10 +77,9 @@ def describe(cohort: Cohort, seen: Callable[[np.ndarray], np.ndarray] = np.asarr
     y = space.scores(rows, domain)
     if not y.shape[1]:  # nothing varies
         return None
-    few = counts.min() < FEWEST
     if few or (equal_groups(groups, domain) and same_shape(rows, domain, unit, groups)):
-        if counts.min() < FEW and not told_by_groups(domain, groups) and _far_apart(rows, domain, y):
-            warn(of_few(counts, distance(y, domain)))
+        if counts.min() < FEW and not told_by_groups(domain, groups):
+            _warn_if_far_apart(rows, domain, y, counts)
         return None if few or differ(y, domain, unit) else alone(cohort)
     found = search(y, domain, groups)
     if found is None:
@@ -156,13 +157,12 @@ def known_groups(cohort: Cohort) -> np.ndarray:
     return np.asarray(cohort.label)
 
 
-def _far_apart(x: np.ndarray, domain: np.ndarray, y: np.ndarray) -> bool:
-    """Return whether domains lie apart, and by more than random ones do along the axes that few rows give."""
-    far, draw = distance(y, domain), np.random.default_rng(0)
+def _warn_if_far_apart(x: np.ndarray, domain: np.ndarray, y: np.ndarray, counts: np.ndarray) -> None:
+    """Warn of domains of few rows that lie apart, and by more than random ones do along the axes of so few rows."""
+    far, draw, unknown = distance(y, domain), np.random.default_rng(0), np.full(len(x), -1)
     mixed = (draw.permutation(domain) for _ in range(3))
-    return far > APART and all(
-        far > 1.5 * distance(Space.of(x, g, np.full(len(x), -1)).scores(x, g), g) for g in mixed
-    )
+    if far > APART and all(far > 1.5 * distance(Space.of(x, g, unknown).scores(x, g), g) for g in mixed):
+        warn(of_few(counts, far))
 
 
 def _shares(membership: np.ndarray, domain: np.ndarray) -> np.ndarray:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jbc.cohort import Cohort
 from jbc.cohort.roles import SOURCE, TARGET
 from jbc.methods.base import Fitted, Method
+from jbc.model.inference import apply
 
 ROWS = 300  # of every domain
 
@@ -37,7 +37,7 @@ def told_apart(method: Method, fitted: Fitted, cohort: Cohort) -> float:
         if len(chosen) == len(pair):
             few = min(len(np.unique(rows)) for rows in chosen)
             rows = np.concatenate([draw.choice(np.unique(rows), few, replace=False) for rows in chosen])
-            moved = jax.jit(method.transform)(fitted, jnp.asarray(cohort.x)[rows], jnp.asarray(where[rows]))
+            moved = apply(method, "transform", fitted, np.asarray(cohort.x)[rows], where[rows])
             shares.append(_nearest_is_own(np.asarray(moved, float), few))
     return float(np.mean(shares)) if shares else 0.5
 
