@@ -66,8 +66,8 @@ def describe(cohort: Cohort, seen: Callable[[np.ndarray], np.ndarray] = np.asarr
         if not few:
             warn(
                 f"{len(counts)} domains: what they share is not estimated for more than {MOST}, and they are taken "
-                'for the same mixture. If that is by design, say composition="assume-equal"; if not, name populations '
-                "by Cohort.with_populations."
+                'for the same mixture. If that is by design, say composition="assume-equal"; if not, name '
+                "populations by Cohort.with_populations."
             )
         return None
     chosen = np.repeat(np.arange(len(weight)), weight)[_sample(counts, cohort.x.shape[1])]
