@@ -20,7 +20,7 @@ SMALL = jbc.JointCalibration(training=Training(rows=16))
 
 @pytest.fixture
 def adata():
-    world = simulate_shift(0, n_per_domain=40)
+    world = simulate_shift(0, n_per_domain=60)
     adata = world.to_anndata()
     adata.obs["given"] = np.where(world.domain == np.unique(world.domain)[1], "", world.label)
     adata.obs_names = [f"{i:03d}" for i in range(adata.n_obs)]

@@ -86,7 +86,10 @@ def test_it_stops_where_the_hidden_replicates_are_nearest(world):
     """Mapped rows that are compared with mapped rows go astray in the end: stopping in time is better than never."""
     about = {"domain": world.domain, "treatment": world.treatment, "control": world.control}
     method = WassersteinAlignment(
-        form="pairs", pretrain=200, training=AdversarialTraining(rows=12, updates=400, linear_decay=False)
+        form="pairs",
+        pretrain=200,
+        fan_in_rate=False,
+        training=AdversarialTraining(rows=12, updates=400, linear_decay=False),
     )
     models = {how: jbc.Corrector(method, stopping=how).fit(world.x, **about) for how in (None, "replicates")}
     shares = {
@@ -135,7 +138,7 @@ def test_command_line(world, tmp_path):
     assert main([*begin, "--resume", *method]) == 2  # another run: without the early stop
     model = jbc.load(run / "model")
     about = {"domain": world.domain, "treatment": world.treatment, "control": world.control}
-    same = vary(METHOD, form="barycentre", updates=20, learning_rate=5e-3)
+    same = vary(METHOD, form="barycentre", updates=20, learning_rate=2e-2)
     expected = jbc.Corrector(same, stopping="replicates").fit(frame, **about)
     assert_same_bytes(model.fitted, expected.model_.fitted)
 
