@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jbc import __version__
@@ -48,22 +48,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[0] in ("-V", "--version"):
         print(f"jbc {__version__}")
         return 0
+    return guarded(lambda: _run(*arguments))
+
+
+def guarded(run: Callable[[], int | None], name: str = "jbc") -> int:
+    """Run a program, and return its exit status; what stops it is one line on the standard error.
+
+    Parameters
+    ----------
+    run
+        The program: returns its exit status, or None for 0.
+    name
+        Its name, with which the line begins.
+
+    Examples
+    --------
+    >>> guarded(lambda: None)
+    0
+    """
     try:
         with warnings.catch_warnings():
-            _plain_warnings()
-            status = _run(*arguments)
+            _plain_warnings(name)
+            status = run()
         sys.stdout.flush()
-        return status
+        return status or 0
     except SystemExit as error:  # tyro's, after --help (0) and after naming what it cannot parse (2)
         return int(error.code or 0)
     except InputError as error:
-        print(f"jbc: error: {error}", file=sys.stderr)
+        print(f"{name}: error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        print(f"jbc: error: {_told(error)}", file=sys.stderr)
+        print(f"{name}: error: {_told(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -82,14 +100,14 @@ def _run(name: str, *arguments: str) -> int:
     return importlib.import_module(f"jbc.cli.{name}").main(list(arguments))
 
 
-def _plain_warnings() -> None:
+def _plain_warnings(name: str) -> None:
     """Show our warnings as one line, and leave those about other people's code to their developers."""
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", InputWarning)
 
     def show(message: Any, category: Any, *rest: Any) -> None:
         del category, rest
-        print(f"jbc: warning: {message}", file=sys.stderr)
+        print(f"{name}: warning: {message}", file=sys.stderr)
 
     warnings.showwarning = show  # pyright: ignore[reportAttributeAccessIssue]
 
