@@ -52,8 +52,12 @@ def run_in_subprocess(program: str, side: Sequence[Any], options: Any) -> dict[s
     print(*side, file=sys.stderr)
     given = json.dumps([side, dataclasses.asdict(options)], default=str)
     done = subprocess.run(
-        [sys.executable, program, "--side", given], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, program, "--side", given], stdout=subprocess.PIPE, text=True, check=False
     )
+    if done.returncode:  # it has said why, but where a signal ended it
+        if done.returncode < 0:
+            print(f"Signal {-done.returncode} ended the process.", file=sys.stderr)
+        sys.exit(done.returncode if done.returncode > 0 else 128 - done.returncode)
     return json.loads(done.stdout.splitlines()[-1])
 
 

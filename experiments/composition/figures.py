@@ -16,9 +16,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 import tyro
 
+from experiments._lib import program
 from experiments._lib.figures import panels, save
 from experiments.composition import scores
-from experiments.composition.methods import correct
+from experiments.composition.methods import ALL, correct
 from experiments.composition.worlds import WORLDS
 from jbc.data import cache
 
@@ -45,6 +46,8 @@ class Options:
 def main() -> None:
     """Write the figure."""
     options = tyro.cli(Options)
+    program.known([options.world], WORLDS, "--world")
+    program.known(options.methods, ALL, "--methods")
     cache.keep_compiled()
     world = WORLDS[options.world](options.seed)
     figure, axes = panels(2, len(options.methods), 2.4, 2.5, sharex="col", sharey="col")
@@ -70,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -25,13 +25,14 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 import tyro
 
-from experiments._lib import results
+from experiments._lib import program, results
 from experiments._lib.pages import number, table
 from experiments.composition import scores
 from experiments.composition.methods import ALL, METHODS, Corrected, correct
 from experiments.composition.worlds import WORLDS, World
 from jbc import metrics
 from jbc.data import cache
+from jbc.errors import InputError
 
 Table = Literal["cell-lines", "cytof", "null", "plates", "far"]
 TABLES: tuple[Table, ...] = ("cell-lines", "cytof", "null", "plates", "far")
@@ -191,10 +192,15 @@ def markdown(rows: Sequence[dict]) -> str:
 def main() -> None:
     """Correct the worlds of all tables."""
     options = tyro.cli(Options)
-    if unknown := [name for name in options.methods if name not in ALL]:
-        sys.exit(f"No such method: {', '.join(unknown)}. It is one of {', '.join(ALL)}.")
+    program.known(options.methods, ALL, "--methods")
     if "Harmony" in options.methods and not find_spec("harmonypy"):
-        sys.exit("Harmony needs `pip install harmonypy`; or name other --methods.")
+        raise InputError(
+            "Harmony needs a package that is not installed",
+            which=["harmonypy"],
+            why="It is an extra, because only this comparison uses it.",
+            fix="Install it (pip install 'jbc[bench]'), or name other --methods.",
+            code="missing-package",
+        )
     cache.keep_compiled()
     for group in options.tables:
         if rows := compare(group, options):
@@ -202,4 +208,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -25,7 +25,7 @@ import tyro
 from anndata import AnnData
 
 import jbc
-from experiments._lib import results
+from experiments._lib import program, results
 from experiments.gan import figures, page
 from experiments.gan.scores import TARGET, Scored, bandwidths, days, score, score_target
 from jbc.cohort import Cohort, fold_weights
@@ -204,4 +204,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import tyro
 
-from experiments._lib import pages, results
+from experiments._lib import pages, program, results
 
 RESULTS = results.RESULTS / "plates.json"
 
@@ -59,4 +59,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

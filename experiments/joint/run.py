@@ -26,7 +26,7 @@ import tyro
 from threadpoolctl import threadpool_limits
 
 import jbc
-from experiments._lib import results
+from experiments._lib import program, results
 from experiments.joint import methods, page, rejected, tasks
 from experiments.joint.tasks import Data, Scores, Task
 from jbc.cohort import Cohort, fold_weights
@@ -269,4 +269,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

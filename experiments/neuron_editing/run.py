@@ -23,7 +23,7 @@ import tyro
 from scipy.stats import wasserstein_distance
 
 import jbc
-from experiments._lib import results
+from experiments._lib import program, results
 from experiments.neuron_editing import methods, names, page
 from experiments.neuron_editing.methods import Task
 from jbc import metrics
@@ -165,4 +165,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

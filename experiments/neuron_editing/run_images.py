@@ -22,7 +22,7 @@ import numpy as np
 import tyro
 
 import jbc
-from experiments._lib import results
+from experiments._lib import program, results
 from experiments._lib.figures import panels, save
 from experiments.neuron_editing import methods, names, page
 from experiments.neuron_editing.digits import digit_edits
@@ -30,6 +30,7 @@ from experiments.neuron_editing.images import read_images
 from experiments.neuron_editing.methods import Task
 from jbc import metrics, plots
 from jbc.data import cache
+from jbc.errors import InputError
 
 FILTERS = (64, 128, 256)
 FACES = {
@@ -91,7 +92,12 @@ def digits(kind: Literal["bold", "slanted"], seed: int) -> Pictures:
 def faces(options: Options) -> Pictures:
     """Return a task: learn from men, apply to women."""
     if options.images is None or options.attributes is None:
-        raise SystemExit("Faces need both --images FOLDER and --attributes FILE.")
+        raise InputError(
+            "Faces need both --images FOLDER and --attributes FILE",
+            why="They are a folder of images and a table of what is on them, and are not downloaded.",
+            fix="Pass both, or name other --tasks.",
+            code="missing-option",
+        )
     folder, table = options.images, options.attributes
     parts = {
         name: read_images(folder, table, size=options.size, where=where, limit=options.limit).x
@@ -162,4 +168,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

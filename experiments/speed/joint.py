@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from experiments._lib import program
 from experiments._lib.bench import (
     interleave,
     main,
@@ -226,4 +227,4 @@ def measure_all(options: Options) -> list[dict]:
 
 
 if __name__ == "__main__":
-    main(Options, Side, measure, measure_all, QUICK)
+    program.run(main, Options, Side, measure, measure_all, QUICK)

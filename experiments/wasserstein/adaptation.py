@@ -20,7 +20,7 @@ import numpy as np
 import tyro
 
 import jbc
-from experiments._lib import results
+from experiments._lib import program, results
 from experiments.wasserstein import page, screens
 from jbc import metrics
 from jbc.data.simulate.screen import simulate_screen
@@ -104,4 +104,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -22,7 +22,7 @@ import numpy as np
 import tyro
 
 import jbc
-from experiments._lib import results
+from experiments._lib import program, results
 from experiments.wasserstein import figures, page, screens
 from experiments.wasserstein.diagnosis import diagnosis
 from jbc import metrics
@@ -155,4 +155,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

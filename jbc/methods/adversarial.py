@@ -68,12 +68,17 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
         begins as the shift and scale that give a source the means and standard deviations of the target.
     residual
         The generator adds to its input, or (a plain GAN) makes rows anew.
-    blocks, widths, start
-        Residual blocks of the generator, widths of its hidden layers, and its first weights: the identity, by zeros
-        in the last layer of a block, or all of them N(0, 1e-4²). The plain one is a single chain of layers.
-    critic, norm
-        Widths of the discriminator's hidden layers, and whether they are normalised over target and generated rows
-        of the minibatch.
+    blocks
+        Residual blocks of the generator. The plain one is a single chain of layers.
+    widths
+        Widths of the hidden layers of the generator.
+    start
+        First weights of the generator: the identity, by zeros in the last layer of a block, or all of them
+        N(0, 1e-4²).
+    critic
+        Widths of the hidden layers of the discriminator.
+    norm
+        Whether hidden layers of the discriminator are normalised over target and generated rows of the minibatch.
     objective
         What both players descend on.
     smoothing

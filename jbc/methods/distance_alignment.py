@@ -40,8 +40,12 @@ class DistanceAlignment(PairAlignment):
         Rows of every cell in a minibatch.
     updates
         Number of updates of the maps.
-    optimiser, learning_rate, linear_decay
-        Optimiser, its rate, and whether the rate falls linearly to 0.
+    optimiser
+        Optimiser of the maps.
+    learning_rate
+        Rate of the optimiser.
+    linear_decay
+        Let the rate fall linearly to 0.
 
     Examples
     --------

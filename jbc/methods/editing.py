@@ -46,9 +46,13 @@ class Editing(Settings):
         the number of layers of the encoder, are those after it. By default these two and the inner one.
     residual
         Add what the edits of neurons change to the rows, or (False) return what the network makes of them.
-    percentiles, constant_shift, beyond
-        How many percentiles, or the shift of the mean instead; and what happens outside the source's range: see
-        :mod:`jbc.numerics.edits`. With ``"refuse"``, such rows are an error.
+    percentiles
+        How many percentiles an edit maps, of source onto target.
+    constant_shift
+        Edit by the difference of the means instead of percentiles.
+    beyond
+        What happens outside the source's range: see :mod:`jbc.numerics.edits`. With ``"refuse"``, such rows are an
+        error.
     cautious
         Leave rows alone where sampling alone would make as much of equal distributions
         (:func:`jbc.numerics.edits.certainty`). Replicate rows of one unit count as one row.

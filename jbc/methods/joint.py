@@ -67,17 +67,28 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
         pool the domains.
     rebuild
         Domains that have a reconstructor.
-    align, classify, reconstruct
-        Weights α, β, γ. An ``align`` of 0 switches the alignment off.
+    align
+        Weight α of the MMD between domains; 0 switches the alignment off.
+    classify
+        Weight β of the classification.
+    reconstruct
+        Weight γ of the reconstruction.
     alternate
         Steps A and B in turn instead of one joint step.
-    classify_rounds, rebuild_rounds
-        How often step A and step B are repeated, λ1 and λ2.
+    classify_rounds
+        How often step A, which aligns and classifies, is repeated in a turn: λ1.
+    rebuild_rounds
+        How often step B, which aligns and reconstructs, is repeated in a turn: λ2.
     kernel
         Kernels of the MMD.
-    pairs, rows_reduced, features_reduced, domains_reduced
-        Reduction of the MMD over pairs of domains (a sum runs over ordered pairs), of the cross-entropy over
-        rows, of the squared error over features, and of both over domains.
+    pairs
+        Reduction of the MMD over pairs of domains; a sum runs over ordered pairs.
+    rows_reduced
+        Reduction of the cross-entropy over rows.
+    features_reduced
+        Reduction of the squared error over features.
+    domains_reduced
+        Reduction of cross-entropy and squared error over domains.
     training
         Minibatches, length, optimiser and averaging; the decay of weights is that of all parameters.
     restart

@@ -49,8 +49,10 @@ class MMDResNet(ByEpochs, Directed, Trainable):
     inputs
         Logarithm, level of the row, and standardisation of the inputs (pooled: by the sources). By domain, a map
         begins as the shift and scale that give a source the means and standard deviations of the target.
-    blocks, width
-        Blocks of the network, and width of their hidden layer.
+    blocks
+        Blocks of the network.
+    width
+        Width of the hidden layer of a block.
     start
         First weights: the identity, by zeros in the last layer of a block, or all of them N(0, 1e-4²).
     kernel

@@ -51,8 +51,10 @@ class PairAlignment(Trainable, Adapts, Resolves):
 
     Attributes
     ----------
-    maps, width
-        Family of the maps: affine, the identity plus a matrix of this rank, or a residual network of this width.
+    maps
+        Family of the maps: affine, the identity plus a matrix of low rank, or a residual network.
+    width
+        Rank of the matrix, or width of the residual network.
     form
         Compare mapped rows of one domain with original ones of every domain, its own included (the barycentre),
         which cannot shrink; or mapped with mapped rows, as in print, which needs early stopping.
@@ -61,9 +63,10 @@ class PairAlignment(Trainable, Adapts, Resolves):
     fan_in_rate
         Divide the rate of the matrices of the maps by their number of rows, since that many entries add up in what
         moves a row; or train everything at one rate, as in print.
-    treatments, importance
-        Weigh treatments equally, or by their number of rows; and multiply either for treatments that are named, such
-        as ``(("DMSO", 5.0),)``.
+    treatments
+        Weigh treatments equally, or by their number of rows.
+    importance
+        Factors of that weight for treatments that are named, such as ``(("DMSO", 5.0),)``.
     inputs
         Logarithm, level of the row, and standardisation of the inputs.
     """

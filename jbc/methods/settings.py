@@ -101,12 +101,20 @@ class Training(Settings):
     ----------
     rows
         Rows of every domain in a minibatch.
-    epochs, min_steps, max_steps
-        Length of training: passes over the largest domain, within these numbers of steps.
-    optimiser, learning_rate
-        Optimiser, and its rate.
-    decay, decay_epochs
+    epochs
+        Length of training: passes over the largest domain, within ``min_steps`` and ``max_steps``.
+    min_steps
+        Least number of steps.
+    max_steps
+        Largest number of steps.
+    optimiser
+        Optimiser of the weights.
+    learning_rate
+        Rate of the optimiser.
+    decay
         Factor of the rate after every ``decay_epochs`` epochs.
+    decay_epochs
+        Epochs between two falls of the rate.
     weight_decay
         Decay of the weights, which is added to the gradient.
     ema_decay
@@ -153,10 +161,16 @@ class AdversarialTraining(Settings):
     ----------
     rows
         Rows of every group in a minibatch.
-    updates, critic_steps
-        Number of updates of the maps, and of the critics before each of them.
-    optimiser, map_rate, critic_rate
-        Optimiser of both players, each with moments of its own, and their learning rates.
+    updates
+        Number of updates of the maps.
+    critic_steps
+        Updates of the critics before each of the maps.
+    optimiser
+        Optimiser of both players, each with moments of its own.
+    map_rate
+        Learning rate of the maps.
+    critic_rate
+        Learning rate of the critics.
     linear_decay
         Let rates fall linearly to 0 (:func:`optax.linear_schedule`).
     ema_decay

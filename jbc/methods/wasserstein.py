@@ -41,8 +41,10 @@ class WassersteinAlignment(PairAlignment):
 
     Parameters
     ----------
-    maps, width
-        Family of the maps: affine, the identity plus a matrix of this rank, or a residual network of this width.
+    maps
+        Family of the maps: affine, the identity plus a matrix of low rank, or a residual network.
+    width
+        Rank of the matrix, or width of the residual network.
     form
         Compare mapped rows of one domain with original ones of every domain, its own included (the barycentre),
         which cannot shrink; or mapped with mapped rows, as in print, which needs early stopping.
@@ -51,16 +53,22 @@ class WassersteinAlignment(PairAlignment):
     fan_in_rate
         Divide the rate of the matrices of the maps by their number of rows, since that many entries add up in what
         moves a row; or train everything at one rate, as in print.
-    treatments, importance
-        Weigh treatments equally, or by their number of rows; and multiply either for treatments that are named, such
-        as ``(("DMSO", 5.0),)``.
+    treatments
+        Weigh treatments equally, or by their number of rows.
+    importance
+        Factors of that weight for treatments that are named, such as ``(("DMSO", 5.0),)``.
     inputs
         Logarithm, level of the row, and standardisation of the inputs.
-    critic, critic_start, gamma
-        Widths of a critic's hidden layers, its first weights (drawn, or the identity cut off), and the weight
-        of the penalty of gradients longer than 1.
-    pretrain, map_steps
-        Steps of the critics alone before anything moves, and updates of the maps in every turn of theirs.
+    critic
+        Widths of the hidden layers of a critic.
+    critic_start
+        First weights of a critic: drawn, or the identity cut off.
+    gamma
+        Weight of the penalty of gradients longer than 1.
+    pretrain
+        Steps of the critics alone before anything moves.
+    map_steps
+        Updates of the maps in every turn of theirs.
     training
         Minibatches and turns. A linear decay is that of the maps' rate.
 
