@@ -95,7 +95,7 @@ def faces(options: Options) -> Pictures:
         raise InputError(
             "Faces need both --images FOLDER and --attributes FILE",
             why="They are a folder of images and a table of what is on them, and are not downloaded.",
-            fix="Pass both, or name other --tasks.",
+            fix="Pass both, or leave out --images to edit digits.",
             code="missing-option",
         )
     folder, table = options.images, options.attributes
