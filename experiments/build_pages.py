@@ -10,6 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import tyro
+
 from experiments._lib import program
 from experiments.composition import page as composition
 from experiments.gan import page as gan
@@ -91,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(tyro.cli, main)

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jbc.cli.main import guarded
-from jbc.errors import InputError, closest
+from jbc.errors import InputError, closest, enumeration
 
 
 def run(main: Callable[..., None], *arguments: Any) -> NoReturn:
     """Run the main function of the program that was called, and exit with its status."""
-    sys.exit(guarded(partial(main, *arguments), Path(sys.argv[0]).name))
+    folder, name = Path(sys.argv[0]).resolve().parts[-2:]
+    sys.exit(guarded(partial(main, *arguments), f"{folder}/{name}"))
 
 
 def known(names: Sequence[str], choices: Collection[str], option: str) -> None:
@@ -32,7 +33,7 @@ def known(names: Sequence[str], choices: Collection[str], option: str) -> None:
         raise InputError(
             f"{option} names what this program does not know",
             which=unknown,
-            why=f"It knows {', '.join(choices)}.",
-            fix=f"Did you mean {close}?" if close else "Name one of these.",
+            why=f"It knows {enumeration(list(choices))}.",
+            fix=f"Did you mean {close}?" if close else "See --help.",
             code="unknown-name",
         )
