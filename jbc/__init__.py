@@ -10,7 +10,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-__version__ = "0.1.0"
+from jbc.version import __version__ as __version__
+
 
 
 def _homes() -> dict[str, tuple[str, str]]:

@@ -20,7 +20,7 @@ PROGRAMS = sorted(path.relative_to(EXPERIMENTS).as_posix() for path in EXPERIMEN
 
 # The rooms of the house, from the ground up: a file imports only from rooms below its own, and inside its room.
 LAYERS = (
-    ("errors",), ("validation", "numerics"), ("cohort",), ("losses", "nets"), ("methods",),
+    ("errors", "version"), ("validation", "numerics"), ("cohort",), ("losses", "nets"), ("methods",),
     ("train", "metrics", "plots", "data"), ("report", "model"), ("interfaces",), ("cli",), ("__init__", "__main__"),
 )  # fmt: skip
 

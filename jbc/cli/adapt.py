@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from jbc.cli.common import Cofactor, Column, Files, Run, open_run, parse, print_table, rows_for
+from jbc.cli.common import Column, Files, Reading, Run, open_run, parse, print_table, rows_for
 from jbc.cli.folders import refuse_inside
 from jbc.errors import InputError
 from jbc.interfaces import expression
@@ -34,8 +34,7 @@ class Options:
     """Which rows are controls, as in jbc fit; the expression of the fit by default."""
     batch_key: Column = None
     """Column that names the batch; the one of the fit by default."""
-    arcsinh: Cofactor = None
-    """Take arcsinh(value / COFACTOR) first; as in the fit by default."""
+    reading: Reading = Reading()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
             code="missing-control",
         )
     keys = expression.names(control)
-    table, domain = rows_for(model, options.data, options.batch_key, options.arcsinh, keys)
+    table, domain = rows_for(model, options.data, options.batch_key, options.reading, keys)
     columns = {name: table.obs[name] for name in table.obs.columns}
     marked = expression.controls(control, columns, alone=True)
     new = (

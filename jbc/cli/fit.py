@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import json
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import tyro
 
-from jbc import __version__
-from jbc.cli.common import Cofactor, Column, Columns, Files, parse, print_table, role_columns
+from jbc.cli.arguments import FLAG, MANY, ONE, in_order
+from jbc.cli.common import Column, Columns, Files, Reading, parse, role_columns
 from jbc.cli.distributed import Scheduler, end_with_launcher, joined
-from jbc.cli.folders import refuse_inside, run_folder, same_run
+from jbc.cli.folders import refuse_inside, run_folder
+from jbc.cli.methods import CHOICES, IN_A_LINE, SETTINGS
 from jbc.data.io.tables import read_table
 from jbc.errors import InputError, listing
 from jbc.interfaces import expression
-from jbc.methods import presets
 from jbc.methods.prepare import Mixtures, prepare, refuse_options
-from jbc.methods.registry import METHODS, to_json
+from jbc.methods.summary import summarise
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -30,17 +29,16 @@ if TYPE_CHECKING:
     from jbc.cohort import Cohort
     from jbc.model import Model
 
-CHOICES = {name: cls() for name, cls in METHODS.items()} | presets.PUBLISHED
 TIMING = ("seconds", "rows")
-Choice = tyro.extras.subcommand_type_from_defaults(CHOICES, prefix_names=False)
+Choice = tyro.extras.subcommand_type_from_defaults(CHOICES, prefix_names=False, descriptions=IN_A_LINE)
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
     """Fit a method to tables; rows without a label are targets: they are corrected and later classified.
 
-    Features are the numeric columns that are neither keys, nor in --control, nor named Metadata_*; or what
-    --features names.
+    METHOD may also come first. Features are the numeric columns that are neither keys, nor in --control, nor in
+    --exclude, nor named Metadata_*; or what --features names.
     The run folder gets the configuration, a log, checkpoints, and the fitted model.
     """
 
@@ -52,7 +50,7 @@ class Options:
     out: Path
     """Folder to make for the run."""
     method: Choice  # pyright: ignore[reportInvalidTypeForm]
-    """What to fit; jbc fit METHOD --help tells its settings. Those whose names go on (-paper) are published."""
+    """What to fit: jbc methods helps to choose, jbc fit METHOD --help tells its settings."""
     labels_key: Column = None
     """Column that names the class; empty, NA, NaN, None or -1 where it is unknown."""
     treatment_key: Column = None
@@ -64,8 +62,9 @@ class Options:
     texts, numbers or lists (in), joined by and, or, not; a name of several words stands in backticks."""
     features: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="COLUMN...")] = None
     """Columns to use as features, in this order."""
-    arcsinh: Cofactor = None
-    """Fit to arcsinh(value / COFACTOR), 5 for mass cytometry as a rule; transform and predict then do the same."""
+    exclude: Annotated[tuple[str, ...], tyro.conf.arg(metavar="COLUMN...")] = ()
+    """Columns of numbers that are no features: ids, positions, classes."""
+    reading: Reading = Reading()
     steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Training steps; the method's own number by default."""
     stop_early: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -91,21 +90,24 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     end_with_launcher()
-    options = parse(Options, "fit", arguments)
+    options = parse(Options, "fit", in_order(arguments, _own(), SETTINGS))
     _positive(options)
     refuse_inside(options.out, run=True)
     columns = options.columns()
     marking = [] if options.control is None else expression.names(options.control)
     keys = [*columns.given(), *marking]
-    table = read_table(options.data, keys=keys, features=options.features, arcsinh=options.arcsinh)
+    chosen = {"features": options.features, "exclude": options.exclude}
+    table = read_table(options.data, keys=keys, **chosen, **options.reading.options())
     from jbc.cohort import Cohort
 
     groups = role_columns(table, columns, options.control)
     cohort = Cohort.from_arrays(table.x, features=table.features, **groups)
-    run = _describe(options, cohort)
     with joined(options.distributed) as mesh:
+        from jbc.model.checkpoints import describe_run
         from jbc.train import processes
 
+        about = {name: getattr(options, name) for name in ("steps", "stop_early", "composition", "seed")}
+        run = describe_run(options.method, cohort, **about)
         processes.refuse_differences(run)
         refuse_options(
             options.method, {"--stop-early": options.stop_early, "--save-every": options.save_every}
@@ -114,39 +116,44 @@ def main(arguments: Sequence[str]) -> int:
         alone = run_folder(options.out, run, resume=options.resume)
         with alone if processes.is_first() else contextlib.nullcontext(False) as finished:
             if not processes.all_max(finished):
+                if processes.is_first():
+                    print(
+                        summarise(options.method, cohort, word="batch", left_out=table.left_out), flush=True
+                    )
                 return _train(cohort, options, run, mesh)
         if finished:
             print(f"{options.out} is finished already; its model is in {options.out / 'model'}")
         return 0
 
 
+def _own() -> dict[str, int]:
+    """Return the command's own options, and how many values each takes."""
+    fields = {name: kind for name, kind in typing.get_type_hints(Options).items() if name != "method"}
+    fields |= typing.get_type_hints(Reading)
+    takes = {
+        name: FLAG if kind is bool else MANY if "tuple" in str(kind) else ONE for name, kind in fields.items()
+    }
+    return {f"--{name.replace('_', '-')}": count for name, count in takes.items()}
+
+
 def _train(cohort: Cohort, options: Options, run: dict[str, Any], mesh: Mesh | None) -> int:
     """Train, with everything that hangs on the loop; save the model at the end."""
     from jbc.methods.base import Trainable
+    from jbc.model.checkpoints import checkpointed
     from jbc.model.criteria import default_criterion
     from jbc.model.fitting import fit_prepared
     from jbc.train import Options as LoopOptions
-    from jbc.train import checkpoint, hooks, processes
+    from jbc.train import checkpoint, hooks, processes, progress
 
     steps, path, first = options.out / "checkpoints", options.out / "log.jsonl", processes.is_first()
     start = processes.all_max(checkpoint.latest(steps) or 0)
     earlier = hooks.read_log(path, start)
-
-    def resume(tree: Any) -> tuple[int, Any] | None:
-        if not start:
-            return None
-        saved, meta = checkpoint.read_step(steps, start, like=tree)
-        same_run(meta.get("run"), run)
-        return start, saved
-
-    save = hooks.saving(steps, {"kind": "checkpoint", "run": run}, every=options.save_every)
     with contextlib.ExitStack() as stack:
-        shown = [hooks.log_lines(path, start), hooks.progress(run["method"]["name"])] if first else []
-        shown = [stack.enter_context(each) for each in shown]
-        stop, caught = stack.enter_context(hooks.interruptible(lambda event: save(event, force=True)))
-        loop = LoopOptions()
+        loop, caught = LoopOptions(mesh=mesh), []
         if isinstance(options.method, Trainable):
-            loop = LoopOptions(hooks=(*shown, save, stop), resume=resume, mesh=mesh)
+            shown = [hooks.log_lines(path, start), progress(run["method"]["name"])] if first else []
+            loop = dataclasses.replace(loop, hooks=tuple(stack.enter_context(each) for each in shown))
+            loop, caught = stack.enter_context(checkpointed(steps, run, loop, options.save_every))
         stopping = default_criterion(options.method) if options.stop_early else None
         model = fit_prepared(options.method, cohort, options.seed, options.steps, stopping, loop)
     record = model.record
@@ -158,12 +165,8 @@ def _train(cohort: Cohort, options: Options, run: dict[str, Any], mesh: Mesh | N
         return 0
     # The history of a run that was resumed is as long as that of one that ran through.
     before = [{name: value for name, value in row.items() if name not in TIMING} for row in earlier]
-    notes = {
-        "columns": dataclasses.asdict(options.columns()),
-        "control": options.control,
-        "arcsinh": options.arcsinh,
-        "run": run,
-    }
+    notes = {"columns": dataclasses.asdict(options.columns()), "control": options.control, "run": run}
+    notes |= dataclasses.asdict(options.reading)
     record = dataclasses.replace(record, history=[*before, *record.history], notes=notes)
     model = dataclasses.replace(model, record=record)
     model.save(options.out / "model", overwrite=True)
@@ -172,28 +175,15 @@ def _train(cohort: Cohort, options: Options, run: dict[str, Any], mesh: Mesh | N
 
 
 def _report(model: Model, cohort: Cohort, options: Options) -> None:
-    """Print what was fitted, to what."""
+    """Print what came of it."""
     from jbc.cohort.composition_words import IN_WORDS
 
     label = np.asarray(cohort.label)
-    lost = None if options.labels_key is None else label < 0
-    rows = [
-        {
-            "batch": name,
-            "rows": int(count),
-            "labelled": int((label[np.asarray(cohort.domain) == code] >= 0).sum()),
-            "unknown": None if lost is None else int(lost[np.asarray(cohort.domain) == code].sum()),
-        }
-        for code, (name, count) in enumerate(
-            zip(cohort.names.domains, np.asarray(cohort.domains.count), strict=True)
-        )
-    ]
-    print_table(rows, f"{model.record.steps} steps, {cohort.x.shape[1]} features")
-    if lost is not None:
-        classes = listing(cohort.names.labels) or "none"
-        print(f"labels: {int((~lost).sum())} rows labelled, {int(lost.sum())} unknown; classes: {classes}")
+    if options.labels_key is not None:
+        known, classes = int((label >= 0).sum()), listing(cohort.names.labels) or "none"
+        print(f"labels: {known} rows labelled, {len(label) - known} unknown; classes: {classes}")
     print(f"composition: {IN_WORDS[model.composition.verdict]}")
-    print(f"model: {options.out / 'model'}")
+    print(f"{model.record.steps} steps; model: {options.out / 'model'}")
 
 
 def _positive(options: Options) -> None:
@@ -209,26 +199,3 @@ def _positive(options: Options) -> None:
             fix="Leave them out for the defaults.",
             code="bad-option",
         )
-
-
-def _describe(options: Options, cohort: Cohort) -> dict[str, Any]:
-    """Return what decides the result of a run."""
-    return {
-        "jbc": __version__,
-        "method": json.loads(json.dumps(to_json(options.method))),
-        "steps": options.steps,
-        "stop_early": options.stop_early,
-        "composition": options.composition,
-        "seed": options.seed,
-        "data": _digest(cohort),
-    }
-
-
-def _digest(cohort: Cohort) -> str:
-    """Return a sum over everything in a cohort."""
-    import jax
-
-    digest = hashlib.sha256(repr(cohort.names).encode())
-    for leaf in jax.tree.leaves(cohort):
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()

@@ -92,6 +92,8 @@ def run_folder(out: Path, run: dict[str, Any], *, resume: bool) -> Iterator[bool
 
 def _goes_on(out: Path, run: dict[str, Any], resume: bool) -> bool:
     """Return whether a folder holds this run; refuse one that holds anything else."""
+    from jbc.model.checkpoints import same_run
+
     config = out / CONFIG
     if resume and config.exists():
         same_run(_read(config), run)
@@ -124,20 +126,6 @@ def _read(config: Path) -> dict[str, Any]:
             fix="Restore the file from a copy, or begin a new run with another --out.",
             code="damaged-run",
         ) from error
-
-
-def same_run(before: Any, now: dict[str, Any]) -> None:
-    """Refuse to go on with a run under another configuration or with other data."""
-    before = before if isinstance(before, dict) else {}
-    differing = [name for name in now if before.get(name) != now[name]]
-    if differing:
-        raise InputError(
-            "The run was begun with another configuration, which differs in",
-            which=differing,
-            why="Going on would mix two models.",
-            fix="Repeat the command of its beginning, or choose another --out.",
-            code="other-run",
-        )
 
 
 @contextlib.contextmanager

@@ -10,16 +10,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jbc import __version__
+from jbc.cli.wording import at_command_line
 from jbc.errors import InputError, InputWarning, closest
 
 COMMANDS = {
     "demo": "simulate three plates, correct them, and write a report",
+    "methods": "tell which method to start with, and what each does",
     "fit": "fit a method to tables",
     "launch": "run one fit in several processes, each with devices of its own",
     "transform": "correct tables with a fitted model",
     "adapt": "take new batches into a fitted model by their controls",
     "predict": "classify the rows of tables with a fitted model",
     "evaluate": "score a table, before or after a correction",
+    "report": "write a page about a fitted run",
     "data": "list and fetch public data sets",
     "doctor": "tell versions, devices and what may be wrong with them",
 }
@@ -48,10 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[0] in ("-V", "--version"):
         print(f"jbc {__version__}")
         return 0
-    return guarded(lambda: _run(*arguments))
+    return guarded(lambda: _run(*arguments), spoken=at_command_line)
 
 
-def guarded(run: Callable[[], int | None], name: str = "jbc") -> int:
+def guarded(run: Callable[[], int | None], name: str = "jbc", spoken: Callable[[str], str] = str) -> int:
     """Run a program, and return its exit status; what stops it is one line on the standard error.
 
     Parameters
@@ -60,6 +63,8 @@ def guarded(run: Callable[[], int | None], name: str = "jbc") -> int:
         The program: returns its exit status, or None for 0.
     name
         Its name, with which the line begins.
+    spoken
+        What is made of messages, which speak of arguments in Python.
 
     Examples
     --------
@@ -68,14 +73,14 @@ def guarded(run: Callable[[], int | None], name: str = "jbc") -> int:
     """
     try:
         with warnings.catch_warnings():
-            _plain_warnings(name)
+            _plain_warnings(name, spoken)
             status = run()
         sys.stdout.flush()
         return status or 0
     except SystemExit as error:  # tyro's, after --help (0) and after naming what it cannot parse (2)
         return int(error.code or 0)
     except InputError as error:
-        print(f"{name}: error: {error}", file=sys.stderr)
+        print(f"{name}: error: {spoken(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -100,14 +105,14 @@ def _run(name: str, *arguments: str) -> int:
     return importlib.import_module(f"jbc.cli.{name}").main(list(arguments))
 
 
-def _plain_warnings(name: str) -> None:
+def _plain_warnings(name: str, spoken: Callable[[str], str]) -> None:
     """Show our warnings as one line, and leave those about other people's code to their developers."""
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", InputWarning)
 
     def show(message: Any, category: Any, *rest: Any) -> None:
         del category, rest
-        print(f"{name}: warning: {message}", file=sys.stderr)
+        print(f"{name}: warning: {spoken(str(message))}", file=sys.stderr)
 
     warnings.showwarning = show  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from jbc.cli.common import Cofactor, Column, Files, Run, open_run, parse, refuse_overwrite, rows_for
+from jbc.cli.common import Column, Files, Reading, Run, open_run, parse, refuse_overwrite, rows_for
 from jbc.data.io.tables import Table
 from jbc.data.io.write import refuse_taken, write_table
 from jbc.methods.base import Classifies
@@ -30,8 +30,7 @@ class Options:
     """File to write: .csv, .tsv, .parquet or .h5ad."""
     batch_key: Column = None
     """Column that names the batch; the one of the fit by default."""
-    arcsinh: Cofactor = None
-    """Take arcsinh(value / COFACTOR) first; as in the fit by default."""
+    reading: Reading = Reading()
     unit_key: Column = None
     """Give every row the median probability of its unit (replicates of one subject)."""
 
@@ -43,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     model = open_run(options.run)
     if not isinstance(model.method, Classifies):
         raise without(model.method, Classifies)
-    table, domain = rows_for(model, options.data, options.batch_key, options.arcsinh)
+    table, domain = rows_for(model, options.data, options.batch_key, options.reading)
     names = tuple(f"probability_{each}" for each in model.names.labels)
     refuse_taken(table, ["predicted", *names])
     unit = None

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from jbc.cli.common import Cofactor, Column, Files, Run, open_run, parse, refuse_overwrite, rows_for
+from jbc.cli.common import Column, Files, Reading, Run, open_run, parse, refuse_overwrite, rows_for
 from jbc.data.io.tables import Table
 from jbc.data.io.write import refuse_taken, write_table
 
@@ -26,8 +26,7 @@ class Options:
     """File to write: .csv, .tsv, .parquet or .h5ad."""
     batch_key: Column = None
     """Column that names the batch; the one of the fit by default."""
-    arcsinh: Cofactor = None
-    """Take arcsinh(value / COFACTOR) first; as in the fit by default."""
+    reading: Reading = Reading()
     output: Literal["features", "codes"] = "features"
     """Corrected features, or latent codes."""
     outside: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -40,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(Options, "transform", arguments)
     refuse_overwrite(options.data, options.out)
     model = open_run(options.run)
-    table, domain = rows_for(model, options.data, options.batch_key, options.arcsinh)
+    table, domain = rows_for(model, options.data, options.batch_key, options.reading)
     encoded = options.output == "codes"
     names = model.code_names() if encoded else model.names.features
     kept, added = ((), names) if encoded else (names, ())

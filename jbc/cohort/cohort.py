@@ -17,6 +17,7 @@ from jbc.cohort.row_order import order_rows
 from jbc.errors import InputError
 from jbc.numerics.centring import centre, find_offset
 from jbc.validation import checks
+from jbc.validation.alignment import aligned
 
 ArrayLike = Any
 
@@ -121,7 +122,8 @@ class Cohort:
         Parameters
         ----------
         x
-            Measurements, (n, d). NaN marks a missing value.
+            Measurements, (n, d). NaN marks a missing value. What is given for the rows of a data frame as a pandas
+            object is paired with them by the index.
         domain
             Technical group of each row; None puts all rows into one.
         label
@@ -153,6 +155,9 @@ class Cohort:
         >>> cohort.domains.count.tolist(), cohort.sources.tolist()
         ([1, 2], [1])
         """
+        given = aligned(x, domain=domain, label=label, treatment=treatment, control=control, unit=unit)
+        domain, label, treatment = given["domain"], given["label"], given["treatment"]
+        control, unit = given["control"], given["unit"]
         x, observed = checks.values(x, features)
         n, columns = len(x), checks.feature_names(features, x.shape[1])
         domains, place = checks.domains(domain, n)

@@ -19,6 +19,8 @@ def scores_of(
     rows: Rows, new: np.ndarray, told: Predicted, about: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of the table about one way to classify hidden domains."""
+    if told.data == "as measured" and "settings" in about:
+        about = about | {"settings": None}
     known = new & (rows.label >= 0)
     probability = told.probability[known[new]]
     for name in np.unique(rows.domain[known]).tolist():
@@ -76,10 +78,11 @@ def means(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in table:
         groups.setdefault((row["data"], row["classifier"], row["level"]), []).append(row)
-    means = []
+    found = []
     for each in groups.values():
         cells = {name: [row[name] for row in each] for name in METRICS}
         mean = {name: None if None in cell else float(np.mean(cell)) for name, cell in cells.items()}
         number = sum(row["number"] for row in each)
-        means.append(each[0] | {"domain": "all", "number": number} | mean | {"labelled": None})
-    return means
+        about = {name: None for name in ("labelled", "settings") if name in each[0]}
+        found.append(each[0] | {"domain": "all", "number": number} | mean | about)
+    return found

@@ -14,18 +14,20 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
 from jbc.cohort import Cohort
-from jbc.errors import InputError
+from jbc.errors import InputError, warn
 from jbc.methods import rules
 from jbc.methods.base import Bounded, Classifies, Encodes, Method
 from jbc.methods.joint import JointCalibration
-from jbc.methods.prepare import Mixtures, prepare
+from jbc.methods.prepare import Mixtures
+from jbc.metrics import accuracy
 from jbc.model.criteria import How
-from jbc.model.fitting import fit_prepared
+from jbc.model.fitting import fit
 from jbc.model.model import Model, load
 from jbc.train.early_stopping import Stopping
-from jbc.train.loop import Options
 from jbc.validation import checks
+from jbc.validation.alignment import aligned
 from jbc.validation.dense import densify
+from jbc.validation.suspects import class_like, of_class_like
 
 SETTING = "method__"
 
@@ -73,6 +75,10 @@ class Corrector(TransformerMixin, BaseEstimator):
         Called after every chunk of steps; see :class:`jbc.train.Event`.
     composition
         ``"estimate"`` which populations domains share, so that nothing else is aligned, or ``"assume-equal"``.
+    checkpoints
+        Folder for checkpoints: an interrupted training saves there, and the same fit goes on from the last one.
+    verbose
+        Show how far training is, where it takes longer than a few seconds.
 
     Attributes
     ----------
@@ -86,6 +92,8 @@ class Corrector(TransformerMixin, BaseEstimator):
         Steps done, and the seed.
     stopped_ : bool
         Whether training ended before its last step.
+    target_ : str
+        The domain that others move to; "" where the method has no direction.
     adapted_ : dict
         What :meth:`adapt` did, by domain: see :class:`jbc.model.adaptation.Adaptation`.
 
@@ -98,12 +106,18 @@ class Corrector(TransformerMixin, BaseEstimator):
     True
     """
 
+    # With metadata routing, who passes a domain to a search or a pipeline need not ask for it again.
+    __metadata_request__fit = dict.fromkeys(("domain", "treatment", "control", "unit"), True)
+    __metadata_request__transform = __metadata_request__predict = {"domain": True}
+    __metadata_request__predict_proba = __metadata_request__score = {"domain": True}
+
     domains_ = _of_model("names.domains")
     classes_ = _of_model("classes")
     history_ = _of_model("record.history")
     n_steps_ = _of_model("record.steps")
     seed_ = _of_model("record.seed")
     stopped_ = _of_model("record.stopped")
+    target_ = _of_model("record.target")
     adapted_ = _of_model("record.adapted")
 
     def __init__(
@@ -116,6 +130,8 @@ class Corrector(TransformerMixin, BaseEstimator):
         stopping: Stopping | How | None = None,
         hooks: Sequence[Any] = (),
         composition: Mixtures = "estimate",
+        checkpoints: str | Path | None = None,
+        verbose: bool = True,
     ) -> None:
         self.method = method
         self.steps = steps
@@ -124,6 +140,8 @@ class Corrector(TransformerMixin, BaseEstimator):
         self.stopping: Stopping | How | None = stopping
         self.hooks = hooks
         self.composition: Mixtures = composition
+        self.checkpoints = checkpoints
+        self.verbose = verbose
 
     @classmethod
     def load(cls, folder: str | Path) -> Corrector:
@@ -159,24 +177,34 @@ class Corrector(TransformerMixin, BaseEstimator):
             Itself.
         """
         rules.check(self.resolved, self.steps)  # before scikit-learn asks the method what it can do
+        given = aligned(X, y=y, domain=domain, treatment=treatment, control=control, unit=unit)
         X = self._valid(X, reset=True)
         features = getattr(self, "feature_names_in_", None)
-        cohort = Cohort.from_arrays(
-            X, domain, label=y, treatment=treatment, control=control, unit=unit, features=features
-        )
-        return self.fit_cohort(cohort)
+        if features is not None and (found := class_like(np.asarray(X, np.float64), features)):
+            warn(of_class_like(found, "leave out what is a class, an id or a position"))
+        return self.fit_cohort(Cohort.from_arrays(X, label=given.pop("y"), features=features, **given))
 
     def fit_cohort(self, cohort: Cohort) -> Corrector:
         """Fit to a cohort."""
-        cohort = prepare(self.resolved, cohort, self.steps, self.composition)
         self._check_output()
-        seed, options = seed_of(self.random_state), Options(hooks=tuple(self.hooks))
-        return self._keep(fit_prepared(self.resolved, cohort, seed, self.steps, self.stopping, options))
+        model = fit(
+            self.resolved,
+            cohort,
+            seed=seed_of(self.random_state),
+            steps=self.steps,
+            stopping=self.stopping,
+            hooks=self.hooks,
+            composition=self.composition,
+            checkpoints=self.checkpoints,
+            verbose=self.verbose,
+        )
+        return self._keep(model)
 
     def adapt(self, X: Any, *, domain: Any, control: Any = None) -> Corrector:
         """Learn new domains from their controls alone, and return itself; see :meth:`jbc.Model.adapt`."""
         check_is_fitted(self)
-        return self._keep(self.model_.adapt(self._valid(X, reset=False), domain, control=control))
+        given = aligned(X, domain=domain, control=control)
+        return self._keep(self.model_.adapt(self._valid(X, reset=False), **given))
 
     def transform(self, X: Any, *, domain: Any = None) -> np.ndarray:
         """Return corrected rows of known domains, or their codes; see :meth:`jbc.Model.transform`."""
@@ -210,6 +238,13 @@ class Corrector(TransformerMixin, BaseEstimator):
     def predict(self, X: Any, *, domain: Any = None, unit: Any = None) -> np.ndarray:
         """Return the most likely class of every row, or of its unit."""
         return self._apply("predict", X, domain, unit=unit)
+
+    @_can(Classifies)
+    def score(self, X: Any, y: Any, *, domain: Any = None) -> float:
+        """Return the accuracy on the rows whose class is known."""
+        truth = checks.known_labels(aligned(X, y=y)["y"], len(y))
+        known = np.array([value is not None for value in truth], bool)
+        return accuracy(truth[known], self.predict(X, domain=domain)[known])
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the output columns."""
@@ -287,4 +322,5 @@ class Corrector(TransformerMixin, BaseEstimator):
     def _apply(self, name: str, X: Any, domain: Any, **options: Any) -> np.ndarray:
         """Return what a function of the model makes of rows."""
         check_is_fitted(self)
-        return getattr(self.model_, name)(self._valid(X, reset=False), domain, **options)
+        given = aligned(X, domain=domain, **options)
+        return getattr(self.model_, name)(self._valid(X, reset=False), **given)

@@ -217,7 +217,7 @@ def cross_validate(
         ``labelled``
             The domains whose labels were known.
         ``settings``
-            Those that were chosen, where there is a grid.
+            Those that were chosen for corrected rows, where there is a grid.
 
     Notes
     -----

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jbc.data.io.columns import METADATA
-from jbc.errors import InputError
+from jbc.errors import InputError, listing, warn
 from jbc.interfaces import expression
 from jbc.methods.registry import to_json
 from jbc.validation import checks
+from jbc.validation.alignment import aligned
 from jbc.validation.dense import densify
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
     from anndata import AnnData
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from jbc.methods.prepare import Mixtures
     from jbc.model import Model
 
-# Metrics look at this many random rows: enough for two digits, at any size of table.
+# Metrics, where they are asked for, look at this many random rows: enough for two digits, at any size of table.
 JUDGED = 3000
 
 
@@ -40,10 +43,13 @@ def correct(
     layer: str | None = None,
     use_rep: str | None = None,
     key_added: str = "X_jbc",
+    metrics: bool = False,
     copy: bool = False,
     steps: int | None = None,
     random_state: Any = 0,
     composition: Mixtures = "estimate",
+    checkpoints: str | Path | None = None,
+    verbose: bool = True,
 ) -> AnnData | None:
     """Correct annotated data for the batch of their rows.
 
@@ -65,12 +71,13 @@ def correct(
     key_added
         Where in ``obsm`` the result goes. The other fields have this name without ``X_``. What an earlier call has
         written under these names is replaced, and anything else that is there is refused.
+    metrics
+        Measure how visible batches and classes are, before and after; this takes much longer than a correction in
+        closed form.
     copy
         Return a changed copy.
-    steps, random_state
-        Training steps and seed, as for :class:`jbc.Corrector`.
-    composition
-        Whether to estimate which populations batches share; see :func:`jbc.fit`.
+    steps, random_state, composition, checkpoints, verbose
+        As for :class:`jbc.Corrector`.
 
     Returns
     -------
@@ -84,7 +91,7 @@ def correct(
         ``.obs["jbc_label"]``, ``.obs["jbc_probability"]``
             Most likely class, and its probability, if there are labels and the method classifies.
         ``.uns["jbc"]``
-            Configuration, seed, steps, and metrics before and after.
+            Configuration, seed, steps, target if there is one; and ``metrics`` before and after, where asked for.
 
     Examples
     --------
@@ -103,6 +110,12 @@ def correct(
     method, base = JointCalibration() if method is None else method, key_added.removeprefix("X_")
     classified = labels_key is not None and isinstance(method, Classifies)
     _not_taken(adata, key_added, base, use_rep, classified)
+    if not adata.obs_names.is_unique:
+        twice = adata.obs_names[adata.obs_names.duplicated()].unique()
+        warn(
+            f"Names of rows that occur more than once: {listing(twice)}. Rows are corrected by position, but other "
+            "tools pair them by name: adata.obs_names_make_unique() makes the names different."
+        )
     if copy:
         adata = adata.copy()
     found, names = _measurements(adata, layer, use_rep)
@@ -117,8 +130,17 @@ def correct(
         label = checks.known_labels(label, len(label))
     if isinstance(control, str):
         control = expression.controls(control, {key: adata.obs[key] for key in adata.obs.columns})
+    control = aligned(adata.obs, control=control)["control"]
     cohort = Cohort.from_arrays(x, label=label, control=control, features=names, **groups)
-    model = fit(method, cohort, seed=seed_of(random_state), steps=steps, composition=composition)
+    model = fit(
+        method,
+        cohort,
+        seed=seed_of(random_state),
+        steps=steps,
+        composition=composition,
+        checkpoints=checkpoints,
+        verbose=verbose,
+    )
     corrected = model.transform(x, groups["domain"])
     encodes = isinstance(method, Encodes)
     adata.obsm[key_added] = model.encode(x, groups["domain"]) if encodes else corrected
@@ -130,7 +152,9 @@ def correct(
         probability = model.predict_proba(x, groups["domain"])
         adata.obs[f"{base}_label"] = _categories(model.classes, probability.argmax(axis=1))
         adata.obs[f"{base}_probability"] = probability.max(axis=1)
-    adata.uns[base] = _receipt(model, x, corrected, groups, label, columns)
+    adata.uns[base] = _receipt(model, columns)
+    if metrics:
+        adata.uns[base] |= _judged(model, x, corrected, groups, label)
     return adata if copy else None
 
 
@@ -226,33 +250,32 @@ def _categories(classes: np.ndarray, code: np.ndarray) -> Any:
     return pd.Categorical.from_codes(code, categories=[str(each) for each in classes])
 
 
-def _receipt(
-    model: Model,
-    x: np.ndarray,
-    corrected: np.ndarray,
-    groups: dict[str, Any],
-    label: Any,
-    columns: dict[str, str | None],
-) -> dict[str, Any]:
-    """Return configuration and metrics, in types that h5ad can hold."""
-    some = np.sort(np.random.default_rng(0).permutation(len(x))[:JUDGED])
-    domain, unit = groups["domain"][some], groups["unit"][some] if "unit" in groups else None
-    label = None if label is None else label[some]
-    receipt: dict[str, Any] = {
+def _receipt(model: Model, columns: dict[str, str | None]) -> dict[str, Any]:
+    """Return the configuration, in types that h5ad can hold."""
+    return {
         "method": json.dumps(to_json(model.method)),
         "seed": model.record.seed,
         "steps": model.record.steps,
+        "target": model.record.target,
         "columns": {role: key for role, key in columns.items() if key is not None},
         "domains": list(model.names.domains),
     }
+
+
+def _judged(
+    model: Model, x: np.ndarray, corrected: np.ndarray, groups: dict[str, Any], label: Any
+) -> dict[str, Any]:
+    """Return metrics before and after, or why there are none."""
+    some = np.sort(np.random.default_rng(0).permutation(len(x))[:JUDGED])
+    domain, unit = groups["domain"][some], groups["unit"][some] if "unit" in groups else None
+    label = None if label is None else label[some]
     try:
         _, observed = checks.values(x[some], model.names.features, new=True)
         if observed is not None:
             raise checks.incomplete(observed, model.names.features, "The evaluation")
-        receipt["metrics"] = _metrics(x[some], corrected[some], domain, label, unit)
+        return {"metrics": _metrics(x[some], corrected[some], domain, label, unit)}
     except InputError as error:  # too few rows or units to judge are no reason to lose the correction
-        receipt["unjudged"] = str(error)
-    return receipt
+        return {"unjudged": str(error)}
 
 
 def _metrics(x: np.ndarray, corrected: np.ndarray, domain: Any, label: Any, unit: Any) -> pd.DataFrame:

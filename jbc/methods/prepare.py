@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
@@ -14,10 +15,14 @@ from jbc.cohort.composition_words import about
 from jbc.cohort.populations import describe
 from jbc.errors import InputError, warn
 from jbc.methods import rules
-from jbc.methods.base import Method, Resolves, Trainable
+from jbc.methods.base import Directed, Method, Resolves, Trainable
 from jbc.methods.inputs import Inputs
 from jbc.methods.registry import with_capability
+from jbc.methods.summary import summarise, target_of
 from jbc.validation import checks
+from jbc.validation.suspects import like_counts
+
+LOG = logging.getLogger("jbc")
 
 Mixtures = Literal["estimate", "assume-equal"]
 """What is taken for granted about the mixtures of populations in domains: nothing, or that they are the same."""
@@ -73,7 +78,32 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
         cohort = dataclasses.replace(cohort, composition=describe(cohort, _compared(method, cohort)))
         if cohort.composition is not None and cohort.composition.verdict != "none":
             warn(about(cohort))
+    _warn_of_input(method, cohort)
+    if LOG.isEnabledFor(logging.INFO):
+        LOG.info(summarise(method, cohort))
     return cohort
+
+
+def _warn_of_input(method: Method, cohort: Cohort) -> None:
+    """Warn of what can be fitted, and is most likely not what was meant."""
+    if len(cohort.names.domains) == 1:
+        warn(
+            f"All rows are of one domain ({cohort.names.domains[0]!r}): there is no difference between domains to "
+            "remove. Pass domain=, one value per row, if there are several."
+        )
+    if isinstance(method, Directed) and not method.route.target:
+        warn(
+            f"No target is named: the others move to the domain with most rows, {target_of(cohort)!r}. "
+            "Name the one whose measurements are to be kept by route=Route(target=...)."
+        )
+    inputs = getattr(method, "inputs", None)
+    logarithm = isinstance(inputs, Inputs) and inputs.log
+    if not logarithm and cohort.offset is None and like_counts(np.asarray(cohort.x)):
+        warn(
+            f"The measurements are whole numbers up to {np.max(cohort.x):,.0f}, as raw counts are. Effects of "
+            "domains multiply counts, and this method removes what adds up: if they are counts, normalise every row "
+            "to one total and take log(1 + x) first."
+        )
 
 
 def _compared(method: Method, cohort: Cohort) -> Callable[[np.ndarray], np.ndarray]:

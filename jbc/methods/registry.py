@@ -59,6 +59,17 @@ def with_capability(capability: type) -> list[str]:
     return [cls.__name__ for cls in METHODS.values() if issubclass(cls, capability)]
 
 
+def name_of(method: Method) -> str:
+    """Return the name of a method, as at the command line.
+
+    Examples
+    --------
+    >>> name_of(JointCalibration())
+    'joint-calibration'
+    """
+    return next(name for name, cls in METHODS.items() if cls is type(method))
+
+
 def to_json(method: Method) -> dict[str, Any]:
     """Return a configuration as plain JSON values.
 
@@ -67,8 +78,7 @@ def to_json(method: Method) -> dict[str, Any]:
     >>> to_json(Standardise())
     {'name': 'standardise', 'fields': {'scale': True, 'on': 'all'}}
     """
-    name = next(name for name, cls in METHODS.items() if cls is type(method))
-    return {"name": name, "fields": _plain(dataclasses.asdict(method))}
+    return {"name": name_of(method), "fields": _plain(dataclasses.asdict(method))}
 
 
 def _plain(value: Any) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,10 +17,12 @@ from jax.sharding import Mesh
 from jbc.cohort import Cohort
 from jbc.errors import warn
 from jbc.methods import rules
-from jbc.methods.base import Diagnoses, Method
-from jbc.methods.prepare import Mixtures, prepare
+from jbc.methods.base import Diagnoses, Method, Trainable
+from jbc.methods.prepare import Mixtures, prepare, refuse_options
+from jbc.methods.summary import target_of
 from jbc.model.adaptation import keep_controls
 from jbc.model.apart import told_apart
+from jbc.model.checkpoints import checkpointed, describe_run
 from jbc.model.composition import keep_composition
 from jbc.model.criteria import How, hold_out
 from jbc.model.model import Model, Record
@@ -26,6 +30,7 @@ from jbc.model.support import measure_support
 from jbc.train import loop
 from jbc.train.early_stopping import Stopping
 from jbc.train.loop import PLAIN, Hook, Options
+from jbc.train.progress import progress
 
 
 def fit(
@@ -41,8 +46,12 @@ def fit(
     resume: Callable[[Any], tuple[int, Any] | None] | None = None,
     mesh: Mesh | None = None,
     composition: Mixtures = "estimate",
+    checkpoints: str | Path | None = None,
+    verbose: bool = True,
 ) -> Model:
     """Fit a method to a cohort.
+
+    What is going to be fitted to what is told to the logger ``"jbc"``, at level INFO.
 
     Parameters
     ----------
@@ -64,6 +73,11 @@ def fit(
     composition
         Whether to estimate which populations domains share, so that nothing else is aligned, or to take them for the
         same mixture; see :func:`jbc.methods.prepare.prepare`.
+    checkpoints
+        Folder for checkpoints, every 30 seconds. An interrupted training (Ctrl-C) saves one there before it ends, and
+        the same call goes on from the last one, to the same bits as an undisturbed one.
+    verbose
+        Show how far training is, where it takes longer than a few seconds.
 
     Returns
     -------
@@ -81,10 +95,25 @@ def fit(
     >>> jbc.fit(jbc.Standardise(), cohort).transform([[2.0], [10.0]], ["a", "b"]).tolist()
     [[7.0], [5.0]]
     """
-    cohort = prepare(method, cohort, steps, composition)
-    return fit_prepared(
-        method, cohort, seed, steps, stopping, Options(chunk, plan, None, tuple(hooks), resume, mesh)
-    )
+    options = Options(chunk, plan, None, tuple(hooks), resume, mesh)
+    ready = prepare(method, cohort, steps, composition)
+    refuse_options(method, {"checkpoints": checkpoints})
+    with contextlib.ExitStack() as stack:
+        if verbose and isinstance(method, Trainable):
+            shown = stack.enter_context(progress(type(method).__name__))
+            options = dataclasses.replace(options, hooks=(shown, *options.hooks))
+        if checkpoints is None:
+            return fit_prepared(method, ready, seed, steps, stopping, options)
+        run = describe_run(
+            method, cohort, steps=steps, stopping=repr(stopping), composition=composition, seed=seed
+        )
+        options, caught = stack.enter_context(checkpointed(Path(checkpoints), run, options))
+        model = fit_prepared(method, ready, seed, steps, stopping, options)
+    if caught and model.record.stopped:
+        raise KeyboardInterrupt(
+            f"interrupted after step {model.record.steps}, and saved in '{checkpoints}': the same call goes on there"
+        )
+    return model
 
 
 def fit_prepared(
@@ -119,5 +148,5 @@ def fit_prepared(
         controls=keep_controls(cohort),
         composition=keep_composition(cohort),
         support=measure_support(*rows, len(cohort.names.domains)),
-        record=Record(seed, run.step, run.stopped, history),
+        record=Record(seed, run.step, run.stopped, target_of(cohort), history),
     )

@@ -23,10 +23,13 @@ from jbc.model.saved import understood
 from jbc.model.support import Support, how_far_outside
 from jbc.numerics.centring import centre, put_back
 from jbc.validation import checks
+from jbc.validation.alignment import aligned
 from jbc.validation.dense import densify
 
 # Rows in a block of a compiled program: of small tables, and of others. Larger ones leave the processor's cache.
 BLOCKS = (1024, 4096)
+# Fields of a record that are written as they are.
+KEPT = ("seed", "steps", "stopped", "target", "history", "notes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Record:
         Seed of the training, and steps done.
     stopped
         Whether training ended before its last step.
+    target
+        The domain that others move to, as named or chosen; "" where the method has no direction.
     history
         Mean report of every chunk of steps.
     notes
@@ -50,6 +55,7 @@ class Record:
     seed: int
     steps: int = 0
     stopped: bool = False
+    target: str = ""
     history: Sequence[dict[str, Any]] = ()
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)
     adapted: dict[str, Adaptation] = dataclasses.field(default_factory=dict)
@@ -119,7 +125,7 @@ class Model:
             return moved
         if not self.composition.moves.all():
             rows = self._rows(x)
-            moved = self.composition.stays(rows, moved, self._codes(domain, len(rows)))
+            moved = self.composition.stays(rows, moved, self._codes(x, domain, len(rows)))
         return put_back(moved, self.offset)
 
     def encode(self, x: Any, domain: Any = None) -> np.ndarray:
@@ -150,7 +156,7 @@ class Model:
                 fix="Fit again, with labels for at least one domain.",
                 code="no-classifier",
             )
-        logits = self._apply("predict", x, domain)
+        logits, unit = self._apply("predict", x, domain), aligned(x, unit=unit)["unit"]
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         return unit_medians(odds / odds.sum(axis=1, keepdims=True), unit)
 
@@ -169,7 +175,7 @@ class Model:
         What lies further out is corrected by a map that has seen nothing like it.
         """
         rows = self._rows(x)
-        return how_far_outside(self.support, rows, self._codes(domain, len(rows)))
+        return how_far_outside(self.support, rows, self._codes(x, domain, len(rows)))
 
     def out_of_range(self, x: Any, domain: Any = None) -> np.ndarray:
         """Return how many values of every row lie outside the range that the method was measured on, (n,)."""
@@ -199,7 +205,8 @@ class Model:
         """
         if not isinstance(self.method, Adapts):
             raise without(self.method, Adapts)
-        rows = self._rows(x)
+        rows, given = self._rows(x), aligned(x, domain=domain, control=control)
+        domain, control = given["domain"], given["control"]
         marked = np.full(len(rows), True) if control is None else checks.mask(control, len(rows), "control")
         names, code = checks.domains(domain, len(rows))
         checks.all_new(names, self.names.domains)
@@ -233,13 +240,10 @@ class Model:
             "named": names.named,
             "domains": list(names.domains),
             "classes": list(names.labels),
-            "seed": record.seed,
-            "steps": record.steps,
-            "stopped": record.stopped,
-            "history": list(record.history),
-            "notes": record.notes,
             "composition": self.composition.verdict,
             "adapted": {name: report.to_json() for name, report in record.adapted.items()},
+            **{name: getattr(record, name) for name in KEPT},
+            "history": list(record.history),
         }
         offset = np.zeros(len(names.features), np.float32) if self.offset is None else self.offset
         arrays = {
@@ -255,7 +259,7 @@ class Model:
     def _apply(self, name: str, x: Any, domain: Any) -> np.ndarray:
         """Return what one of the method's functions makes of rows, block by block."""
         rows, method = self._rows(x), self.method
-        code = self._codes(domain, len(rows))
+        code = self._codes(x, domain, len(rows))
         block = BLOCKS[0] if len(rows) <= BLOCKS[0] else BLOCKS[1]
         if isinstance(method, Bounded) and method.refuses_out_of_range and name != "out_of_range":
             refuse_out_of_range(apply_in_blocks(method, "out_of_range", self.fitted, rows, code, block))
@@ -271,8 +275,8 @@ class Model:
             raise checks.incomplete(observed, features, type(self.method).__name__)
         return centre(rows, self.offset)
 
-    def _codes(self, domain: Any, n: int) -> np.ndarray:
-        return checks.known_domains(domain, n, self.names.domains)
+    def _codes(self, x: Any, domain: Any, n: int) -> np.ndarray:
+        return checks.known_domains(aligned(x, domain=domain)["domain"], n, self.names.domains)
 
 
 def load(folder: str | Path) -> Model:
@@ -296,5 +300,5 @@ def load(folder: str | Path) -> Model:
         controls=Controls(**tree["controls"]),
         composition=Held.of_arrays(**tree["composition"], verdict=meta["composition"]),
         support=Support(**tree["support"]),
-        record=Record(meta["seed"], meta["steps"], meta["stopped"], meta["history"], meta["notes"], adapted),
+        record=Record(**{name: meta[name] for name in KEPT}, adapted=adapted),
     )

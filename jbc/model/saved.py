@@ -79,6 +79,7 @@ RULES = {
     "classes": Rule("a list of different texts, or of different numbers", _classes),
     "steps": Rule("a whole number from 0", _whole),
     "stopped": Rule("true or false", lambda value: isinstance(value, bool)),
+    "target": Rule("the name of a domain, or nothing", lambda value: isinstance(value, str)),
     "seed": Rule("a whole number from 0", _whole),
     "history": Rule("a list of steps with their numbers", _history),
     "notes": Rule("a table of names and values", lambda value: isinstance(value, dict)),
@@ -153,6 +154,8 @@ def _contradictions(meta: dict[str, Any]) -> Iterator[str]:
     """Yield parts of the description that other parts rule out."""
     if unknown := [name for name in meta["adapted"] if name not in meta["domains"]]:
         yield f"adapted tells of {_shown(unknown)}, and domains does not"
+    if meta["target"] and meta["target"] not in meta["domains"]:
+        yield f"target is {_shown(meta['target'])}, which domains does not tell of"
 
 
 def _misfits(tree: Any, sizes: dict[str, int]) -> Iterator[str]:

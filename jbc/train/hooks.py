@@ -1,4 +1,4 @@
-"""Hooks of the loop: progress, a log, checkpoints, interrupts. Plain functions that make plain functions."""
+"""Hooks of the loop: a log, checkpoints, interrupts. Plain functions that make plain functions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,34 +19,6 @@ from jbc.train import checkpoint, processes
 from jbc.train.loop import Event, Hook
 
 HANG_UP = getattr(signal, "SIGHUP", None)  # which Windows does not have
-
-
-@contextlib.contextmanager
-def progress(label: str = "training") -> Iterator[Hook]:
-    """Show a bar with loss and rows per second; silent when standard error is not a terminal.
-
-    Examples
-    --------
-    >>> with progress() as hook:
-    ...     hook(Event(step=1, steps=2, rows=1, seconds=1.0, info={}, tree=None))
-    """
-    if not sys.stderr.isatty():
-        yield lambda event: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[text]}"), console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=None, text="")
-
-        def hook(event: Event) -> None:
-            loss = event.info.get("loss")
-            text = "" if loss is None else f"loss {float(loss.mean()):.4g}  "
-            text += f"{event.rows / max(event.seconds, 1e-9):,.0f} rows/s"
-            bar.update(task, completed=event.step, total=event.steps, text=text)
-
-        yield hook
 
 
 def snapshots(keep: Callable[[Any], Any], taken: dict[int, Any]) -> Hook:

@@ -261,27 +261,30 @@ def known_domains(given: Any, n: int, known: tuple[str, ...]) -> np.ndarray:
             f"No domain given, but the model knows {len(known)}",
             which=known,
             why="The correction of a row depends on its domain.",
-            fix="Pass domain=, one value per row.",
+            fix="Pass domain=, one value per row (through scikit-learn's searches and pipelines, it arrives after "
+            "sklearn.set_config(enable_metadata_routing=True)).",
             code="missing-domain",
         )
     names, code = domains(given, n)
-    lost = [each for each in names if each not in known]
-    if lost:
-        raise unknown_domains(lost, known)
+    if lost := [each for each in names if each not in known]:
+        raise unknown_domains(lost, known, fitted=True)
     return np.array([known.index(each) for each in names], np.int32)[code]
 
 
-def unknown_domains(lost: Sequence[str], known: tuple[str, ...]) -> InputError:
-    """Make the error for domains that a model has never seen."""
+def unknown_domains(lost: Sequence[str], known: Sequence[str], *, fitted: bool = False) -> InputError:
+    """Make the error for domains that a table does not have, or that a fitted model has never seen."""
     close = closest(lost[0], known)
-    hint = f" (did you mean {close!r}?)" if close else ""
-    return InputError(
-        "Unknown domains",
-        which=lost,
-        why="A domain's correction is learned from its own rows, and the model has seen none of these.",
-        fix=f"Use a domain of the model{hint} or train again with the new rows.",
-        code="unknown-domain",
-    )
+    there = f"those of the {'model' if fitted else 'table'} are {listing(known)}"
+    hint = f"{there} (did you mean {close!r}?)" if close else there
+    if fitted:
+        why = "A domain's correction is learned from its own rows, and the model has seen none of these."
+        fix = (
+            f"Use a known one: {hint}; take new ones in by their controls (adapt); or fit again with their rows. "
+            "Cross-validation that holds out domains is in jbc.model_selection; that of rows needs shuffled folds."
+        )
+    else:
+        why, fix = "Only domains of the table can be named.", f"Use another name: {hint}."
+    return InputError("Unknown domains", which=lost, why=why, fix=fix, code="unknown-domain")
 
 
 def all_new(names: Sequence[str], known: Sequence[str]) -> None:

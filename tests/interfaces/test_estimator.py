@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import jbc
 from jbc import Corrector, JointCalibration, Standardise
+from jbc.errors import InputWarning
 from jbc.methods.settings import Training
 from jbc.metrics import unit_medians
 from jbc.train import Stopping
@@ -51,13 +52,18 @@ def checks_of(estimator: Corrector) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(names, list(cases), **mark.kwargs)
 
 
+ONE_DOMAIN = pytest.mark.filterwarnings("ignore:All rows are of one domain")
+
+
 # What is skipped is skipped by scikit-learn itself; no failure is expected.
+@ONE_DOMAIN
 @checks_of(Corrector(Standardise()))
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 
 
 @pytest.mark.slow
+@ONE_DOMAIN
 @checks_of(Corrector(JointCalibration(dropout=0.0, training=Training(rows=8)), steps=1))
 def test_scikit_learns_own_checks_of_a_trained_method(estimator, check):
     check(estimator)
@@ -133,7 +139,8 @@ def test_fit_transform_is_fit_then_transform(drawn, model):
 
 def test_the_domain_may_be_left_out_when_there_is_one():
     x = world().x
-    model = Corrector(Standardise()).fit(x)
+    with pytest.warns(InputWarning, match="All rows are of one domain"):
+        model = Corrector(Standardise()).fit(x)
     np.testing.assert_allclose(model.transform(x), x, atol=1e-5)
     assert_same_bytes(model.transform(x), model.transform(x, domain=["all"] * len(x)))
 
@@ -224,8 +231,8 @@ def test_default_steps_hooks_and_stopping_reach_the_loop(drawn):
     assert model.stopped_
 
 
-def test_fitting_prints_nothing(drawn, capsys):
-    Corrector(JOINT, steps=CHUNK).fit(drawn.x, hidden(drawn), domain=drawn.domain)
+def test_fitting_prints_nothing_when_told_so(drawn, capsys):
+    Corrector(JOINT, steps=CHUNK, verbose=False).fit(drawn.x, hidden(drawn), domain=drawn.domain)
     told = capsys.readouterr()
     assert told.out == told.err == ""
 

@@ -30,7 +30,7 @@ def adata():
 @pytest.mark.slow
 def test_fields(adata):
     names, x = list(adata.obs_names), adata.X.copy()
-    assert jbc.correct(adata, SMALL, batch_key="domain", labels_key="given", steps=20) is None
+    assert jbc.correct(adata, SMALL, batch_key="domain", labels_key="given", steps=20, metrics=True) is None
     assert list(adata.obs_names) == names
     np.testing.assert_array_equal(adata.X, x)
     model = jbc.Corrector(SMALL, steps=20)
@@ -60,6 +60,7 @@ def test_copy_layer_and_file(adata, tmp_path):
         batch_key="domain",
         layer="counts",
         key_added="X_new",
+        metrics=True,
         copy=True,
         steps=5,
         composition="assume-equal",
@@ -128,7 +129,8 @@ def test_columns_of_metadata_are_no_measurements(adata):
 
 def test_a_design_that_cannot_be_judged_is_still_corrected(adata):
     adata.obs["donor"] = adata.obs["domain"].astype(str)  # one subject per domain: no split is fair
-    jbc.correct(adata, jbc.Standardise(), batch_key="domain", unit_key="donor", composition="assume-equal")
+    keys = {"batch_key": "domain", "unit_key": "donor"}
+    jbc.correct(adata, jbc.Standardise(), **keys, metrics=True, composition="assume-equal")
     assert "jbc" in adata.layers
     assert "unit" in adata.uns["jbc"]["unjudged"]
 

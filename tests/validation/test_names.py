@@ -404,8 +404,7 @@ def test_cells_without_a_name_are_refused_at_the_command_line(word, key, folder,
     (folder / "a.csv").write_text(csv(**columns))
     keys = "--batch-key plate --treatment-key drug --unit-key subject --features m1 m2 m3"
     assert run(f"fit --data a.csv {keys} --out new standardise") == 2
-    what = {"batch": "domain"}.get(key, key)
-    assert f"Rows without a {what} (positions counted from 0): 4. " in capsys.readouterr().err
+    assert f"Rows without a {key} (positions counted from 0): 4. " in capsys.readouterr().err
     assert not (folder / "new").exists()
 
 
@@ -491,7 +490,7 @@ SMALL = jbc.JointCalibration(training=Training(rows=4))
 def test_annotated_data_tell_of_words_once():
     data = annotated(**{"class": label("NaN")})
     with pytest.warns(InputWarning) as caught:
-        jbc.correct(data, SMALL, batch_key="plate", labels_key="class", steps=2)
+        jbc.correct(data, SMALL, batch_key="plate", labels_key="class", steps=2, metrics=True)
     assert ["taken for unknown: 'NaN' (8)" in str(each.message) for each in caught] == [True]
     assert list(data.obs["jbc_label"].cat.categories) == ["A", "B"]
     assert set(data.uns["jbc"]["metrics"]["label"]) <= {"", "A", "B"}

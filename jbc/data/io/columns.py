@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,31 @@ ID_NAMES = ("", "unnamed: 0", "index", "id", "obs_names")
 METADATA = "Metadata_"
 # Of every number, at the peak of reading Parquet, as measured: Arrow's while it decodes them, and ours.
 COPIES = 3.5
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which columns are keys, features, or neither, and how numbers are written in text."""
+
+    keys: tuple[str, ...] = ()
+    features: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    decimal: str = "."
+
+    def check(self) -> None:
+        """Refuse columns with two roles, and unknown decimal marks."""
+        features = self.features or ()
+        need_unique(features, "features", "duplicate-columns")
+        need_unique([*set(self.keys), *features], "columns: both key and feature", "key-is-feature")
+        need_unique([*set(self.exclude), *features], "columns: both excluded and feature", "key-is-feature")
+        if self.decimal not in (".", ","):
+            raise InputError(
+                "An unknown decimal mark",
+                which=[self.decimal],
+                why="Numbers are read by it.",
+                fix='Use decimal="." or decimal=",".',
+                code="bad-option",
+            )
 
 
 def read_parquet(path: Path) -> pa.Table:
@@ -60,7 +86,7 @@ def _pandas_index(table: pa.Table) -> str | None:
 
 
 def split(
-    columns: pa.Table, path: Path, keys: Sequence[str], features: Sequence[str] | None, *, typed: bool
+    columns: pa.Table, path: Path, wanted: Wanted, *, typed: bool
 ) -> tuple[np.ndarray, list[str], pd.DataFrame]:
     """Part columns into the measurements, their names, and the metadata with the row ids as its index.
 
@@ -68,6 +94,7 @@ def split(
     """
     import pandas as pd
 
+    keys, features = wanted.keys, wanted.features
     names: list[str] = columns.column_names
     need_unique(names, f"columns in '{path.name}'", "duplicate-columns")
     if "" in names[1:]:
@@ -78,7 +105,7 @@ def split(
             fix="Name the column, or take the separator off the end of the lines.",
             code="unnamed-column",
         )
-    need_columns([*keys, *(features or ())], names, path)
+    need_columns([*keys, *(features or ()), *wanted.exclude], names, path)
     reserved = {*keys, *(features or ())}
     first = names[0] if names else None
     named = first is not None and (first.casefold() in ID_NAMES or first == _pandas_index(columns))
@@ -86,8 +113,9 @@ def split(
     others = names[has_ids:]
     candidates = features
     if candidates is None:
-        candidates = [name for name in others if name not in keys and not name.startswith(METADATA)]
-    found = {name: _numbers(columns[name], typed) for name in candidates}
+        no_features = {*keys, *wanted.exclude}
+        candidates = [name for name in others if name not in no_features and not name.startswith(METADATA)]
+    found = {name: _numbers(columns[name], typed, wanted.decimal) for name in candidates}
     numbers = {name: values for name, values in found.items() if values is not None}
     text = {name: _strings(columns[name], name, path) for name in others if name not in numbers}
     refused = [name for name in found if name not in numbers]
@@ -104,7 +132,7 @@ def split(
     return x, list(numbers), pd.DataFrame(text, index=index, dtype=object)
 
 
-def _numbers(column: pa.ChunkedArray, typed: bool) -> np.ndarray | None:
+def _numbers(column: pa.ChunkedArray, typed: bool, decimal: str) -> np.ndarray | None:
     """Return a column as floats with NaN for empty cells, or None when it is not numeric."""
     import pyarrow as pa
     import pyarrow.compute
@@ -120,6 +148,10 @@ def _numbers(column: pa.ChunkedArray, typed: bool) -> np.ndarray | None:
         column = compute.utf8_trim_whitespace(column)
         empty = compute.is_in(column, pa.array(MISSING))
         column = compute.if_else(empty, pa.scalar(None, pa.string()), column)
+        if decimal != ".":
+            if compute.any(compute.match_substring(column, ".")).as_py():
+                return None  # it may part thousands
+            column = compute.replace_substring(column, decimal, ".")
     try:
         single = pa.types.is_float32(kind)
         return compute.cast(column, pa.float32() if single else pa.float64(), safe=False).to_numpy()
@@ -156,7 +188,7 @@ def _not_numeric(path: Path, offenders: Sequence[str]) -> InputError:
         f"Features in '{path.name}' are not numeric",
         which=offenders,
         why="Only numbers can be corrected.",
-        fix="Leave cells without a measurement empty, and write decimals with a point.",
+        fix='Leave cells without a measurement empty. Decimals have a point, unless decimal="," says otherwise.',
         code="not-numeric",
     )
 
@@ -171,6 +203,6 @@ def _warn_nearly_numeric(path: Path, text: dict[str, list[str]]) -> None:
     if nearly:
         warn(
             f"Columns of '{path.name}' are read as metadata because of cells that are not numbers: "
-            f"{listing(nearly)}. Empty these cells if the columns are features; if not, name them as keys or "
-            f"'{METADATA}…'."
+            f"{listing(nearly)}. Empty these cells if the columns are features; if not, name them as keys or by "
+            "exclude=."
         )

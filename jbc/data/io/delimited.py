@@ -24,7 +24,9 @@ CHUNK = 1 << 20  # bytes that are unpacked at once
 PIECE = 1 << 13  # bytes that are read of a packed file at once
 
 
-def read_delimited(path: Path, extension: str, features: Sequence[str] | None = None) -> pa.Table:
+def read_delimited(
+    path: Path, extension: str, features: Sequence[str] | None = None, sep: str | None = None
+) -> pa.Table:
     """Read every cell of a text file as a string; quotes are taken off and nothing else is changed.
 
     How much memory that takes depends on which columns are `features`, if they were named: others stay text.
@@ -37,7 +39,7 @@ def read_delimited(path: Path, extension: str, features: Sequence[str] | None = 
     import pyarrow as pa
     from pyarrow import csv as arrow
 
-    delimiter = DELIMITERS[extension.removesuffix(".gz")]
+    delimiter = sep or DELIMITERS[extension.removesuffix(".gz")]
     content = (_unpacked if extension.endswith(".gz") else _plain)(path, delimiter, features)
     if b"\0" in content:
         raise wrong_content(path, "the content is binary or UTF-16, not UTF-8 text")
@@ -117,7 +119,13 @@ def _header(path: Path, content: bytes, delimiter: str) -> list[str]:
         raise empty(path)
     others = [mark for mark in ",;\t" if mark != delimiter and len(header) == 1 and mark in header[0]]
     if others:
-        raise wrong_content(path, f"the columns are separated by {others[0]!r} instead of {delimiter!r}")
+        raise InputError(
+            f"The columns of '{path.name}' are separated by {others[0]!r} instead of {delimiter!r}",
+            why="It would be read as a table of a single column.",
+            fix=f'Pass sep="{others[0]}"'
+            + (', and decimal="," where numbers are written so.' if others[0] == ";" else "."),
+            code="wrong-separator",
+        )
     return header
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jbc.data.io.columns import offender, read_parquet, split
+from jbc.data.io.columns import METADATA, Wanted, offender, read_parquet, split
 from jbc.data.io.delimited import read_delimited
 from jbc.data.io.fcs import read_fcs
 from jbc.data.io.files import check_file, need_columns, need_unique
 from jbc.data.io.h5ad import read_h5ad
 from jbc.data.io.room import too_large
-from jbc.errors import InputError, listing, warn
+from jbc.errors import InputError, warn
+from jbc.validation.suspects import class_like, of_class_like
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,12 +40,15 @@ class Table:
         name of the id column, or None when the rows are only numbered.
     source
         The files that the rows come from.
+    left_out
+        Columns that are no features, and why; but for the keys.
     """
 
     x: np.ndarray
     features: tuple[str, ...]
     obs: pd.DataFrame
     source: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         if self.x.shape != (len(self.obs), len(self.features)):
@@ -58,19 +62,23 @@ def read_table(
     *,
     keys: Sequence[str] = (),
     features: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
     arcsinh: float | None = None,
+    sep: str | None = None,
+    decimal: str = ".",
 ) -> Table:
     r"""Read one file, or several whose rows follow one another.
 
-    Features are the numeric columns, except the keys and those whose name starts with ``Metadata_``; a column
-    is numeric when every cell that is not empty, ``NA`` or ``NaN`` is a number. All other columns are kept
+    Features are the numeric columns, except the keys, those that are excluded, and those whose name starts with
+    ``Metadata_``; a column is numeric when every cell that is not empty, ``NA`` or ``NaN`` is a number. A warning
+    tells of features that look like classes or ids. All other columns are kept
     in `Table.obs` as they are written: ``001`` stays ``001`` and ``NA`` stays ``NA``. A first column named
     "", ``Unnamed: 0``, ``index``, ``id`` or ``obs_names`` holds the row ids. Numbers are read to the last
     bit. Of h5ad files, X and obs are read.
 
     An FCS file is one sample: its name without the extension is in the column ``sample``, and every channel is a
-    feature (see `read_fcs` for their names), also those that measure no cell, such as Time: a warning tells of them,
-    and `features` leaves them out.
+    feature (see `read_fcs` for their names), except those that measure no cell: Time and Event_length are left out,
+    unless `features` names them.
 
     Parameters
     ----------
@@ -81,9 +89,15 @@ def read_table(
         Columns that are not features even when they are numbers: domain, label, treatment, unit.
     features
         The features, in this order; None for the rule above.
+    exclude
+        Columns that are no features. Like keys they stay in `Table.obs`, but not those of h5ad and FCS files.
     arcsinh
         Cofactor c of the scale arcsinh(x / c) on which cytometry is compared, 5 for mass cytometry as a rule; None
         leaves the values as they are.
+    sep
+        What parts the columns of text files; None for a comma in .csv and a tab in .tsv.
+    decimal
+        Decimal mark of text files, ``"."`` or ``","``.
 
     Returns
     -------
@@ -117,9 +131,8 @@ def read_table(
             code="missing-file",
         )
     need_unique([os.path.realpath(file) for file in files], "files", "duplicate-files")
-    if features is not None:
-        need_unique(features, "features", "duplicate-columns")
-        need_unique([*set(keys), *features], "columns: both key and feature", "key-is-feature")
+    wanted = Wanted(tuple(keys), None if features is None else tuple(features), tuple(exclude), decimal)
+    wanted.check()
     if arcsinh is not None and not 0 < arcsinh < np.inf:
         raise InputError(
             "The cofactor of arcsinh is not a positive number",
@@ -128,65 +141,79 @@ def read_table(
             fix="Pass 5 for mass cytometry, about 150 for fluorescence, or leave it out.",
             code="bad-option",
         )
+    if sep is not None and len(sep) != 1:
+        raise InputError(
+            "A separator of columns is one character",
+            which=[sep],
+            why="Columns are parted by it.",
+            fix='Pass sep=";" or the like, or leave it out.',
+            code="bad-option",
+        )
     try:
-        table = _concatenate([_read_one(file, keys, features) for file in files])
-        if arcsinh is None:
-            return table
-        return replace(table, x=np.arcsinh(table.x / table.x.dtype.type(arcsinh)))
+        table = _concatenate([_read_one(file, wanted, sep) for file in files])
     except MemoryError as error:  # what is known of a file before it is read is a guess
         raise too_large(list(map(str, files)), "it was used up while reading") from error
+    if features is None and (found := class_like(table.x, table.features)):
+        warn(of_class_like(found, "name them as keys or by exclude="))
+    if arcsinh is None:
+        return table
+    return replace(table, x=np.arcsinh(table.x / table.x.dtype.type(arcsinh)))
 
 
-def _read_one(path: Path, keys: Sequence[str], features: Sequence[str] | None) -> Table:
+def _read_one(path: Path, wanted: Wanted, sep: str | None) -> Table:
     extension = check_file(path)
+    left_out = dict.fromkeys(wanted.exclude, "excluded")
     if extension == ".h5ad":
-        x, names, obs = _select(*read_h5ad(path), path, keys, features)
+        x, names, obs = _select(*read_h5ad(path), path, wanted)
     elif extension == ".fcs":
-        x, names, obs = _select(*_sample(path, features), path, keys, features)
+        x, names, obs = _sample(path)
+        no_cell = [name for name in names if name.casefold() in NO_MEASUREMENT]
+        if wanted.features is None:
+            left_out |= dict.fromkeys(no_cell, "measures no cell")
+            wanted = replace(wanted, exclude=(*wanted.exclude, *no_cell))
+        x, names, obs = _select(x, names, obs, path, wanted)
     elif extension == ".parquet":
-        x, names, obs = split(read_parquet(path), path, keys, features, typed=True)
+        x, names, obs = split(read_parquet(path), path, wanted, typed=True)
     else:
-        x, names, obs = split(read_delimited(path, extension, features), path, keys, features, typed=False)
+        x, names, obs = split(
+            read_delimited(path, extension, wanted.features, sep), path, wanted, typed=False
+        )
     for what, number in zip(("rows", "features"), x.shape, strict=True):
         if not number:
             raise InputError(
                 f"'{path.name}' has no {what}",
                 why="A table needs rows, and columns of numbers.",
-                fix="Check the file; decimals are written with a point.",
+                fix='Check the file; decimals have a point, unless decimal="," says otherwise.',
                 code=f"no-{what}",
             )
-    return Table(x, tuple(names), obs, (str(path),))
+    if wanted.features is None:
+        others = [name for name in obs.columns if name not in wanted.keys and name not in left_out]
+        left_out |= {name: "metadata" if name.startswith(METADATA) else "text" for name in others}
+    return Table(x, tuple(names), obs, (str(path),), left_out)
 
 
-def _sample(path: Path, features: Sequence[str] | None) -> tuple[np.ndarray, list[str], pd.DataFrame]:
+def _sample(path: Path) -> tuple[np.ndarray, list[str], pd.DataFrame]:
     """Read an FCS file as a table whose rows tell their sample."""
     import pandas as pd
 
     events = read_fcs(path)
-    foreign = [name for name in events.names if name.casefold() in NO_MEASUREMENT]
-    if features is None and foreign:
-        warn(
-            f"Channels of '{path.name}' that measure no cell are read as features: {listing(foreign)}. "
-            "Name the features to leave them out."
-        )
     index = pd.Index([str(row) for row in range(len(events.x))], dtype=object)
     return events.x, events.names, pd.DataFrame({"sample": path.stem}, index=index, dtype=object)
 
 
 def _select(
-    x: np.ndarray,
-    names: list[str],
-    obs: pd.DataFrame,
-    path: Path,
-    keys: Sequence[str],
-    features: Sequence[str] | None,
+    x: np.ndarray, names: list[str], obs: pd.DataFrame, path: Path, wanted: Wanted
 ) -> tuple[np.ndarray, Sequence[str], pd.DataFrame]:
     """Take the wanted features of an AnnData or FCS file, where the keys can only be columns of obs."""
     need_unique(names, f"features in '{path.name}'", "duplicate-columns")
     need_unique(list(obs.columns), f"columns of obs in '{path.name}'", "duplicate-columns")
-    need_columns(keys, list(obs.columns), path)
+    need_columns(wanted.keys, list(obs.columns), path)
+    need_columns(wanted.exclude, [*names, *obs.columns], path)
+    features = wanted.features
     if features is None:
-        return x, names, obs
+        features = [name for name in names if name not in wanted.exclude]
+        if len(features) == len(names):
+            return x, names, obs
     need_columns(features, names, path)
     position = {name: column for column, name in enumerate(names)}
     return x[:, [position[name] for name in features]], features, obs
@@ -207,7 +234,8 @@ def _concatenate(tables: list[Table]) -> Table:
         ids = [str(row) for row in range(start, start + len(ids))]
     obs.index = pd.Index(ids, dtype=object, name=names[0] if names else None)
     need_unique(ids, "row ids", "duplicate-ids")
-    return Table(x, first.features, obs, tuple(name for table in tables for name in table.source))
+    left_out = {name: why for table in tables for name, why in table.left_out.items()}
+    return Table(x, first.features, obs, tuple(name for table in tables for name in table.source), left_out)
 
 
 def _only_numbered(index: pd.Index) -> bool:
