@@ -37,11 +37,8 @@ def in_order(
     """
     head: list[str] = []
     tail: list[str] = []
-    method, part, room = (
-        None,
-        tail,
-        ONE,
-    )  # of the last option: where its values go, and how many it still takes
+    method = None
+    part, room = tail, ONE  # where values of the last option go, and how many it still takes
     strangers: list[str] = []
     for number, argument in enumerate(arguments):
         if argument.startswith("-") and not _number(argument):
@@ -73,12 +70,12 @@ def known_as(name: str, names: Collection[str]) -> str | None:
     >>> [known_as(each, ["standardise"]) for each in ("Standardise", "standardize", "harmony")]
     ['standardise', 'standardise', None]
     """
-    kebab = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).replace("_", "-").lower()
-    return next((each for each in (name, kebab, _british(kebab)) if each in names), None)
+    return name if name in names else next((each for each in names if _plain(each) == _plain(name)), None)
 
 
-def _british(name: str) -> str:
-    return re.sub(r"i[z](e|ed|er|ing|ation)(?=\b|-)", r"is\1", name)
+def _plain(name: str) -> str:
+    """Return a name in lower case, without dashes, and in British spelling."""
+    return re.sub(r"iz(?=e|ing|ation)", "is", re.sub("[-_]", "", name).lower())
 
 
 def _spelt(argument: str, options: Collection[str]) -> str:
@@ -94,7 +91,7 @@ def _number(argument: str) -> bool:
 
 
 def _no_method(strangers: Sequence[str], names: Collection[str]) -> InputError:
-    close = next(filter(None, (closest(_british(each.lower()), names) for each in strangers)), None)
+    close = next(filter(None, (closest(each, names) for each in strangers)), None)
     return InputError(
         "Unknown method" if strangers else "No method is named",
         which=strangers or None,

@@ -183,7 +183,8 @@ def _report(model: Model, cohort: Cohort, options: Options) -> None:
         known, classes = int((label >= 0).sum()), listing(cohort.names.labels) or "none"
         print(f"labels: {known} rows labelled, {len(label) - known} unknown; classes: {classes}")
     print(f"composition: {IN_WORDS[model.composition.verdict]}")
-    print(f"{model.record.steps} steps; model: {options.out / 'model'}")
+    steps = f"{model.record.steps} steps; " if model.record.steps else ""
+    print(f"{steps}model: {options.out / 'model'}")
 
 
 def _positive(options: Options) -> None:

@@ -40,7 +40,10 @@ def _part(found: re.Match[str]) -> str:
         return option
     if value in ("True", "False"):
         return option if value == "True" else option.replace("--", "--no-", 1)
-    return f"{option} {value if value == '...' else shlex.quote(value.strip(_QUOTES))}"
+    value = value.strip("\"'")
+    return f"{option} {value if value == '...' or value.isalnum() else _quoted(value)}"
 
 
-_QUOTES = "\"'"
+def _quoted(value: str) -> str:
+    """Quote what a shell, or a reader, would take for something else."""
+    return shlex.quote(value) if len(value) > 1 else f"'{value}'"

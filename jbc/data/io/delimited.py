@@ -123,7 +123,7 @@ def _header(path: Path, content: bytes, delimiter: str) -> list[str]:
             f"The columns of '{path.name}' are separated by {others[0]!r} instead of {delimiter!r}",
             why="It would be read as a table of a single column.",
             fix=f'Pass sep="{others[0]}"'
-            + (', and decimal="," where numbers are written so.' if others[0] == ";" else "."),
+            + (', and decimal="," where numbers have a decimal comma.' if others[0] == ";" else "."),
             code="wrong-separator",
         )
     return header

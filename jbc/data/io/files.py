@@ -191,7 +191,7 @@ def need_columns(wanted: Sequence[str], columns: Sequence[str], path: Path) -> N
         return
     near = [name for name in (closest(name, columns) for name in missing) if name is not None]
     raise InputError(
-        f"'{path.name}' has no such columns",
+        f"'{path.name}' has no such column{'s' if len(missing) > 1 else ''}",
         which=missing,
         why="They were named as keys or features.",
         fix=f"Name existing columns; the closest: {', '.join(repr(name) for name in near[:5])}."
