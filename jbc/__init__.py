@@ -13,7 +13,6 @@ from typing import Any
 from jbc.version import __version__ as __version__
 
 
-
 def _homes() -> dict[str, tuple[str, str]]:
     """Return the module and the name there of every public name, as the stub and the registry import them."""
     here, found = Path(__file__).parent, {}
@@ -31,7 +30,12 @@ __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'jbc' has no attribute {name!r}")
+        from jbc.errors import closest
+
+        close = None if name.startswith("_") else closest(name, __all__)
+        raise AttributeError(
+            f"module 'jbc' has no attribute {name!r}" + (f"; did you mean {close!r}?" if close else "")
+        )
     module, there = _HOMES[name]
     if module == "jbc":
         return importlib.import_module(f"jbc.{there}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,8 @@ FEW = 20
 USUAL = 0.2
 # Counts have many small values and a few large ones.
 LARGE, STEEP = 50, 10
+# Names of rows are different in nearly all of them.
+UNIQUE = 0.95
 ROWS = 2000
 
 
@@ -57,6 +60,19 @@ def _coded(column: np.ndarray) -> bool:
 def _whole(values: np.ndarray) -> bool:
     with np.errstate(invalid="ignore"):
         return bool((np.isnan(values) | (values == np.rint(values))).all())
+
+
+def repeated(names: Sequence[str]) -> list[str]:
+    """Return the values that a column repeats, where nearly every row has one of its own.
+
+    Examples
+    --------
+    >>> repeated([*map(str, range(50)), "7"]), repeated(["a", "b", "b"]), repeated(["a", "b"])
+    (['7'], [], [])
+    """
+    filled = Counter(name for name in names if name)
+    twice = [name for name, count in filled.items() if count > 1]
+    return twice if filled.total() * UNIQUE <= len(filled) and len(filled) > FEW else []
 
 
 def like_counts(x: np.ndarray) -> bool:

@@ -16,8 +16,8 @@ from jbc.data.io.fcs import read_fcs
 from jbc.data.io.files import check_file, need_columns, need_unique
 from jbc.data.io.h5ad import read_h5ad
 from jbc.data.io.room import too_large
-from jbc.errors import InputError, warn
-from jbc.validation.suspects import class_like, of_class_like
+from jbc.errors import InputError, listing, warn
+from jbc.validation.suspects import class_like, of_class_like, repeated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,6 +155,12 @@ def read_table(
         raise too_large(list(map(str, files)), "it was used up while reading") from error
     if features is None and (found := class_like(table.x, table.features)):
         warn(of_class_like(found, "name them as keys or by exclude="))
+    for name in table.obs.columns.difference(list(keys)):
+        if twice := repeated(table.obs[name].tolist()):
+            warn(
+                f"Values of {name!r} that rows share, though nearly every row has one of its own: {listing(twice)}. "
+                "If they name samples, these are in the table more than once, and count as often."
+            )
     if arcsinh is None:
         return table
     return replace(table, x=np.arcsinh(table.x / table.x.dtype.type(arcsinh)))
