@@ -27,6 +27,11 @@ class Names:
     """What the integer codes of a cohort stand for; ``named`` tells whether the caller has named the features.
 
     Static data: a compiled program never depends on them (see :meth:`Cohort.without_names`).
+
+    Examples
+    --------
+    >>> Cohort.from_arrays([[1.0], [2.0]], ["b", "a"], label=["x", "y"], features=["CD3"]).names
+    Names(domains=('a', 'b'), treatments=('all',), labels=('x', 'y'), features=('CD3',), named=True)
     """
 
     domains: tuple[str, ...] = ()
@@ -83,6 +88,12 @@ class Cohort:
         Number of classes, and of treatments.
     names : Names
         What the codes stand for.
+
+    Examples
+    --------
+    >>> cohort = Cohort.from_arrays([[1.0], [2.0], [3.0]], ["b", "a", "b"], label=["x", "", "y"])
+    >>> cohort.x[:, 0].tolist(), cohort.row.tolist()  # sorted by domain, and within it by what is measured
+    ([2.0, 3.0, 1.0], [1, 2, 0])
     """
 
     x: Array

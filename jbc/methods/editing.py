@@ -59,6 +59,13 @@ class Editing(Settings):
     pull
         How much of the difference between the edited rows of a domain to extrapolate and the target is taken for a
         technical one, from 0 (none: what the sources do not show stays) to 1 (all of it).
+
+    Examples
+    --------
+    >>> import jbc
+    >>> editing = jbc.NeuronEditing(editing=Editing(on="controls", layers=(0,))).editing
+    >>> editing.layers, editing.percentiles  # what is left out is left to the method
+    ((0,), 21)
     """
 
     on: On = LEFT

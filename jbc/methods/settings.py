@@ -59,6 +59,13 @@ class Route(Settings):
         others stay as they are.
     extrapolate
         Names of domains that move as the sources do, and from which nothing is learned. Only some methods can.
+
+    Examples
+    --------
+    >>> import jbc
+    >>> method = jbc.MMDResNet(route=Route(target="day 2", source=("day 1",)))
+    >>> method.route.target, method.route.extrapolate  # what is left out is left to the method
+    ('day 2', ())
     """
 
     target: str = LEFT
@@ -83,6 +90,12 @@ class Kernel(Settings):
     unbiased
         Leave out the kernel of a row with itself. The estimate is then 0 on average between rows of one distribution,
         and negative half of the time.
+
+    Examples
+    --------
+    >>> import jbc
+    >>> jbc.MMDResNet(kernel=Kernel((0.5, 1.0))).kernel.unit  # what is left out is left to the method
+    'median'
     """
 
     bandwidths: Bandwidths = LEFT
@@ -119,6 +132,13 @@ class Training(Settings):
         Decay of the weights, which is added to the gradient.
     ema_decay
         Take the exponential moving average of the weights with this decay; 0 takes the last weights.
+
+    Examples
+    --------
+    >>> import jbc
+    >>> training = jbc.MMDResNet(training=Training(rows=64, decay=0.1, decay_epochs=150)).training
+    >>> training.rows, training.epochs, [round(float(training.rate(epoch)), 6) for epoch in (149, 150)]
+    (64, 100, [0.001, 0.0001])
     """
 
     rows: Positive = LEFT
@@ -175,6 +195,13 @@ class AdversarialTraining(Settings):
         Let rates fall linearly to 0 (:func:`optax.linear_schedule`).
     ema_decay
         Take the exponential moving average of the maps with this decay; 0 takes the last maps.
+
+    Examples
+    --------
+    >>> import jbc
+    >>> training = jbc.AdversarialCorrection(training=AdversarialTraining(updates=500)).training
+    >>> training.updates, training.critic_steps, float(training.rate_factor(250))
+    (500, 3, 0.5)
     """
 
     rows: Positive = LEFT

@@ -15,7 +15,15 @@ Model = Literal["logistic", "forest"]
 
 
 class CrossValidated(NamedTuple):
-    """Accuracy on rows that were held out, and what always naming the largest group would reach."""
+    """Accuracy on rows that were held out, and what always naming the largest group would reach.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(200, 2))
+    >>> seen = domain_accuracy(x, np.repeat(["a", "b"], 100))
+    >>> seen.chance
+    0.5
+    """
 
     accuracy: float
     chance: float
@@ -34,6 +42,13 @@ class ByTreatment(NamedTuple):
         The accuracy within each treatment.
     treatments : tuple of str
         Their names.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(80, 2))
+    >>> seen = domain_accuracy_by_treatment(x, np.tile(["a", "b"], 40), treatment=np.repeat(["u", "v"], 40))
+    >>> seen.treatments, seen.each.shape
+    (('u', 'v'), (2,))
     """
 
     accuracy: Any

@@ -30,6 +30,13 @@ class MechanismScore(NamedTuple):
         The score of each point, NaN where it is not asked.
     points : Points
         Treatment, compound, mechanism and domain of each point, (p,) each.
+
+    Examples
+    --------
+    >>> about = {"treatment": list("abc"), "compound": list("abc"), "mechanism": list("uuv"), "domain": [1, 1, 1]}
+    >>> found = mechanism_knn([[1, 0], [1, 0.1], [0, 1]], **about, k=(1,))
+    >>> found.score.tolist(), int(found.asked), found.each.tolist()
+    ([1.0], 2, [[1.0], [1.0], [nan]])
     """
 
     score: Any

@@ -50,6 +50,14 @@ class Record:
         What the user keeps with the model: anything that JSON can tell.
     adapted
         What :meth:`Model.adapt` did, by domain.
+
+    Examples
+    --------
+    >>> import jbc
+    >>> cohort = jbc.Cohort.from_arrays([[0.0], [2.0], [10.0], [12.0]], ["a", "a", "b", "b"])
+    >>> record = jbc.fit(jbc.JointCalibration(), cohort, seed=3, steps=2).record
+    >>> record.seed, record.steps, record.stopped, sorted(record.history[-1])[:2]
+    (3, 2, False, ['align', 'kernel'])
     """
 
     seed: int
@@ -280,7 +288,18 @@ class Model:
 
 
 def load(folder: str | Path) -> Model:
-    """Return the model that :meth:`Model.save` wrote, after checking every file's checksum."""
+    """Return the model that :meth:`Model.save` wrote, after checking every file's checksum.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import jbc
+    >>> cohort = jbc.Cohort.from_arrays([[0.0], [2.0], [10.0], [12.0]], ["a", "a", "b", "b"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = jbc.fit(jbc.Standardise(), cohort).save(Path(folder, "model"))
+    ...     load(path).transform([[0.0]], ["a"]).tolist()
+    [[5.0]]
+    """
     from jbc.train.checkpoint import read
 
     tree, meta = read(Path(folder))

@@ -13,7 +13,15 @@ from jbc.nets.layers import leaky
 
 
 class MLP(nn.Module):
-    """Send rows through dense layers, and give out rows of the width ``d``."""
+    """Send rows through dense layers, and give out rows of the width ``d``.
+
+    Examples
+    --------
+    >>> import jax
+    >>> net = MLP(widths=(8,), d=3)
+    >>> net.apply(net.init(jax.random.key(0), jnp.ones((2, 3))), jnp.ones((2, 3))).shape
+    (2, 3)
+    """
 
     widths: tuple[int, ...]
     d: int
@@ -75,6 +83,14 @@ class Autoencoder(nn.Module):
     ``widths`` are those of the first half, the inner layer last. Rows of images (``image``: height, width, channels)
     have layers of filters of size four that halve or double both sides. Every layer but the last is activated, or
     none is (``linear``).
+
+    Examples
+    --------
+    >>> import jax
+    >>> net, x = Autoencoder(widths=(8, 2), d=5), jnp.ones((4, 5))
+    >>> variables = net.init(jax.random.key(0), x)
+    >>> net.depth, net.apply(variables, x, 0, 2).shape, net.apply(variables, x).shape  # the inner layer, the output
+    (4, (4, 2), (4, 5))
     """
 
     widths: tuple[int, ...]

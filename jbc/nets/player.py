@@ -18,6 +18,12 @@ class PlayerState(TrainState):
 
     With an ``ema_decay`` above 0, ``ema_params`` is the exponential moving average of the parameters, which inference
     takes.
+
+    Examples
+    --------
+    >>> state = PlayerState.of_params({"w": jnp.array(1.0)}, optax.identity())
+    >>> float(state.update({"w": jnp.array(2.0)}, rate=0.25).params["w"])  # 1 - 0.25 · 2
+    0.5
     """
 
     running: Any = None

@@ -19,6 +19,14 @@ class ResidualMap(nn.Module):
     width of a row, which is added to what came in. The plain family is a single chain of layers.
 
     Blocks begin as the identity, with a last layer of zeros, or near it, with small weights everywhere.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> net, x = ResidualMap(blocks=2, widths=(8,), residual=True, start="identity"), jnp.ones((1, 4, 3))
+    >>> bool((net.apply(net.init(jax.random.key(0), x), x) == x).all())
+    True
     """
 
     blocks: int
@@ -48,7 +56,16 @@ class ResidualMap(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Score rows, (..., d): the higher, the more they look like the target's."""
+    """Score rows, (..., d): the higher, the more they look like the target's.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> net, x = Discriminator(widths=(8,), normed=False), jnp.ones((4, 3))
+    >>> net.apply(net.init(jax.random.key(0), x), x).shape
+    (4,)
+    """
 
     widths: tuple[int, ...]
     normed: bool

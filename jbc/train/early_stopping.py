@@ -29,6 +29,15 @@ class Stopping:
         Evaluations without a rise after which training stops.
     rise
         Smallest rise that counts.
+
+    Examples
+    --------
+    >>> import jbc
+    >>> cohort = jbc.Cohort.from_arrays([[0.0], [1.0], [5.0], [6.0]], list("aabb"))
+    >>> never_better = Stopping(score=lambda fitted, validation: 0.0, patience=2)
+    >>> method = jbc.MMDResNet(route=jbc.Route(target="b"))
+    >>> jbc.fit(method, cohort, steps=40, chunk=4, stopping=never_better).record.stopped
+    True
     """
 
     score: Callable[[Fitted, Any], Any]

@@ -62,6 +62,14 @@ def log_lines(path: Path, start: int = 0) -> Iterator[Hook]:
 
     A resumed run therefore has every step once, in order. The older log is replaced in one go: a kill between
     emptying and filling it would lose its steps for ever.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, log_lines(Path(folder, "log.jsonl")) as hook:
+    ...     hook(Event(step=1, steps=2, rows=8, seconds=0.5, info={"loss": np.float32(2)}, tree=None))
+    ...     Path(folder, "log.jsonl").read_text().strip()
+    '{"step": 1, "seconds": 0.5, "rows": 8, "loss": 2.0}'
     """
     fresh = path.with_name(f"{path.name}.tmp")
     fresh.write_text("".join(json.dumps(record) + "\n" for record in read_log(path, start)))
@@ -84,6 +92,16 @@ def saving(
 
     Both are looked at between chunks, and neither changes a bit of the result. Several processes save
     together, each its shards.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     hook = saving(Path(folder), {"about": "a run"}, every=10)
+    ...     for step in (5, 10, 15, 20):
+    ...         hook(Event(step, steps=20, rows=1, seconds=1.0, info={}, tree={"state": np.zeros(2)}))
+    ...     checkpoint.latest(Path(folder))
+    20
     """
     last = {"step": None, "time": time.monotonic()}
 
@@ -115,6 +133,12 @@ def interruptible(save: Callable[[Event], None]) -> Iterator[tuple[Hook, list[in
     process at once, as usual; checkpoints stay whole whenever it comes. SIGHUP may come twice when a terminal is
     closed, once from its shell. Of several processes all stop after the same chunk, whichever of them the signal has
     reached.
+
+    Examples
+    --------
+    >>> with interruptible(save=print) as (hook, caught):
+    ...     hook(Event(step=1, steps=2, rows=1, seconds=1.0, info={}, tree=None)), caught
+    (False, [])
     """
     caught: list[int] = []
     before = {number: signal.getsignal(number) for number in interrupts()}

@@ -159,7 +159,18 @@ def _same_table(one: Cohort, other: Cohort) -> bool:
 
 
 def predict_lanes(method: Method, fitted: Fitted, x: Array, domain: Array) -> Array:
-    """Return the logits of the same rows from every lane, (lanes, n, classes)."""
+    """Return the logits of the same rows from every lane, (lanes, n, classes).
+
+    Examples
+    --------
+    >>> from jbc.data.simulate.plates import simulate_shift
+    >>> from jbc.methods.joint import JointCalibration
+    >>> world, method = simulate_shift(0), JointCalibration()
+    >>> cohort = Cohort.from_arrays(world.x, world.domain, label=world.label)
+    >>> lanes = fit_lanes(method, cohort, jax.random.split(jax.random.key(0), 2), steps=2)
+    >>> predict_lanes(method, lanes.fitted, cohort.x, cohort.domain).shape
+    (2, 400, 2)
+    """
     if not isinstance(method, Classifies):
         raise without(method, Classifies)
     domains = method.n_domains(jax.tree.map(lambda leaf: leaf[0], fitted))

@@ -34,7 +34,19 @@ ONCE = {"xla_backend_optimization_level": 0}
 
 
 class Program(NamedTuple):
-    """What the loop runs: three compiled functions of a method, for one fit or for many lanes."""
+    """What the loop runs: three compiled functions of a method, for one fit or for many lanes.
+
+    Examples
+    --------
+    >>> program = Program(
+    ...     init=lambda key, cohort: jnp.zeros(()),
+    ...     chunk=lambda n, key, state, *rest: (state + n, {"loss": jnp.zeros(n)}),
+    ...     finish=lambda state, cohort: {"count": state},
+    ... )
+    >>> state, info = program.chunk(2, None, 1)
+    >>> program.finish(state, None)
+    {'count': 3}
+    """
 
     init: Callable[..., Any]
     chunk: Callable[..., tuple[Any, dict[str, Array]]]
@@ -46,6 +58,12 @@ class Event(NamedTuple):
 
     ``tree`` is everything that a resumed run needs. Its arrays are reused by the next chunk: a hook that wants
     to keep them copies them.
+
+    Examples
+    --------
+    >>> event = Event(step=10, steps=40, rows=1280, seconds=0.5, info={"loss": np.float32(2)}, tree={})
+    >>> f"{event.step} of {event.steps}: {event.rows / event.seconds:.0f} rows/s"
+    '10 of 40: 2560 rows/s'
     """
 
     step: int
@@ -62,7 +80,16 @@ Hook = Callable[[Event], bool | None]
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """The outcome of training: the fitted model, the last state, and the mean report of every chunk."""
+    """The outcome of training: the fitted model, the last state, and the mean report of every chunk.
+
+    Examples
+    --------
+    >>> from jbc.methods.closed_form.standardise import Standardise
+    >>> cohort = Cohort.from_arrays([[0.0], [2.0], [10.0], [12.0]], ["a", "a", "b", "b"])
+    >>> run = fit(Standardise(), cohort, jax.random.key(0))
+    >>> run.step, run.stopped, sorted(run.fitted)
+    (0, False, ['mean', 'scale', 'to'])
+    """
 
     fitted: Fitted
     state: Any
@@ -91,6 +118,11 @@ class Options:
     mesh
         Devices to divide the work over (see :mod:`jbc.numerics.sharding`), of this or of several processes, all of
         which then call this with the same arguments.
+
+    Examples
+    --------
+    >>> Options(chunk=50, hooks=(print,)).chunk
+    50
     """
 
     chunk: int | None = None
@@ -190,6 +222,17 @@ def drive(
         Rows per group and step, for the report of speed.
     options
         How to run it.
+
+    Examples
+    --------
+    >>> program = Program(
+    ...     init=lambda key, cohort: jnp.zeros(()),
+    ...     chunk=lambda n, key, state, *rest: (state + n, {"loss": jnp.zeros(n)}),
+    ...     finish=lambda state, cohort: {"count": state},
+    ... )
+    >>> cohort = Cohort.from_arrays([[0.0], [1.0]], ["a", "b"])
+    >>> drive(program, cohort, jax.random.key(0), steps=6, options=Options(chunk=2)).fitted["count"].item()
+    6.0
     """
     stopping, mesh = options.stopping, options.mesh
     if mesh is None:

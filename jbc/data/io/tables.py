@@ -42,6 +42,13 @@ class Table:
         The files that the rows come from.
     left_out
         Columns that are no features, and why; but for the keys.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = Table(np.ones((2, 1)), ("CD3",), pd.DataFrame({"plate": ["1", "2"]}))
+    >>> table.obs["plate"].tolist()
+    ['1', '2']
     """
 
     x: np.ndarray

@@ -29,6 +29,12 @@ class SpikeIn(NamedTuple):
         The type of every cell, "type 1", ….
     features
         The names of the markers; the first are "IFNg" and "CCR6".
+
+    Examples
+    --------
+    >>> cells = simulate_spike_in(0, control_cells=(3, 2), sample_cells=(4, 1), markers=4)
+    >>> cells.domain.tolist().count("source"), int(cells.control.sum()), cells.features[:2]
+    (7, 5, ('IFNg', 'CCR6'))
     """
 
     x: np.ndarray

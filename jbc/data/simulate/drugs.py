@@ -36,6 +36,12 @@ class Drugs(NamedTuple):
         What the cells under Bez, in their order, would measure under Bez+Das, with the same noise.
     features
         The names of the markers; the first are "p4EBP1" and "pSTAT5".
+
+    Examples
+    --------
+    >>> cells = simulate_drugs(0, cells=(3, 2, 2, 2), markers=4)
+    >>> cells.x.shape, cells.condition.tolist().count("basal"), cells.features[:2]
+    ((9, 4), 3, ('p4EBP1', 'pSTAT5'))
     """
 
     x: np.ndarray

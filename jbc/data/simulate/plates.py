@@ -27,6 +27,12 @@ class World:
         The names of the columns.
     compound, treatment, control
         In a screen: what a well holds, also with its dose, as text; and True for the wells of the control.
+
+    Examples
+    --------
+    >>> world = simulate_shift(0, n_per_domain=3, n_features=2)
+    >>> world.domain.tolist(), world.x.shape == world.clean.shape
+    (['domain 1', 'domain 1', 'domain 1', 'domain 2', 'domain 2', 'domain 2'], True)
     """
 
     x: np.ndarray
