@@ -140,7 +140,19 @@ def _rebuild(message: str, what: str, why: str, fix: str, code: str) -> InputErr
 
 
 class InputWarning(UserWarning):
-    """Input that jbc can use, with something the caller should know."""
+    """Input that jbc can use, with something the caller should know.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import jbc
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     cohort = jbc.Cohort.from_arrays([[1.0, 0.0], [1.0, 2.0], [3.0, 1.0], [5.0, 4.0]], list("aabb"))
+    ...     model = jbc.fit(jbc.Standardise(), cohort)
+    >>> caught[0].category.__name__  # the first feature is constant in one domain
+    'InputWarning'
+    """
 
 
 def warn(message: str) -> None:
