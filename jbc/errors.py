@@ -53,10 +53,10 @@ def _message(what: str, which: Iterable[object] | None, why: str, fix: str) -> s
     return f"{what}{offenders}. {why} {fix}"
 
 
-def closest(name: str, names: Iterable[str]) -> str | None:
+def closest(name: str, names: Iterable[str], least: float = 0.5) -> str | None:
     r"""Find the name that a typing error most likely meant.
 
-    A name that looks like the given one, and is another one to a computer, prints with escapes. The given one is
+    ``least`` is how alike they have to be, from 0 to 1. A name that looks like the given one, and is another one to a computer, prints with escapes. The given one is
     never found.
 
     Examples
@@ -70,7 +70,7 @@ def closest(name: str, names: Iterable[str]) -> str | None:
     """
     others = [other for other in names if repr(other) != repr(name)]
     folded = {_fold(other): other for other in reversed(others)}
-    found = difflib.get_close_matches(_fold(name), folded, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(_fold(name), folded, n=1, cutoff=least)
     if not found:
         return None
     other = folded[found[0]]

@@ -202,7 +202,7 @@ FILES: dict[str, tuple[str, str | bytes, tuple[str, ...]]] = {
     "duplicate columns": ("bad.csv", CSV.replace("m2", "m1", 1), ("Duplicate", "'m1'")),
     "duplicate ids": ("bad.csv", CSV.replace("007,", "003,"), ("Duplicate row ids", "'003'")),
     "no batch column": ("bad.csv", CSV.replace("plate", "Plate"), ("'plate'", "closest: 'Plate'")),
-    "a row without batch": ("bad.csv", CSV.replace(",P2,", ",,", 1), ("without a domain", "1")),
+    "a row without batch": ("bad.csv", CSV.replace(",P2,", ",,", 1), ("without a batch", "1")),
     "blank twins": ("bad.csv", CSV.replace(",P2,", ",P2 ,", 1), ("'P2', 'P2 '",)),
     "numeric twins": ("bad.csv", csv(plate=["1", "01", "1.0"] * 8), ("'01', '1', '1.0'",)),
     "exponent twins": ("bad.csv", csv(plate=["1000", "1e3", "x"] * 8), ("'1000', '1e3'",)),
@@ -367,7 +367,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "a damaged model": ("transform damaged --data good.csv --out new.csv", ("Damaged files", "leaves.json")),
     "a table of another batch": (
         "transform run --data strange.csv --out new.csv",
-        ("'P7'", "Unknown domains"),
+        ("'P7'", "Unknown batches"),
     ),
     "a table without a feature": ("transform run --data other.csv --out new.csv", ("other.csv", "'m2'")),
     "a table without the batch": (

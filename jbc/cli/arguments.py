@@ -9,6 +9,7 @@ from jbc.errors import InputError, closest
 
 # How many values an option takes.
 FLAG, ONE, MANY = range(3)
+LIKE = 0.7  # of what a typing error leaves of a name
 
 
 def in_order(
@@ -91,12 +92,13 @@ def _number(argument: str) -> bool:
 
 
 def _no_method(strangers: Sequence[str], names: Collection[str]) -> InputError:
-    close = next(filter(None, (closest(each, names) for each in strangers)), None)
+    close = next(filter(None, (closest(each, names, LIKE) for each in strangers)), None)
+    plain = [name for name in names if not any(name.startswith(f"{other}-") for other in names)]
     return InputError(
         "Unknown method" if strangers else "No method is named",
         which=strangers or None,
         why="It says what is to be fitted.",
-        fix=(f"Did you mean {close}? " if close else "")
-        + "jbc methods lists them: jbc fit METHOD --data FILE …",
+        fix=(f"Did you mean {close}?" if close else f"Expected one of {', '.join(plain)}.")
+        + " jbc methods tells what each does.",
         code="unknown-method",
     )

@@ -15,10 +15,10 @@ from jbc.cohort.composition_words import about
 from jbc.cohort.populations import describe
 from jbc.errors import InputError, warn
 from jbc.methods import rules
-from jbc.methods.base import Directed, Method, Resolves, Trainable
+from jbc.methods.base import Method, Resolves, Trainable
 from jbc.methods.inputs import Inputs
 from jbc.methods.registry import with_capability
-from jbc.methods.summary import summarise, target_of
+from jbc.methods.summary import summarise
 from jbc.validation import checks
 from jbc.validation.suspects import like_counts
 
@@ -90,11 +90,6 @@ def _warn_of_input(method: Method, cohort: Cohort) -> None:
         warn(
             f"All rows are of one domain ({cohort.names.domains[0]!r}): there is no difference between domains to "
             "remove. Pass domain=, one value per row, if there are several."
-        )
-    if isinstance(method, Directed) and not method.route.target:
-        warn(
-            f"No target is named: the others move to the domain with most rows, {target_of(cohort)!r}. "
-            "Name the one whose measurements are to be kept by route=Route(target=...)."
         )
     inputs = getattr(method, "inputs", None)
     logarithm = isinstance(inputs, Inputs) and inputs.log
