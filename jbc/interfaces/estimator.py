@@ -30,6 +30,9 @@ from jbc.validation.dense import densify
 from jbc.validation.suspects import class_like, of_class_like
 
 SETTING = "method__"
+# With metadata routing, what is passed to a search or a pipeline arrives, without set_fit_request and the like.
+DOMAIN = {"domain": True}
+ROLES = DOMAIN | dict.fromkeys(("treatment", "control", "unit"), True)
 
 
 def _can(capability: type) -> Any:
@@ -106,10 +109,9 @@ class Corrector(TransformerMixin, BaseEstimator):
     True
     """
 
-    # With metadata routing, who passes a domain to a search or a pipeline need not ask for it again.
-    __metadata_request__fit = dict.fromkeys(("domain", "treatment", "control", "unit"), True)
-    __metadata_request__transform = __metadata_request__predict = {"domain": True}
-    __metadata_request__predict_proba = __metadata_request__score = {"domain": True}
+    __metadata_request__fit = ROLES
+    __metadata_request__transform = __metadata_request__predict = DOMAIN
+    __metadata_request__predict_proba = __metadata_request__score = DOMAIN
 
     domains_ = _of_model("names.domains")
     classes_ = _of_model("classes")
