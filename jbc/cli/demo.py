@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,16 +42,22 @@ def main(arguments: Sequence[str]) -> int:
         )
     begun = time.monotonic()
     cache.keep_compiled()
+    from jbc.cli import demo_page
     from jbc.cli import demo_world as demo
-    from jbc.train.hooks import progress
 
     options.out.mkdir(parents=True)
     try:
-        with progress("training") as bar:
-            rows = demo.run(options.out, seed=options.seed, hooks=(bar,))
+        rows = demo.run(options.out, seed=options.seed, say=_say)
     except BaseException:
         shutil.rmtree(options.out, ignore_errors=True)
         raise
     print_table(rows, f"before and after; accuracy, AUC and MCC on {demo.TARGET}")
-    print(f"\n{options.out / 'report.html'} ({time.monotonic() - begun:.0f} s)")
+    print(f"\n{demo_page.verdict(rows).text}")
+    print(f"\nLook at {options.out / 'report.html'} ({time.monotonic() - begun:.0f} s). What to do next:")
+    for command in demo_page.next_commands(options.out):
+        print(f"  {command}")
     return 0
+
+
+def _say(what: str) -> None:
+    print(f"{what} ...", file=sys.stderr, flush=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from functools import partial
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,28 +50,80 @@ def compare(
         The world, the outcomes, the fitted model, and the table: one row per outcome.
     """
     world = simulate_plates(seed)
-    raw = np.log(world.x)
+    model = _train(world, seed, steps, hooks, verbose=False)
+    outcomes = _correct(world, model)
+    return world, outcomes, model, _judge_all(world, outcomes, measure_distances(world, outcomes))
+
+
+def run(
+    out: Path, *, seed: int = 0, steps: int | None = None, say: Callable[[str], None] | None = None
+) -> list[dict[str, Any]]:
+    """Write everything about :func:`compare` into an existing folder; return its table.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    seed, steps
+        As in :func:`compare`.
+    say
+        Called with what is going on, as it begins.
+    """
+    from jbc.cli import demo_page
+
+    begun, say = time.monotonic(), say or (lambda what: None)
+    say("compiling and training")
+    world = simulate_plates(seed)
+    model = _train(world, seed, steps)
+    say("scoring")
+    outcomes = _correct(world, model)
+    distances = measure_distances(world, outcomes)
+    rows = _judge_all(world, outcomes, distances)
+    _write(out, world, model, rows)
+    say("drawing")
+    demo_page.write(out, world, outcomes, model, rows, distances, begun)
+    return rows
+
+
+def _train(
+    world: World, seed: int, steps: int | None, hooks: Sequence[Any] = (), *, verbose: bool = True
+) -> Model:
     groups = {"label": _given(world), "unit": world.unit, "features": world.features}
     cohort = Cohort.from_arrays(world.x, world.domain, **groups)
-    model = fit(JointCalibration(), cohort, seed=seed, steps=steps, hooks=hooks)
+    return fit(JointCalibration(), cohort, seed=seed, steps=steps, hooks=hooks, verbose=verbose)
+
+
+def _correct(world: World, model: Model) -> list[Outcome]:
+    """Return the world as measured, standardised, and corrected by the model, all as logarithms."""
+    raw = np.log(world.x)
     # The plain z-score per plate, which takes all plates for the same mixture.
     plain = fit(Standardise(), Cohort.from_arrays(raw, world.domain), composition="assume-equal")
     scaled = plain.transform(raw, world.domain)
     corrected = np.log(np.maximum(model.transform(world.x, world.domain), 1e-3))
-    outcomes = [
+    return [
         Outcome("measured", raw, _classify(raw, world)),
         Outcome("standardised", scaled, _classify(scaled, world)),
         Outcome("joint calibration", corrected, model.predict_proba(world.x, world.domain)),
     ]
-    return world, outcomes, model, [_judge(outcome, raw, world) for outcome in outcomes]
 
 
-def run(out: Path, **options: Any) -> list[dict[str, Any]]:
-    """Write everything about :func:`compare` into an existing folder; return its table."""
-    world, outcomes, model, rows = compare(**options)
-    _write(out, world, model, rows)
-    _picture(out, world, outcomes, model, rows)
-    return rows
+def _judge_all(
+    world: World, outcomes: Sequence[Outcome], distances: dict[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """Return the table: one row per outcome."""
+    return [_judge(outcome, world, distances[outcome.name]) for outcome in outcomes]
+
+
+def measure_distances(world: World, outcomes: Sequence[Outcome]) -> dict[str, np.ndarray]:
+    """Return the MMDs between the first plate and the last, over random draws."""
+    from jbc import metrics
+
+    ladder = metrics.bandwidth_ladder(outcomes[0].x)
+    first, target = world.domain == "plate 1", world.domain == TARGET
+    return {
+        outcome.name: metrics.mmd(outcome.x[first], outcome.x[target], rows=150, bandwidths=ladder)
+        for outcome in outcomes
+    }
 
 
 def _given(world: World) -> np.ndarray:
@@ -93,17 +145,13 @@ def _classify(x: np.ndarray, world: World) -> np.ndarray:
     return expit(np.stack([-odds, odds], axis=1))
 
 
-def _judge(outcome: Outcome, raw: np.ndarray, world: World) -> dict[str, Any]:
+def _judge(outcome: Outcome, world: World, distance: np.ndarray) -> dict[str, Any]:
     """Judge one outcome: the hidden classes, the plates that are left, the truth that is kept."""
     from jbc import metrics
 
     target, classes = world.domain == TARGET, np.unique(world.label).tolist()
     report = metrics.classification_report(
         world.label[target], probability=outcome.probability[target], classes=classes
-    )
-    ladder = metrics.bandwidth_ladder(raw)
-    distance = metrics.mmd(
-        outcome.x[world.domain == "plate 1"], outcome.x[target], rows=150, bandwidths=ladder
     )
     seen = metrics.domain_accuracy(outcome.x, world.domain, unit=world.unit)
     return {
@@ -138,77 +186,3 @@ def _write(out: Path, world: World, model: Model, rows: list[dict[str, Any]]) ->
     with atomic_path(out / "metrics.json") as temporary:
         temporary.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     model.with_notes({"columns": {"batch": "plate"}}).save(out / "model")
-
-
-def _picture(
-    out: Path, world: World, outcomes: Sequence[Outcome], model: Model, rows: list[dict[str, Any]]
-) -> None:
-    """Draw the figures, and put everything on one page."""
-    from jbc.report import write_report
-
-    figures = _figures(world, outcomes, model)
-    for name, (_, figure) in figures.items():
-        with atomic_path(out / f"{name}.png") as temporary:
-            figure.savefig(temporary, dpi=150)
-    before, plain, after = (row["accuracy"] for row in rows)
-    write_report(
-        out / "report.html",
-        title="Three plates, corrected",
-        summary=f"The labels of {TARGET} were hidden. {before:.0%} of its rows are classified rightly as measured, "
-        f"{plain:.0%} after standardising every plate, {after:.0%} after joint calibration.",
-        highlights=[
-            (f"Accuracy on {TARGET}", after, f"{before:.3f} as measured"),
-            (
-                "Plates told apart",
-                rows[2]["plates told apart"],
-                f"{rows[0]['plates told apart']:.3f} as measured",
-            ),
-            (
-                "Agreement with truth",
-                rows[2]["agreement with truth"],
-                f"{rows[0]['agreement with truth']:.3f} as measured",
-            ),
-        ],
-        tone="good" if after >= max(before, plain) else "caution",
-        tables=[(f"Before and after; accuracy, AUC and MCC on {TARGET}", rows)],
-        figures=list(figures.values()),
-        notes=[
-            "The world is simulated, so the values without any plate effect are known: agreement with truth is the "
-            "mean correlation of a feature with itself in the world without plates.",
-            f"{model.method}, {model.record.steps} steps, seed {model.record.seed}.",
-            "The plain tables are classified by logistic regression, trained on plates 1 and 2.",
-        ],
-    )
-
-
-def _figures(world: World, outcomes: Sequence[Outcome], model: Model) -> dict[str, tuple[str, Any]]:
-    from jbc import metrics, plots
-
-    raw, corrected = outcomes[0].x, outcomes[2].x
-    history = {
-        name: [row[name] for row in model.record.history] for name in ("step", "align", "classify", "rebuild")
-    }
-    curves = plots.losses(plots.axes(), history, log=True)
-    ladder, first, target = metrics.bandwidth_ladder(raw), world.domain == "plate 1", world.domain == TARGET
-    draws = {
-        outcome.name: metrics.mmd(outcome.x[first], outcome.x[target], rows=150, bandwidths=ladder)
-        for outcome in outcomes
-    }
-    floor = metrics.mmd_within(raw[first], rows=150, unit=world.unit[first], bandwidths=ladder)
-    boxes = plots.mmd_boxes(plots.axes(), draws, floor=floor)
-    map_of = partial(plots.before_after, raw, corrected, world.domain, world.label)
-    return {
-        "pca": (
-            "Principal components before and after, coloured by plate and by true class",
-            map_of(kind="pca"),
-        ),
-        "tsne": (
-            "t-SNE before and after, coloured by plate and by true class",
-            map_of(kind="tsne", rows=450),
-        ),
-        "mmd": (
-            "MMD between plates 1 and 3, 30 draws of 150 rows; the line is the MMD within plate 1",
-            boxes.figure,
-        ),
-        "losses": ("Losses of the training", curves.figure),
-    }

@@ -19,12 +19,14 @@ PALETTES = {
     # Tol (2021), "muted".
     "class": ("#332288", "#CC6677", "#117733", "#DDCC77", "#882255", "#88CCEE", "#999933", "#AA4499", "#44AA99"),
 }  # fmt: skip
-# Petroff (2021), for what outgrows both.
-TEN = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+# For what outgrows both: chosen so that the least distance of two is large, also to eyes without one kind of cones.
+TWELVE = (
+    "#D46A15", "#2A2AAA", "#00956A", "#FFBF2A", "#950080", "#15D4FF",
+    "#D40040", "#95D46A", "#552A40", "#8080EA", "#2A4000", "#AA80AA",
 )  # fmt: skip
 
-NAMED = 12
+# Entries of a legend: so many in a column, and so many in all; of a longer list, some.
+COLUMN, NAMED = 15, 30
 LONGEST = 26
 
 
@@ -42,7 +44,7 @@ def axes(width: float = 6.0, height: float = 3.0) -> Axes:
 
 
 def colours(n: int, palette: str = "domain") -> list[Any]:
-    """Return n colours: those of the palette; when it is too small ten others, or evenly spaced ones of a map.
+    """Return n colours: those of the palette; when it is too small twelve others, or evenly spaced ones of a map.
 
     Examples
     --------
@@ -52,7 +54,7 @@ def colours(n: int, palette: str = "domain") -> list[Any]:
     (10, 40)
     """
     few = PALETTES[palette]
-    for some in (few, TEN):
+    for some in (few, TWELVE):
         if n <= len(some):
             return list(some[:n])
     from matplotlib import colormaps
@@ -83,31 +85,44 @@ def quiet(ax: Axes) -> Axes:
     return ax
 
 
-def legend(ax: Axes, handles: Sequence[Any], names: Sequence[object], *, below: bool = False) -> None:
-    """Draw a legend outside the data, right of them or below; of a long one, every k-th entry."""
+def legend(
+    ax: Axes, handles: Sequence[Any], names: Sequence[object], *, below: bool = False, title: str = ""
+) -> None:
+    """Draw a legend outside the data, right of them or below; of a long one, every k-th entry, and say so."""
     few = np.unique(np.linspace(0, len(names) - 1, NAMED).round().astype(int)) if names else []
     handles, texts = [handles[k] for k in few], [short(names[k]) for k in few]
     if len(few) < len(names):
-        texts[-1] += f" ({len(names)} in all)"
-    columns = 4 if max(map(len, texts), default=0) <= 12 else 2
+        title = f"{title}\n{len(few)} of {len(names)} named".strip()
+    longest = max(map(len, texts), default=0)
+    columns = (4 if longest <= 12 else 2) if below else -(-len(texts) // COLUMN)
     place: dict[str, Any] = (
-        {"loc": "upper center", "bbox_to_anchor": (0.5, -0.02), "ncols": min(len(texts), columns)}
+        {"loc": "upper center", "bbox_to_anchor": (0.5, -0.02)}
         if below
         else {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0)}
     )
     box = ax.legend(
         handles,
         [str(k) for k in range(len(texts))],
+        ncols=max(min(len(texts), columns), 1),
         frameon=False,
-        fontsize=8,
+        fontsize=8 if len(texts) <= COLUMN else 7,
         labelcolor=INK,
         handlelength=1.2,
         handletextpad=0.4,
-        columnspacing=1.2,
+        columnspacing=1.0,
         borderaxespad=0.2,
+        title=" ",
+        title_fontsize=8,
+        alignment="left",
         **place,
     )
     for text, name in zip(box.get_texts(), texts, strict=True):
-        # Set afterwards: matplotlib drops labels that start with "_" and typesets what is between "$".
-        text.set_parse_math(False)
-        text.set_text(name)
+        verbatim(text, name)
+    verbatim(box.get_title(), title)
+    box.get_title().set(color=MUTED, visible=bool(title))
+
+
+def verbatim(text: Any, name: str) -> None:
+    """Set a text afterwards: matplotlib drops labels that start with "_", and typesets what is between "$"."""
+    text.set_parse_math(False)
+    text.set_text(name)

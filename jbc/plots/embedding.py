@@ -9,84 +9,16 @@ import numpy as np
 
 from jbc.errors import InputError
 from jbc.plots import _style
+from jbc.plots.coordinates import IN_WORDS, Kind, Map, embed
 from jbc.validation import checks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # A smaller part of what is drawn is rounding.
 FLAT = 1e-9
-
-
-def pca(x: Any, *, components: int = 2) -> np.ndarray:
-    r"""Return the first principal components, :math:`(x - \bar x) V` from the singular value decomposition.
-
-    Parameters
-    ----------
-    x
-        Measurements, (n, d). To put two tables on common axes, stack them: ``pca(np.vstack([before, after]))``.
-    components
-        Number of columns; those that the table cannot fill, other than by the rounding of its numbers, are 0.
-
-    Returns
-    -------
-    (n, components) float64
-        The sign of each column is such that its largest loading is positive, so that a picture does not flip
-        between machines.
-
-    Examples
-    --------
-    >>> pca([[0.0, 0.0], [3.0, 4.0]], components=1).round(3).tolist()
-    [[-2.5], [2.5]]
-    """
-    x = np.asarray(x)
-    digits = np.finfo(x.dtype if x.dtype.kind == "f" else np.float64).eps
-    x = x.astype(np.float64)
-    centred = x - x.mean(axis=0)
-    _, size, axes = np.linalg.svd(centred, full_matrices=False)
-    # What rounding makes of a feature, and of a table without structure.
-    rounding = digits * np.linalg.norm(x) * (len(axes.T) ** -0.5 + len(x) ** -0.5)
-    axes = axes[:components] * (size > rounding)[:components, None]
-    axes = axes * np.where(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)] < 0, -1, 1)[:, None]
-    return np.pad(centred @ axes.T, ((0, 0), (0, components - len(axes))))
-
-
-def tsne(x: Any, *, perplexity: float = 30.0, seed: int = 0) -> np.ndarray:
-    """Return a t-SNE map, started from the principal components (scikit-learn's).
-
-    Positions have no meaning beyond who is whose neighbour: two maps can be compared only when they are one,
-    so stack the tables that belong on common axes.
-
-    Parameters
-    ----------
-    x
-        Measurements, (n, d), at least three rows. More than 50 columns are reduced to 50 components first.
-    perplexity
-        About how many neighbours count; at most a third of the rows.
-    seed
-        Seed of the optimisation.
-
-    Returns
-    -------
-    (n, 2) float32
-
-    Examples
-    --------
-    >>> tsne(np.random.default_rng(0).normal(size=(12, 3))).shape
-    (12, 2)
-    """
-    from sklearn.manifold import TSNE
-
-    x = np.asarray(x)
-    reduced = pca(x, components=max(min(50, *x.shape), 2))
-    model = TSNE(perplexity=min(perplexity, (len(x) - 1) / 3), init="random", random_state=seed)
-    scale = np.std(reduced[:, 0])
-    if scale > 0:
-        # The map depends on ratios of distances only, but the steps of the search presuppose a deviation of 1.
-        reduced = reduced / scale
-        model.set_params(init=reduced[:, :2] * 1e-4)
-    return model.fit_transform(reduced)
+# Rows that are drawn: of principal components, and of maps that take time.
+ROWS = {"pca": 1500, "tsne": 500, "opentsne": 1500, "umap": 1500}
 
 
 def scatter(
@@ -97,6 +29,7 @@ def scatter(
     *,
     palette: Literal["domain", "class"] = "domain",
     legend: Literal["right", "below"] | None = "right",
+    title: str = "",
 ) -> Axes:
     """Draw points coloured by a code.
 
@@ -117,6 +50,8 @@ def scatter(
         Domains and classes have colours of their own.
     legend
         Where the legend stands, outside the data; None for no legend.
+    title
+        What the groups are, above the legend: plates, donors.
 
     Returns
     -------
@@ -140,7 +75,7 @@ def scatter(
     if legend is not None:
         shown = [*names, "unknown"] if (codes < 0).any() else [*names]
         dots = [ax.scatter([], [], color=table[k], s=22) for k in [*range(len(names)), -1][: len(shown)]]
-        _style.legend(ax, dots, shown, below=legend == "below")
+        _style.legend(ax, dots, shown, below=legend == "below", title=title)
     return ax
 
 
@@ -150,12 +85,18 @@ def before_after(
     domain: Any,
     label: Any = None,
     *,
-    kind: Literal["pca", "tsne"] = "pca",
+    kind: Kind = "pca",
     common: bool = True,
-    rows: int = 1500,
+    rows: int | None = None,
     seed: int = 0,
-) -> Figure:
+    domain_name: str = "domain",
+    label_name: str = "class",
+    titles: tuple[str, str] = ("before", "after"),
+) -> np.ndarray:
     """Draw a table before and after a correction, coloured by domain and by class.
+
+    The figure says which map it shows, and of how many rows. A few points far out do not squeeze the others: they
+    are drawn on the frame, and a note counts them.
 
     Parameters
     ----------
@@ -164,53 +105,144 @@ def before_after(
     domain
         Domain of each row.
     label
-        Class of each row; -1, None, NaN or ``""`` where it is unknown. Without labels there is one column.
+        Class of each row; -1, None, NaN or ``""`` where it is unknown. Without labels there is one row of panels.
     kind
-        Principal components or t-SNE.
+        Principal components, t-SNE (scikit-learn's, or that of the package openTSNE), or UMAP (umap-learn).
     common
         Fit one map to both tables together and draw all panels on the same axes, so that what moves has moved.
-        Only for tables in one feature space; otherwise every row of panels has a map and axes of its own.
+        Only for tables in one feature space; otherwise each of them has a map and axes of its own.
     rows
-        At most this number of random rows are drawn.
+        At most this number of random rows are drawn: by default 1500, and 500 by scikit-learn's t-SNE.
     seed
-        Seed of the choice and of t-SNE.
+        Seed of the choice and of the map.
+    domain_name, label_name
+        What domains and classes are called in the figure: plate, donor, diagnosis.
+    titles
+        What the two tables are called.
 
     Returns
     -------
-    Figure
-        A plain :class:`matplotlib.figure.Figure`: ``savefig`` works, and pyplot knows nothing of it. A few points
-        far out do not squeeze the others: they are drawn on the frame, and a note counts them.
+    (1 or 2, 2) array of Axes
+        Before and after; the first row is coloured by domain, the second one by class. ``axes[0, 0].figure`` is the
+        figure, a plain :class:`matplotlib.figure.Figure`: ``savefig`` works, and pyplot knows nothing of it.
 
     Examples
     --------
     >>> x = np.random.default_rng(0).normal(size=(20, 3))
-    >>> len(before_after(x, x, ["a", "b"] * 10, ["u", "v"] * 10).axes)
-    4
+    >>> axes = before_after(x, x, ["a", "b"] * 10, ["u", "v"] * 10, domain_name="plate")
+    >>> axes.shape, axes[0, 1].get_title(loc="left")
+    ((2, 2), 'after')
     """
+    before, after, colourings = _same_rows(before, after, domain, label, common)
+    some = _chosen(len(before), kind, rows, seed)
+    maps = _maps(before[some], after[some], kind, common, seed)
+    axes = _panels(len(colourings), 2, 2.75)
+    called = (domain_name, label_name)
+    for j, (found, title) in enumerate(zip(maps, titles, strict=True)):
+        frame = _frame(np.concatenate([each.coords for each in maps]) if common else found.coords)
+        for i, (palette, names, codes) in enumerate(colourings):
+            place = "right" if j else None
+            outside = _draw(axes[i, j], found, frame, codes[some], names, palette, place, called[i])
+            axes[i, j].set_xlabel(found.axes[0] if i == len(colourings) - 1 else "")
+            axes[i, j].set_ylabel(found.axes[1] if j == 0 or not common else "")
+        _titles(axes[0, j], title, outside, len(some))
+    of = "both tables together" if common else "each table"
+    _caption(axes[0, 0].figure, f"{IN_WORDS[kind]} of {of}", len(some), len(before))
+    return axes
+
+
+def overview(
+    x: Any,
+    domain: Any,
+    label: Any = None,
+    *,
+    kind: Kind = "pca",
+    rows: int | None = None,
+    seed: int = 0,
+    domain_name: str = "domain",
+    label_name: str = "class",
+) -> np.ndarray:
+    """Draw one table, coloured by domain and by class; as :func:`before_after` otherwise.
+
+    Parameters
+    ----------
+    x
+        Measurements, (n, d).
+    domain, label, kind, rows, seed, domain_name, label_name
+        As in :func:`before_after`.
+
+    Returns
+    -------
+    (1 or 2,) array of Axes
+        By domain, and by class.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(20, 3))
+    >>> [ax.get_title(loc="left") for ax in overview(x, ["a", "b"] * 10, ["u", "v"] * 10)]
+    ['by domain', 'by class']
+    """
+    x, _, colourings = _same_rows(x, x, domain, label, True)
+    some = _chosen(len(x), kind, rows, seed)
+    found = embed(x[some], kind, seed)
+    axes = _panels(1, len(colourings), 3.4)[0]
+    frame, called = _frame(found.coords), (domain_name, label_name)
+    for ax, (palette, names, codes), name in zip(axes, colourings, called, strict=False):
+        outside = _draw(ax, found, frame, codes[some], names, palette, "below", "")
+        ax.set_xlabel(found.axes[0])
+        ax.set_ylabel(found.axes[1] if ax is axes[0] else "")
+        _titles(ax, f"by {name}", outside if ax is axes[0] else 0, len(some))
+    _caption(axes[0].figure, IN_WORDS[kind], len(some), len(x))
+    return axes
+
+
+def _chosen(n: int, kind: Kind, rows: int | None, seed: int) -> np.ndarray:
+    """Return the positions of the rows that are drawn."""
+    return np.sort(np.random.default_rng(seed).permutation(n)[: ROWS[kind] if rows is None else rows])
+
+
+def _panels(rows: int, columns: int, height: float) -> np.ndarray:
+    """Return the axes of a new figure, as wide as a page."""
     from matplotlib.figure import Figure
 
-    before, after, colourings = _same_rows(before, after, domain, label, common)
-    some = np.sort(np.random.default_rng(seed).permutation(len(before))[:rows])
-    maps = _maps(before[some], after[some], kind, common, seed)
-    columns = len(colourings)
-    figure = Figure(figsize=(3.1 * columns + 0.3, 6.9), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # pyright: ignore[reportOptionalMemberAccess, reportCallIssue]
-    axes = figure.subplots(2, columns, squeeze=False)
-    for i, (when, coords) in enumerate(zip(("before", "after"), maps, strict=True)):
-        low, high = _frame(np.concatenate(maps) if common else coords)
-        inside = np.clip(coords, low, high)
-        for j, (title, names, codes) in enumerate(colourings):
-            ax: Any = axes[i, j]
-            scatter(ax, inside, codes[some], names, palette=title, legend="below" if i else None)
-            ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), box_aspect=1)
-            ax.collections[0].set_clip_on(False)
-            if i == 0:
-                ax.set_title(f"by {title}", fontsize=9, color=_style.MUTED, loc="left")
-        axes[i, 0].set_ylabel(when, fontsize=11, color=_style.INK, fontweight="bold")
-        if outside := int((inside != coords).any(axis=1).sum()):
-            note = f"{outside} of {len(coords)} beyond the frame"
-            axes[i, -1].set_title(note, fontsize=7, color=_style.MUTED, loc="right")
-    return figure
+    figure = Figure(figsize=(7.0, height * rows + 0.45), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.05)  # pyright: ignore[reportOptionalMemberAccess, reportCallIssue]
+    return figure.subplots(rows, columns, squeeze=False)
+
+
+def _draw(
+    ax: Axes,
+    found: Map,
+    frame: tuple[np.ndarray, np.ndarray],
+    codes: np.ndarray,
+    names: Sequence[object],
+    palette: Literal["domain", "class"],
+    legend: Literal["right", "below"] | None,
+    title: str,
+) -> int:
+    """Draw one panel; return how many points lie beyond its frame, on which they are drawn."""
+    low, high = frame
+    inside = np.clip(found.coords, low, high)
+    scatter(ax, inside, codes, names, palette=palette, legend=legend, title=_style.short(title))
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), box_aspect=0.85)
+    ax.collections[0].set_clip_on(False)
+    for label in (ax.xaxis.label, ax.yaxis.label):
+        label.set(fontsize=8, color=_style.MUTED)
+    return int((inside != found.coords).any(axis=1).sum())
+
+
+def _titles(ax: Axes, title: str, outside: int, drawn: int) -> None:
+    """Name a panel, and count the points beyond its frame."""
+    ax.set_title(_style.short(title), fontsize=10, color=_style.INK, loc="left", parse_math=False)
+    if outside:
+        note = f"{outside} of {drawn} beyond the frame"
+        ax.set_title(note, fontsize=7, color=_style.MUTED, loc="right")
+
+
+def _caption(figure: Any, what: str, drawn: int, rows: int) -> None:
+    """Say above a figure what it shows."""
+    which = f"{drawn:,} of {rows:,} rows, drawn at random" if drawn < rows else f"{rows:,} rows"
+    figure.suptitle(f"{what}; {which}", fontsize=8, color=_style.MUTED, x=0.01, ha="left")
 
 
 def _same_rows(
@@ -237,15 +269,12 @@ def _same_rows(
     return before, after, colourings
 
 
-def _maps(before: np.ndarray, after: np.ndarray, kind: str, common: bool, seed: int) -> list[np.ndarray]:
+def _maps(before: np.ndarray, after: np.ndarray, kind: Kind, common: bool, seed: int) -> list[Map]:
     """Map both tables to two dimensions, together or each for itself."""
-
-    def embed(x: np.ndarray) -> np.ndarray:
-        return pca(x) if kind == "pca" else tsne(x, seed=seed)
-
-    if common:
-        return np.split(embed(np.concatenate([before, after])), 2)
-    return [embed(before), embed(after)]
+    if not common:
+        return [embed(before, kind, seed), embed(after, kind, seed)]
+    both = embed(np.concatenate([before, after]), kind, seed)
+    return [both._replace(coords=part) for part in np.split(both.coords, 2)]
 
 
 def _frame(coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def mmd_boxes(ax: Axes, groups: Mapping[str, Any], *, floor: Any = None) -> Axes:
+def mmd_boxes(
+    ax: Axes, groups: Mapping[str, Any], *, floor: Any = None, floor_name: str = "halves of\none domain"
+) -> Axes:
     """Draw the MMD over random draws as one box per table, in the form of the papers.
 
     A box spans the quartiles, the line in it is the median, whiskers reach 1.5 quartile ranges, and what lies
-    beyond is a dot.
+    beyond is a dot. The median stands above.
 
     Parameters
     ----------
@@ -27,7 +29,11 @@ def mmd_boxes(ax: Axes, groups: Mapping[str, Any], *, floor: Any = None) -> Axes
     groups
         Name → values, as :func:`jbc.metrics.mmd` returns them; drawn in the given order.
     floor
-        Values of :func:`jbc.metrics.mmd_within`; their median is drawn as a dashed line.
+        Values of :func:`jbc.metrics.mmd_within`, of two halves of one domain; their median is drawn as a dashed line.
+        A corrected pair of domains can lie below it: a correction gives domains a common mean and scale, and nothing
+        does that for the halves of a domain, which hold different units.
+    floor_name
+        What stands at the line.
 
     Returns
     -------
@@ -41,20 +47,28 @@ def mmd_boxes(ax: Axes, groups: Mapping[str, Any], *, floor: Any = None) -> Axes
     ['raw', 'corrected']
     """
     values = [np.asarray(group, dtype=np.float64) for group in groups.values()]
-    line = {"color": _style.INK, "linewidth": 1.0}
     boxes = ax.boxplot(
         values,
         widths=0.5,
         patch_artist=True,
-        boxprops={"edgecolor": _style.INK, "linewidth": 1.0},
-        whiskerprops=line,
-        capprops=line,
-        medianprops={"color": _style.INK, "linewidth": 1.6},
+        medianprops={"color": _style.INK, "linewidth": 1.2},
         flierprops={"marker": "o", "markersize": 2.5, "markerfacecolor": _style.MUTED, "markeredgewidth": 0},
     )
-    for box, colour in zip(boxes["boxes"], _style.colours(len(values)), strict=True):
-        box.set_facecolor(colour)
-        box.set_alpha(0.75)
+    for k, colour in enumerate(_style.colours(len(values))):
+        boxes["boxes"][k].set(facecolor=colour, edgecolor=colour, linewidth=1.0)
+        for line in (*boxes["whiskers"][2 * k : 2 * k + 2], *boxes["caps"][2 * k : 2 * k + 2]):
+            line.set(color=colour, linewidth=1.0)
+        if len(values[k]) and np.isfinite(values[k]).all():
+            ax.annotate(
+                f"{np.median(values[k]):.3f}",
+                (k + 1, values[k].max()),
+                xytext=(0, 4),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                color=_style.MUTED,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
+            )
     _style.quiet(ax)
     width = max(8, 60 // max(len(groups), 1))
     ax.set_xticklabels(
@@ -66,17 +80,22 @@ def mmd_boxes(ax: Axes, groups: Mapping[str, Any], *, floor: Any = None) -> Axes
     ax.set_ylabel("MMD", fontsize=9, color=_style.MUTED)
     ax.set_ylim(bottom=0)
     if floor is not None:
-        level = float(np.median(floor))
-        ax.axhline(level, color=_style.MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        ax.annotate(
-            "within\none domain",
-            (1.0, level),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-            color=_style.MUTED,
-            annotation_clip=False,
-        )
+        _dashed(ax, float(np.median(floor)), floor_name)
     return ax
+
+
+def _dashed(ax: Axes, level: float, name: str) -> None:
+    """Draw a dashed line, and its name right of the axes."""
+    ax.axhline(level, color=_style.MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    ax.annotate(
+        name,
+        (1.0, level),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8,
+        color=_style.MUTED,
+        annotation_clip=False,
+        parse_math=False,
+    )

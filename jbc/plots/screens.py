@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jbc.plots import _style
-from jbc.plots.embedding import _frame, pca, scatter
+from jbc.plots.coordinates import embed
+from jbc.plots.embedding import _frame, scatter
 from jbc.validation import checks
 
 if TYPE_CHECKING:
@@ -129,15 +130,25 @@ def violins(
             dots = np.broadcast_to(np.asarray(vanilla[method], dtype=np.float64).reshape(-1), len(names))
             ax.scatter(places, dots, s=14, color="white", edgecolors=_style.INK, linewidths=0.9, zorder=3)
     _style.quiet(ax)
-    ax.set_xticks(np.arange(len(names)))
-    ax.set_xticklabels(map(_style.short, names), color=_style.INK, fontsize=9, parse_math=False)
+    named = [k for k, name in enumerate(names) if str(name)]
+    ax.set_xticks(named)
+    ax.set_xticklabels(
+        [_style.short(names[k]) for k in named], color=_style.INK, fontsize=9, parse_math=False
+    )
     _labelled(ax, ylabel)
     _style.legend(ax, handles, list(groups))
     return ax
 
 
 def controls_pca(
-    ax: Axes, x: Any, domain: Any, *, control: Any = None, title: str = "", legend: bool = True
+    ax: Axes,
+    x: Any,
+    domain: Any,
+    *,
+    control: Any = None,
+    title: str = "",
+    legend: bool = True,
+    domain_name: str = "domain",
 ) -> Axes:
     """Draw the first two principal components of the controls, coloured by domain.
 
@@ -158,6 +169,8 @@ def controls_pca(
         The method.
     legend
         Name the domains, right of the points.
+    domain_name
+        What domains are called in the figure.
 
     Returns
     -------
@@ -174,15 +187,16 @@ def controls_pca(
     x = np.asarray(x)
     names, code = checks.domains(domain, len(x))
     shown = np.ones(len(x), bool) if control is None else checks.mask(control, len(x), "control")
-    coords, total = pca(x[shown]), x[shown].var(axis=0, dtype=np.float64).sum()
+    coords, (first, second) = embed(x[shown], "pca")
     low, high = _frame(coords)
     inside = np.clip(coords, low, high)
-    scatter(ax, inside, code[shown], names, legend="right" if legend else None)
+    scatter(
+        ax, inside, code[shown], names, legend="right" if legend else None, title=_style.short(domain_name)
+    )
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     ax.collections[0].set_clip_on(False)
-    first, second = (f"component, {part:.0%} of variance" for part in coords.var(axis=0) / (total or 1))
-    ax.set_xlabel(f"first {first}", fontsize=8, color=_style.MUTED)
-    ax.set_ylabel(f"second {second}", fontsize=8, color=_style.MUTED)
+    ax.set_xlabel(first, fontsize=8, color=_style.MUTED)
+    ax.set_ylabel(second, fontsize=8, color=_style.MUTED)
     ax.set_title(_style.short(title), fontsize=10, color=_style.INK, loc="left", parse_math=False)
     if outside := int((inside != coords).any(axis=1).sum()):
         note = f"{outside} of {len(coords)} beyond the frame"

@@ -12,7 +12,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import quote
 
 from jbc.data.io.atomic import atomic_path
 from jbc.errors import InputError
@@ -26,9 +27,43 @@ FOLDED = 30
 LONG = 40
 # Twice the pixels of a common screen, so that figures are sharp on a fine one.
 DENSITY = 2
+# Figures at least so wide, in units of the page, fill it; tables of more columns are said to scroll on a phone.
+WIDE, COLUMNS = 480, 4
 PNG = b"\x89PNG\r\n\x1a\n"
 # Control characters (tab and line feed are blanks), overrides of the writing direction, lone surrogates.
 HOSTILE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
+Tone = Literal["plain", "good", "caution"]
+
+
+class Table(NamedTuple):
+    """A table of the page.
+
+    Attributes
+    ----------
+    caption
+        What it is about.
+    rows
+        One mapping per row. Columns are the keys in order of appearance; those without any value are left out, and
+        numbers of one column have the same decimals.
+    words
+        What the cells of the first column mean, in words that stand below their rows.
+    folded
+        Show the number of rows until it is opened; always so for more than 30 rows.
+    """
+
+    caption: str
+    rows: Sequence[Mapping[str, Any]]
+    words: Mapping[str, str] = {}
+    folded: bool = False
+
+
+class Link(NamedTuple):
+    """A file beside the page: its name, relative to the page, and what it holds."""
+
+    name: str
+    text: str
 
 
 def write_report(
@@ -37,10 +72,13 @@ def write_report(
     title: str,
     summary: str,
     highlights: Sequence[tuple[str, Any, str]] = (),
-    tone: Literal["plain", "good", "caution"] = "plain",
-    tables: Sequence[tuple[str, Sequence[Mapping[str, Any]]]] = (),
+    tone: Tone = "plain",
+    tables: Sequence[Table | tuple[str, Sequence[Mapping[str, Any]]]] = (),
     figures: Sequence[tuple[str, Figure | bytes]] = (),
     notes: Sequence[str] = (),
+    commands: Sequence[str] = (),
+    links: Sequence[Link] = (),
+    about: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write one self-contained HTML page.
 
@@ -61,12 +99,17 @@ def write_report(
     tone
         Colour of the verdict.
     tables
-        Caption and rows of each table. Columns are the keys in order of appearance; those without any value are
-        left out, and numbers of one column have the same decimals.
+        Caption and rows of each :class:`Table`, and what its rows mean.
     figures
         Caption and picture of each figure: a matplotlib ``Figure``, or the bytes of a PNG file.
     notes
-        What the reader should know: configuration, versions, warnings.
+        What the reader should know.
+    commands
+        What to do next, as lines for a terminal.
+    links
+        Files beside the page.
+    about
+        Name and value of what tells where the page comes from: data, settings, seed, version, date, duration.
 
     Returns
     -------
@@ -96,9 +139,12 @@ def write_report(
         highlights=[
             {"name": name, "value": number(value), "remark": remark} for name, value, remark in highlights
         ],
-        tables=[_table(caption, rows) for caption, rows in tables],
+        tables=[_table(table if isinstance(table, Table) else Table(*table)) for table in tables],
         figures=[_figure(caption, picture) for caption, picture in figures],
         notes=list(notes),
+        commands=list(commands),
+        links=[{"name": each.name, "target": f"./{quote(each.name)}", "text": each.text} for each in links],
+        about=[(name, number(value)) for name, value in (about or {}).items()],
     )
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -125,16 +171,18 @@ def _clean(text: Any) -> Any:
     return HOSTILE.sub("\ufffd", text) if type(text) is str else text
 
 
-def _table(caption: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _table(table: Table) -> dict[str, Any]:
     """Format the columns of a table."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {name: column([row.get(name) for row in rows]) for name in names}
+    names = list(dict.fromkeys(name for row in table.rows for name in row))
+    columns = {name: column([row.get(name) for row in table.rows]) for name in names}
     shown = {name: each for name, each in columns.items() if any(each.cells)}
     return {
-        "caption": caption,
+        "caption": table.caption,
         "columns": [{"name": str(name), "kind": _kind(name, each)} for name, each in shown.items()],
         "rows": list(zip(*(each.cells for each in shown.values()), strict=True)),
-        "folded": len(rows) > FOLDED,
+        "folded": table.folded or len(table.rows) > FOLDED,
+        "wide": len(shown) > COLUMNS,
+        "words": table.words,
     }
 
 
@@ -162,6 +210,7 @@ def _figure(caption: str, picture: Figure | bytes) -> dict[str, Any]:
         "data": base64.b64encode(data).decode(),
         "width": width // DENSITY,
         "height": height // DENSITY,
+        "wide": width // DENSITY >= WIDE,
     }
 
 

@@ -6,6 +6,8 @@ import io
 import itertools
 import subprocess
 import sys
+import time
+import types
 import warnings
 
 import numpy as np
@@ -16,7 +18,8 @@ from sklearn.decomposition import PCA
 
 from jbc import plots
 from jbc.errors import InputError
-from jbc.plots._style import PALETTES, UNKNOWN
+from jbc.plots import coordinates
+from jbc.plots._style import PALETTES, TWELVE, UNKNOWN
 
 NAMES = ["plain", "$\\frac", "_hidden", "a" * 300, "nul\x00", "<script>", "\U0001f600", "", "-1 %"]
 
@@ -85,16 +88,27 @@ def drawn_points(points):
     return np.asarray(points.get_offsets()), points.get_facecolors()
 
 
-def test_scatter_of_many_groups_names_some_and_counts_all():
-    ax = plots.scatter(axes(), np.zeros((30, 2)), np.arange(30), [f"week {k}" for k in range(30)])
+def test_a_legend_holds_25_batches():
+    names = [f"week {k}" for k in range(25)]
+    ax = plots.scatter(axes(), np.zeros((25, 2)), np.arange(25), names, title="week")
+    assert legend(ax) == names
+    assert ax.get_legend().get_title().get_text() == "week"
+    assert len({tuple(c) for c in ax.collections[0].get_facecolors()}) == 25
+
+
+def test_a_legend_of_more_groups_names_some_and_says_so():
+    ax = plots.scatter(
+        axes(), np.zeros((70, 2)), np.arange(70), [f"week {k}" for k in range(70)], title="week"
+    )
     found = legend(ax)
-    assert len(found) == 12
-    assert (found[0], found[-1]) == ("week 0", "week 29 (30 in all)")
-    assert len({tuple(c) for c in ax.collections[0].get_facecolors()}) == 30
+    assert len(found) == 30
+    assert (found[0], found[-1]) == ("week 0", "week 69")
+    assert ax.get_legend().get_title().get_text() == "week\n30 of 70 named"
+    assert len({tuple(c) for c in ax.collections[0].get_facecolors()}) == 70
     assert plots.scatter(axes(), [[0, 0]], [0], ["a"], legend=None).get_legend() is None
 
 
-@pytest.mark.parametrize("palette", list(PALETTES))
+@pytest.mark.parametrize("palette", [*PALETTES.values(), TWELVE], ids=[*PALETTES, "twelve"])
 def test_palettes_survive_colour_blindness(palette):
     # Machado et al. (2009), severity 1, on linear RGB; distances in CIELAB, where 2.3 is just noticeable.
     seen = {
@@ -104,7 +118,7 @@ def test_palettes_survive_colour_blindness(palette):
         "no S": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
     }
     for matrix in seen.values():
-        places = [lab(np.asarray(matrix) @ linear(colour)) for colour in [*PALETTES[palette], UNKNOWN]]
+        places = [lab(np.asarray(matrix) @ linear(colour)) for colour in [*palette, UNKNOWN]]
         assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(places, 2)) > 12
 
 
@@ -130,22 +144,89 @@ def world(n=60):
 
 def test_before_after_has_common_axes_and_one_map():
     before, after, domain, label = world()
-    panels = plots.before_after(before, after, domain, label).axes
-    assert len(panels) == 4
-    assert len({(ax.get_xlim(), ax.get_ylim()) for ax in panels}) == 1
-    points = [np.asarray(ax.collections[0].get_offsets()) for ax in panels]
+    panels = plots.before_after(before, after, domain, label, domain_name="day")
+    assert panels.shape == (2, 2)
+    assert len({(ax.get_xlim(), ax.get_ylim()) for ax in panels.flat}) == 1
+    points = [np.asarray(ax.collections[0].get_offsets()) for ax in panels.flat]
     both = plots.pca(np.vstack([before, after]).astype(np.float32))
-    for drawn, expected in zip(points, (both[:60], both[:60], both[60:], both[60:]), strict=True):
+    for drawn, expected in zip(points, (both[:60], both[60:], both[:60], both[60:]), strict=True):
         np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(expected, axis=0), atol=1e-4)
-    assert legend(panels[2]) == ["day 1", "day 2"]
-    assert legend(panels[3]) == ["case", "control", "unknown"]
-    assert [ax.get_ylabel() for ax in panels] == ["before", "", "after", ""]
+    assert legend(panels[0, 1]) == ["day 1", "day 2"]
+    assert legend(panels[1, 1]) == ["case", "control", "unknown"]
+    assert [ax.get_legend().get_title().get_text() for ax in panels[:, 1]] == ["day", "class"]
+    assert [ax.get_title(loc="left") for ax in panels.flat] == ["before", "after", "", ""]
+
+
+def test_before_after_says_what_it_shows():
+    before, after, domain, label = world()
+    panels = plots.before_after(before, after, domain, label, rows=40)
+    assert suptitle(panels) == "Principal components of both tables together; 40 of 60 rows, drawn at random"
+    share = PCA(2).fit(np.vstack([before, after])).explained_variance_ratio_
+    whole = plots.before_after(before, after, domain)
+    assert whole[0, 0].get_xlabel() == f"PC 1 ({share[0]:.0%} of variance)".replace("%", " %", 1)
+    assert whole[0, 0].get_ylabel() == f"PC 2 ({share[1]:.0%})".replace("%", " %")
+    assert suptitle(whole) == "Principal components of both tables together; 60 rows"
+    apart = plots.before_after(before, after, domain, kind="tsne", common=False, rows=30)
+    assert suptitle(apart) == "t-SNE of each table; 30 of 60 rows, drawn at random"
+    assert [ax.get_ylabel() for ax in apart[0]] == ["t-SNE 2", "t-SNE 2"]
+
+
+def suptitle(panels) -> str:
+    return panels.flat[0].figure.get_suptitle()
+
+
+def test_many_rows_are_drawn_within_seconds():
+    rng = np.random.default_rng(0)
+    x, domain = rng.normal(size=(50_000, 30)).astype(np.float32), rng.integers(0, 25, 50_000)
+    begun = time.process_time()
+    panels = plots.before_after(x, x, domain, domain)
+    assert png(panels[0, 0].figure).startswith(b"\x89PNG")
+    assert time.process_time() - begun < 5
+    assert len(np.asarray(panels[0, 0].collections[0].get_offsets())) == 1500
+    assert "1,500 of 50,000 rows" in suptitle(panels)
+
+
+def test_overview_draws_one_table():
+    before, _, domain, label = world()
+    panels = plots.overview(before, domain, label, domain_name="day", label_name="diagnosis")
+    assert [ax.get_title(loc="left") for ax in panels] == ["by day", "by diagnosis"]
+    assert suptitle(panels) == "Principal components; 60 rows"
+    drawn = np.asarray(panels[0].collections[0].get_offsets())
+    np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(plots.pca(before), axis=0), atol=1e-4)
+    assert len(plots.overview(before, domain)) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "package", "name"), [("opentsne", "openTSNE", "TSNE"), ("umap", "umap", "UMAP")]
+)
+def test_maps_of_other_packages(kind, package, name, monkeypatch):
+    """What is passed to packages that jbc does not depend on; stand-ins tell whether they are called as they are."""
+    seen = {}
+
+    class Stand:
+        def __init__(self, **settings):
+            seen.update(settings)
+
+        def fit(self, x):
+            return x[:, :2]
+
+        fit_transform = fit
+
+    monkeypatch.setitem(sys.modules, package, types.SimpleNamespace(**{name: Stand}))
+    before, after, domain, _ = world()
+    panels = plots.before_after(before, after, domain, kind=kind, seed=5)
+    assert seen["random_state"] == 5
+    assert suptitle(panels).startswith(coordinates.IN_WORDS[kind])
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match="is not installed") as error:
+        plots.before_after(before, after, domain, kind=kind)
+    assert f"pip install {coordinates.PACKAGES[package]}" in str(error.value)
 
 
 def test_points_far_out_are_drawn_on_the_frame_and_counted():
     before, after, domain, _ = world()
     before[7] = 1e6
-    panels = plots.before_after(before, after, domain).axes
+    panels = plots.before_after(before, after, domain).ravel()
     (left, right), points = panels[0].get_xlim(), np.asarray(panels[0].collections[0].get_offsets())
     assert right - left < 1000
     assert ((points[:, 0] == left) | (points[:, 0] == right)).sum() == 1
@@ -156,7 +237,7 @@ def test_before_after_of_two_feature_spaces():
     before, after, domain, _ = world()
     with pytest.raises(InputError, match="common=False"):
         plots.before_after(before, after[:, :2], domain)
-    panels = plots.before_after(before, after[:, :2], domain, common=False, rows=20).axes
+    panels = plots.before_after(before, after[:, :2], domain, common=False, rows=20).ravel()
     assert len(panels) == 2
     assert panels[0].get_xlim() != panels[1].get_xlim()
     assert [len(np.asarray(ax.collections[0].get_offsets())) for ax in panels] == [20, 20]
@@ -173,33 +254,16 @@ def test_before_after_refuses_other_rows_and_missing_values():
 
 def test_tsne_panels_share_their_axes():
     before, after, domain, label = world(30)
-    panels = plots.before_after(before, after, domain, label, kind="tsne").axes
+    panels = plots.before_after(before, after, domain, label, kind="tsne").ravel()
     assert len({(ax.get_xlim(), ax.get_ylim()) for ax in panels}) == 1
-
-
-def test_losses_are_the_history():
-    history = {"step": [5, 10, 15], "mmd": [3.0, 2.0, 1.0], "reconstruction": [1.0, np.nan, 0.5]}
-    ax = plots.losses(axes(), history, log=True)
-    assert [line.get_xdata().tolist() for line in ax.lines] == [[5, 10, 15]] * 2
-    np.testing.assert_array_equal(ax.lines[1].get_ydata(), history["reconstruction"])
-    assert legend(ax) == ["mmd", "reconstruction"]
-    assert ax.get_yscale() == "log"
-    assert plots.losses(axes(), {"a": [1, 2]}).get_yscale() == "linear"
-
-
-def test_long_losses_have_a_running_mean_in_its_place():
-    step = np.arange(0, 1000, 2)
-    ax = plots.losses(axes(), {"step": step, "loss": step + np.tile([5.0, -5.0], 250)})
-    faint, mean = ax.lines
-    assert len(faint.get_xdata()) == 500
-    # A straight line in noise of period two, averaged over ten points, is the line half a step later.
-    np.testing.assert_allclose(np.asarray(mean.get_ydata()), np.asarray(mean.get_xdata()) + 1, atol=1e-9)
 
 
 def test_boxes_show_the_quartiles():
     rng = np.random.default_rng(0)
     groups = {name: rng.gamma(2, size=31) for name in ("raw", "ComBat")}
     ax = plots.mmd_boxes(axes(), groups, floor=[0.1, 0.2, 0.9])
+    assert [text.get_text() for text in ax.texts[:2]] == [f"{np.median(v):.3f}" for v in groups.values()]
+    assert ax.texts[2].get_text() == "halves of\none domain"
     heights = {round(float(y), 9) for line in ax.lines for y in np.atleast_1d(line.get_ydata())}
     for values in groups.values():
         assert round(float(np.median(values)), 9) in heights
@@ -250,6 +314,9 @@ def test_violins_hold_their_quartiles():
     assert np.asarray(dots.get_offsets())[:, 1].tolist() == [1, 2]
     assert [text.get_text() for text in ax.get_xticklabels()] == ["1-NN", "4-NN"]
     assert legend(ax) == ["TVN", "ours"]
+    assert (
+        len(plots.violins(axes(), {"a": rng.gamma(2, size=60)}).get_xticks()) == 0
+    )  # no tick without a name
     # Draws that are all equal have no width to estimate.
     assert png(plots.violins(axes(), {"a": np.ones(5)}).figure).startswith(b"\x89PNG")
 
@@ -262,8 +329,9 @@ def test_controls_are_drawn_by_their_own_components():
     drawn = np.asarray(ax.collections[0].get_offsets())
     np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(plots.pca(before[control]), axis=0), atol=1e-6)
     fitted = PCA(2).fit(before[control])
-    share = f"{fitted.explained_variance_ratio_[0]:.0%}"
-    assert ax.get_xlabel() == f"first component, {share} of variance"
+    share = f"{100 * fitted.explained_variance_ratio_[0]:.0f}"
+    assert ax.get_xlabel() == f"PC 1 ({share} % of variance)"
+    assert ax.get_legend().get_title().get_text() == "domain"
     assert ax.get_title(loc="left") == "raw"
     assert legend(ax) == ["day 1", "day 2"]
     after[0] = 1e6
@@ -301,7 +369,7 @@ x = np.random.default_rng(0).normal(size=(30, 3))
 draw = lambda: plots.before_after(x, 2 * x, ["a", "b"] * 15, ["u", "v", ""] * 10)
 def png():
     buffer = io.BytesIO()
-    draw().savefig(buffer, format="png", dpi=40)
+    draw()[0, 0].figure.savefig(buffer, format="png", dpi=40)
     return buffer.getvalue()
 import matplotlib
 before = matplotlib.rcParams.copy()

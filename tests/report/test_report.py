@@ -7,13 +7,14 @@ import hashlib
 import re
 from html.parser import HTMLParser
 from importlib.resources import files
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from jbc.errors import InputError
-from jbc.report import write_report
+from jbc.report import Link, Table, write_report
 from jbc.report.numbers import column, number
 
 HOSTILE = [
@@ -77,9 +78,13 @@ def hostile(tmp_path_factory):
         title=HOSTILE[0],
         summary="\n".join(HOSTILE),
         highlights=[(name, name, name) for name in HOSTILE],
-        tables=[(name, rows) for name in HOSTILE[:2]],
+        tables=[(name, rows) for name in HOSTILE[:2]]
+        + [Table("words", rows, {name: name for name in HOSTILE})],
         figures=[(name, picture()) for name in HOSTILE[:3]],
         notes=HOSTILE,
+        commands=["\n".join(HOSTILE)],
+        links=[Link(name, name) for name in HOSTILE],
+        about={name: name for name in HOSTILE},
     )
 
 
@@ -87,21 +92,24 @@ def test_hostile_texts_are_shown_as_they_are(hostile):
     page, _ = hostile
     shown = [text.strip() for text in page.texts]
     for name in HOSTILE:
-        assert shown.count(name) >= 4
+        assert shown.count(name) >= 8
 
 
 def test_hostile_texts_make_no_element_and_no_request(hostile):
     page, _ = hostile
     expected = (
         "html head meta title style body main h1 section p dl div dt dd h2 table thead tbody tr th td"
-        " figure img figcaption ul li footer"
+        " figure img figcaption ul li pre a footer"
     )
     assert {tag for tag, _ in page.tags} == set(expected.split())
     names = {name for _, attrs in page.tags for name in attrs}
-    known = "lang charset http-equiv content name class tabindex scope src width height alt"
+    known = "lang charset http-equiv content name class tabindex scope src width height alt colspan href"
     assert names == set(known.split())
     assert all(source.startswith("data:image/png;base64,") for source in page.attributes("src"))
     assert len(page.attributes("src")) == 3
+    # Whatever a file is called, its link stays beside the page.
+    assert all(re.fullmatch(r"\./[\w./~%-]+", target) for target in page.attributes("href"))
+    assert [unquote(target) for target in page.attributes("href")] == [f"./{name}" for name in HOSTILE]
     assert sum(tag == "style" for tag, _ in page.tags) == 1
 
 
@@ -154,6 +162,25 @@ def test_long_tables_are_folded_and_empty_ones_are_harmless(tmp_path):
     assert len(page.rows(text)) == 33
 
 
+def test_words_stand_below_the_row_that_they_are_about(tmp_path):
+    rows = [{"score": "AUC", "raw": 0.5, "ours": 0.9}, {"score": "other", "raw": 1.0, "ours": 2.0}]
+    page, text = write(tmp_path, tables=[Table("Scores", rows, {"AUC": "Chance that ..."}, folded=True)])
+    assert page.rows(text.replace(' class="said"', "").replace(' class="meaning"', "")) == [
+        ["score", "raw", "ours"],
+        ["AUC", "0.500", "0.900"],
+        ["<div>Chance that ...</div>"],
+        ["other", "1.000", "2.000"],
+    ]
+    assert "2 rows" in page.texts
+
+
+def test_wide_tables_say_that_they_scroll(tmp_path):
+    wide, narrow = ({f"column {k}": k for k in range(n)} for n in (5, 4))
+    hint = "Wider than a small screen: scroll sideways."
+    assert hint in write(tmp_path, tables=[("wide", [wide])])[0].texts
+    assert hint not in write(tmp_path, tables=[("narrow", [narrow])])[0].texts
+
+
 @pytest.mark.parametrize(
     ("values", "cells", "numeric"),
     [
@@ -179,6 +206,9 @@ def test_figures_are_embedded_in_their_size(tmp_path):
     page, _ = write(tmp_path, figures=[("caption", picture((2.0, 1.0)))])
     ((_, attrs),) = [tag for tag in page.tags if tag[0] == "img"]
     assert (attrs["width"], attrs["height"], attrs["alt"]) == ("192", "96", "caption")
+    assert attrs["class"] == "small"
+    wide, _ = write(tmp_path, figures=[("caption", picture((7.0, 1.0)))])
+    assert next(attrs["class"] for tag, attrs in wide.tags if tag == "img") == "wide"
     data = base64.b64decode((attrs["src"] or "").removeprefix("data:image/png;base64,"))
     again, _ = write(tmp_path, figures=[("caption", data)])
     assert again.attributes("src") == page.attributes("src")
