@@ -1,4 +1,4 @@
-"""Write BENCHMARKS.md and docs/benchmarks/*.md from the rows in experiments/results, and print the README's tables.
+"""Write BENCHMARKS.md and docs/benchmarks/*.md from the rows in experiments/results, and print the README's table.
 
 python experiments/build_pages.py
 """
@@ -85,11 +85,11 @@ def documents() -> dict[Path, str]:
 
 
 def main() -> None:
-    """Write all pages, and print the tables of the README."""
+    """Write all pages, and print the table of the README."""
     for path, text in documents().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    print("\n\n".join(joint.readme_tables()))
+    print(joint.readme_table())
 
 
 if __name__ == "__main__":

@@ -160,32 +160,23 @@ def variants(rows: Sequence[dict]) -> str:
     return pages.table(["", *(name for *_, name in wanted)], lines)
 
 
-def readme_tables() -> tuple[str, str]:
-    """Return the two tables of the README: a choice of methods on MI, and what the parts of the default buy."""
+def readme_table() -> str:
+    """Return the table of the README: a choice of methods on MI, averaged over targets."""
     rows = rows_of("mi")
     wanted = {
         "raw + logistic regression": "as measured + logistic regression",
         "z-score per domain + logistic regression": "log, z-score per plate + logistic regression",
-        "z-score per domain + gradient boosting": "log, z-score per plate + gradient boosting",
         "our inputs + gradient boosting": "log-ratio, z-score per plate + gradient boosting",
         "reference": "joint calibration as released",
         "ours (1a)": "*joint calibration, in print*",
         DEFAULT: "**`JointCalibration()`**",
     }
-    columns = [("sample", "acc", name) for name in "321"]
-    columns += [("sample", "acc", "all"), ("sample", "auc", "all"), ("unit", "acc", "all")]
+    columns = [("sample", "acc"), ("sample", "auc"), ("unit", "acc")]
     compared = [
-        [shown] + [cell(pick(rows, method=name, level=level, metric=metric, target=target))
-                   for level, metric, target in columns]
+        [shown] + [cell(pick(rows, method=name, level=level, metric=metric, target="all")) for level, metric in columns]
         for name, shown in wanted.items()
     ]  # fmt: skip
-    head = ["", "target 3", "target 2", "target 1", "average", "AUC", "by subject"]
-    rows, scores = rows_of("ablations"), [("target", "acc"), ("target", "auc"), ("selection", "acc")]
-    parts = [
-        [name] + [cell(pick(rows, method=name, score=score, metric=metric, target="all")) for score, metric in scores]
-        for name in dict.fromkeys(row["method"] for row in rows)
-    ]  # fmt: skip
-    return pages.table(head, compared), pages.table(["", "accuracy", "AUC", "selection"], parts)
+    return pages.table(["", "accuracy", "AUC", "accuracy by subject"], compared)
 
 
 def rows_of(table: str) -> list[dict]:
