@@ -167,6 +167,7 @@ def _train(cohort: Cohort, options: Options, run: dict[str, Any], mesh: Mesh | N
     before = [{name: value for name, value in row.items() if name not in TIMING} for row in earlier]
     notes = {"columns": dataclasses.asdict(options.columns()), "control": options.control, "run": run}
     notes |= dataclasses.asdict(options.reading)
+    notes["rows"] = dict(zip(cohort.names.domains, np.asarray(cohort.domains.count).tolist(), strict=True))
     record = dataclasses.replace(record, history=[*before, *record.history], notes=notes)
     model = dataclasses.replace(model, record=record)
     model.save(options.out / "model", overwrite=True)
