@@ -262,7 +262,9 @@ def _folds(cv: Any, labelled: list[str]) -> Iterator[np.ndarray]:
     if cv is None:
         yield from names[:, None]
         return
-    for _, test in cv.split(names[:, None], groups=names):
+    # Splitters of scikit-learn that know no groups warn when they get some.
+    requests = cv.get_metadata_routing().split.requests if hasattr(cv, "get_metadata_routing") else {}
+    for _, test in cv.split(names[:, None], groups=names if requests.get("groups") else None):
         yield names[test]
 
 
