@@ -51,7 +51,7 @@ def mmd_boxes(
         values,
         widths=0.5,
         patch_artist=True,
-        medianprops={"color": _style.INK, "linewidth": 1.2},
+        medianprops={"color": _style.INK, "linewidth": 0.8},
         flierprops={"marker": "o", "markersize": 2.5, "markerfacecolor": _style.MUTED, "markeredgewidth": 0},
     )
     for k, colour in enumerate(_style.colours(len(values))):
