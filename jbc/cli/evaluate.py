@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
     if hint:
         print(f"\n{textwrap.fill(hint, 118)}")
     if options.report is not None:
-        _write_page(options, tables, groups, rows, [hint] if hint else [], begun)
+        _write_page(options, tables, groups, rows, hint, begun)
         print(f"\n{options.report}")
     return 0
 
@@ -160,7 +160,7 @@ def _write_page(
     tables: dict[str, Table],
     groups: dict[str, Any],
     rows: list[dict[str, Any]],
-    notes: list[str],
+    hint: str,
     begun: float,
 ) -> None:
     """Write the page."""
@@ -185,6 +185,6 @@ def _write_page(
         options.report,
         evaluation,
         title="Before and after a correction" if options.before else "A table and its batches",
-        notes=notes,
+        caveat=hint,
         about=origin(files, options, begun),
     )

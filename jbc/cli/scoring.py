@@ -71,7 +71,7 @@ def hint_of_units(table: Table, columns: Columns) -> str:
     >>> subject = [f"{batch}-{n}" for batch in "ab" for n in range(8) for _ in range(3)]
     >>> batch = [each[0] for each in subject]
     >>> obs = pd.DataFrame({"batch": batch, "subject": subject, "well": range(48)}, dtype=object)
-    >>> hint_of_units(Table(np.zeros((48, 1)), ("x",), obs), Columns("batch"))[:59]
+    >>> hint_of_units(Table(np.zeros((48, 1)), ("x",), obs), Columns("batch"))[:60]
     "Column 'subject' looks like subjects: 16 values, 3.0 rows of"
     """
     if columns.unit is not None:

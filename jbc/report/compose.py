@@ -105,7 +105,7 @@ def write_evaluation(
     evaluation: Evaluation,
     *,
     title: str,
-    notes: Sequence[str] = (),
+    caveat: str = "",
     about: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the page of an evaluation.
@@ -116,8 +116,10 @@ def write_evaluation(
         The file to write.
     evaluation
         Scores and tables.
-    title, notes, about
+    title, about
         As in :func:`~jbc.report.page.write_report`.
+    caveat
+        What the reader should know of the verdict; it stands below it.
 
     Examples
     --------
@@ -134,12 +136,11 @@ def write_evaluation(
     return write_report(
         path,
         title=title,
-        summary=found.text,
+        summary=f"{found.text}\n\n{caveat}".strip(),
         tone=found.tone,
         highlights=evaluation.highlights(),
         tables=evaluation.score_tables(),
         figures=evaluation.figures(),
-        notes=notes,
         about=about,
     )
 

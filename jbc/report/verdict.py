@@ -230,8 +230,8 @@ class _Judge:
         numbers = f"{words.several(self.one)} {words.figure(self.domains.values[STANDARDISED])}"
         if self.labels is not None:
             numbers += f", classes {words.figure(self.labels.values[STANDARDISED])}"
-        said = {1: "It is better than", 0: "It is no better than", -1: "It is worse than"}[how]
-        return f"{said} standardising every {self.one} ({numbers})."
+        said = {1: "better than", 0: "no better than", -1: "worse than"}[how]
+        return f"The correction is {said} standardising every {self.one} ({numbers})."
 
 
 def _shown(score: Score, table: str, of: str = "") -> str:

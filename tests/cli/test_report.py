@@ -109,7 +109,7 @@ def test_evaluate_writes_a_page(folder, capsys):
     assert capsys.readouterr().out.rstrip().endswith(str(folder / "page.html"))
     text = (folder / "page.html").read_text("utf-8")
     assert "Plates were told apart before and no longer are" in text
-    assert "It is no better than standardising every plate" in text  # it is just that
+    assert "The correction is no better than standardising every plate" in text  # it is just that
     assert text.count("data:image/png") == 1
     for told in ("x.csv", "plates.csv", "column plate", f"jbc {jbc.__version__}"):
         assert told in text

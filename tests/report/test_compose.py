@@ -78,14 +78,14 @@ def test_verdicts_beside_standardising(standard, kept, said, tone):
     rows += classes(before=0.8, after=0.8, standardised=kept)
     found = verdict(rows)
     numbers = f"(batches {standard:.3f}, classes {kept:.3f})"
-    assert found.text.endswith(f"It is {said} standardising every batch {numbers}.")
+    assert found.text.endswith(f"The correction is {said} standardising every batch {numbers}.")
     assert found.tone == tone
 
 
 def test_what_is_below_chance_counts_as_chance():
     found = verdict(domains(before=1.0, after=0.1, standardised=0.3))
     assert "A value below chance counts as chance" in found.text
-    assert "It is no better than standardising" in found.text
+    assert "The correction is no better than standardising" in found.text
     assert "below chance" not in verdict(domains(before=1.0, after=0.49)).text
 
 
