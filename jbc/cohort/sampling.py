@@ -46,7 +46,7 @@ class Rows:
 
     @property
     def overlap(self) -> Array | None:
-        """What two groups share, (G, G), from 0 to 1: the mean weight of their rows."""
+        """The mean weight of the rows of two groups, (G, G), from 0 to 1; what they share."""
         return None if self.weight is None else (self.weight + self.weight.swapaxes(0, 1)).mean(axis=-1) / 2
 
     def of(self, groups: Array) -> Rows:

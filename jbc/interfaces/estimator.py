@@ -283,7 +283,7 @@ class Corrector(TransformerMixin, BaseEstimator):
 
     @property
     def resolved(self) -> Method:
-        """The method that is fitted: the given one, or the default."""
+        """The method that is fitted, the given one or the default."""
         return JointCalibration() if self.method is None else self.method
 
     def __sklearn_tags__(self) -> Any:

@@ -72,7 +72,7 @@ class PlayerState(TrainState):
 
     @property
     def inference_params(self) -> Any:
-        """The parameters that inference takes: the moving average where there is one."""
+        """The parameters that inference takes, which are the moving average where there is one."""
         return self.ema_params if self.ema_decay else self.params
 
     def update(self, grads: Any, rate: Array | float, running: Any = None) -> PlayerState:
