@@ -5,6 +5,7 @@ from jbc.cohort import Cohort as Cohort
 from jbc.data import datasets as datasets
 from jbc.errors import InputError as InputError
 from jbc.errors import InputWarning as InputWarning
+from jbc.interfaces import model_selection as model_selection
 from jbc.interfaces.estimator import Corrector as Corrector
 from jbc.interfaces.scverse import correct as correct
 from jbc.methods import presets as presets
