@@ -124,7 +124,7 @@ def opentsne(x: Any, *, perplexity: float = 30.0, seed: int = 0) -> np.ndarray:
 
 
 def umap(x: Any, *, neighbours: int = 15, seed: int = 0) -> np.ndarray:
-    """Return a UMAP map by umap-learn, a package of its own.
+    """Return a UMAP map by umap-learn, a package of its own, whose first call in a process compiles for a while.
 
     Parameters
     ----------
