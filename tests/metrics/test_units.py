@@ -380,7 +380,7 @@ def test_a_single_feature_has_a_map():
 def test_before_and_after_are_drawn_with_the_digits_of_the_table():
     x = table()
     pictures = [plots.before_after(x + b, x + b, NAMES["domain"]) for b in (0.0, 1e8)]
-    drawn = [figure.axes[0].collections[0].get_offsets().data for figure in pictures]
+    drawn = [axes[0, 0].collections[0].get_offsets().data for axes in pictures]
     close(drawn[1], drawn[0], rtol=1e-4)
     assert np.ptp(drawn[0], axis=0).min() > 1
 
