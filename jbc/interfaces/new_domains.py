@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.utils.validation import validate_data
 
 from jbc.cohort import Cohort
 from jbc.errors import InputError, warn
@@ -99,6 +97,8 @@ class Rows:
 
 def read(estimator: Any, x: Any, y: Any, domain: Any, *, reset: bool, **roles: Any) -> Rows:
     """Check a table and its roles; ``estimator`` keeps, or knows, how many features there are and their names."""
+    from sklearn.utils.validation import validate_data
+
     given = aligned(x, y=y, domain=domain, **roles)
     dense = checks.unmasked(densify(x))
     dense = validate_data(estimator, dense, reset=reset, dtype="numeric", ensure_all_finite=False)
@@ -154,6 +154,8 @@ def classify(corrector: Corrector, classifier: Any, how: How, rows: Rows, new: n
 
 def copied(estimator: Any) -> Any:
     """Return an estimator with the same parameters that is not fitted."""
+    from sklearn.base import clone
+
     return clone(estimator)
 
 
