@@ -56,8 +56,8 @@ def _message(what: str, which: Iterable[object] | None, why: str, fix: str) -> s
 def closest(name: str, names: Iterable[str], least: float = 0.5) -> str | None:
     r"""Find the name that a typing error most likely meant.
 
-    ``least`` is how alike they have to be, from 0 to 1. A name that looks like the given one, and is another one to a computer, prints with escapes. The given one is
-    never found.
+    ``least`` is how alike they have to be, from 0 to 1. A name that looks like the given one, and is another one to a
+    computer, prints with escapes. The given one is never found.
 
     Examples
     --------

@@ -44,7 +44,7 @@ HOMES_ANYWHERE = {
     "matplotlib": ("plots",),
 }
 HOMES_AT_TOP = {
-    "sklearn": ("interfaces/estimator",),
+    "sklearn": ("interfaces/estimator", "interfaces/model_selection"),
     "matplotlib": ("plots",),
     "pandas": (),
     "anndata": (),

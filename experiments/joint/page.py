@@ -173,7 +173,8 @@ def readme_table() -> str:
     }
     columns = [("sample", "acc"), ("sample", "auc"), ("unit", "acc")]
     compared = [
-        [shown] + [cell(pick(rows, method=name, level=level, metric=metric, target="all")) for level, metric in columns]
+        [shown] + [cell(pick(rows, method=name, level=level, metric=metric, target="all"))
+                   for level, metric in columns]
         for name, shown in wanted.items()
     ]  # fmt: skip
     return pages.table(["", "accuracy", "AUC", "accuracy by subject"], compared)
