@@ -89,7 +89,7 @@ def _warn_of_input(method: Method, cohort: Cohort) -> None:
     if len(cohort.names.domains) == 1:
         warn(
             f"All rows are of one domain ({cohort.names.domains[0]!r}): there is no difference between domains to "
-            "remove. Pass domain=, one value per row, if there are several."
+            "remove. If there are several, say which row is of which (domain=)."
         )
     inputs = getattr(method, "inputs", None)
     logarithm = isinstance(inputs, Inputs) and inputs.log
