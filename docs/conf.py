@@ -16,7 +16,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
 import jbc  # noqa: E402
 
 # Modules that have another name inside the package.
-for _name in ("datasets", "presets"):
+for _name in ("datasets", "model_selection", "presets"):
     sys.modules[f"jbc.{_name}"] = getattr(jbc, _name)
 
 project = "jbc"
@@ -45,6 +45,7 @@ html_theme = "sphinx_book_theme"
 html_title = f"jbc {release}"
 html_theme_options = {
     "show_navbar_depth": 1,
+    "collapse_navbar": True,  # the whole tree on every page takes half of the time of a build
     "show_toc_level": 2,
     "use_download_button": False,
     "use_fullscreen_button": False,

@@ -22,9 +22,13 @@ PUBLIC = (
     "jbc.methods.presets", "jbc.metrics", "jbc.model", "jbc.nets", "jbc.plots", "jbc.report", "jbc.train",
 )  # fmt: skip
 # What users call these modules.
-SHOWN = {"jbc.data.datasets": "jbc.datasets", "jbc.methods.presets": "jbc.presets"}
+SHOWN = {
+    "jbc.data.datasets": "jbc.datasets",
+    "jbc.interfaces.model_selection": "jbc.model_selection",
+    "jbc.methods.presets": "jbc.presets",
+}
 # Modules, which have a page of their names, and aliases of types, which have no docstring.
-PAGES = ("datasets", "metrics", "plots", "presets")
+PAGES = ("datasets", "metrics", "model_selection", "plots", "presets")
 PYTHON = r"^```python\n(.*?)^```"
 SHELL = r"^```shell\n(.*?)^```"
 

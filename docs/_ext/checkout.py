@@ -13,6 +13,8 @@ BORROWED = {"benchmarks": "BENCHMARKS.md", "changelog": "CHANGELOG.md"}
 LINKS = {"](docs/": "](", "[experiments/](experiments/README.md)": "`experiments/README.md`"}
 # The order of the notebooks; others follow by name.
 FIRST = ("quickstart",)
+# A picture that would be fetched.
+BADGE = "colab-badge.svg"
 INTRODUCTION = """# Tutorials
 
 Notebooks with their outputs, as they were last run.
@@ -29,11 +31,18 @@ def copy_notebooks(app: Sphinx) -> None:
         (here / stale).unlink()
     for path in found:
         notebook = json.loads(path.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            cell["source"] = [line for line in _lines(cell["source"]) if BADGE not in line]
         # Lines such as "!jbc doctor" are no Python.
         notebook["metadata"].setdefault("language_info", {"name": "python"})["pygments_lexer"] = "ipython3"
         _write(here / path.name, json.dumps(notebook))
     listed = "\n".join(path.stem for path in found)
     _write(here / "index.md", f"{INTRODUCTION}```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n")
+
+
+def _lines(source: str | list[str]) -> list[str]:
+    """Return the lines of a cell, which may be stored as one text."""
+    return "".join(source).splitlines(keepends=True)
 
 
 def _write(path: Path, text: str) -> None:

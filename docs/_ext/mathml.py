@@ -24,7 +24,7 @@ def _inline(writer: Any, node: nodes.math) -> None:
 
 
 def _block(writer: Any, node: nodes.math_block) -> None:
-    writer.body.append(f'<div class="math">{_mathml(node.astext(), block=True)}</div>')
+    writer.body.append(f'<div class="formula">{_mathml(node.astext(), block=True)}</div>')
     raise nodes.SkipNode
 
 

@@ -32,6 +32,13 @@ class Evaluation:
         Rows of one unit, on average.
     domain_name, label_name
         What domains and classes are called.
+
+    Examples
+    --------
+    >>> from jbc.metrics import evaluate
+    >>> x, domain = np.random.default_rng(0).normal(size=(60, 3)), np.repeat(["a", "b"], 30)
+    >>> Evaluation(evaluate(x, domain), {"": x}, domain, domain_name="plate").verdict().text.partition(":")[0]
+    'Plates are not told apart'
     """
 
     rows: Sequence[Mapping[str, Any]]

@@ -42,7 +42,13 @@ class Score(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Sentences, and the tone that they are said in."""
+    """Sentences, and the tone that they are said in.
+
+    Examples
+    --------
+    >>> Verdict("Only predictions were scored.", "plain").tone
+    'plain'
+    """
 
     text: str
     tone: Tone
