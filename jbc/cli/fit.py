@@ -66,7 +66,7 @@ class Options:
     """Columns of numbers that are no features: ids, positions, classes."""
     reading: Reading = Reading()
     steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Training steps; by default those that the settings of the method ask for, such as --epochs within --min-steps and
+    """Training steps; by default those that the method's settings ask for, such as --epochs within --min-steps and
     --max-steps, or --updates."""
     stop_early: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Stop when batches are least visible among replicates that are kept from training: a quarter of the treatments
