@@ -82,7 +82,7 @@ _ELSEWHERE = (
     "pathlib|sklearn|typing"
 )
 # Names of types that annotations use before they are defined.
-_ALIASES = "Array|Composition|Ellipsis|Fitted|Shared|.*Points"
+_ALIASES = "Array|Composition|Ellipsis|Fitted|Shared|Tone|.*Points"
 nitpick_ignore_regex = [
     ("py:.*", rf"(?:{_ELSEWHERE})(?:\..*)?"),
     ("py:.*", _ALIASES),

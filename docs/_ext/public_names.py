@@ -7,6 +7,7 @@ what is in neither fails the build.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 from typing import Any
@@ -17,21 +18,25 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 
+@functools.cache
 def find(path: str) -> Any:
     """Return the object of a dotted path, the class of a field of a dataclass, or None."""
-    module, _, rest = path.partition(".")
-    if module != "jbc":
+    parts = path.split(".")
+    if parts[0] != "jbc":
         return None
-    found = importlib.import_module("jbc")
-    for part in rest.split(".") if rest else []:
-        module = f"{module}.{part}"
-        if hasattr(found, part):
-            found = getattr(found, part)
-        elif part not in getattr(found, "__dataclass_fields__", ()):
-            try:
-                found = importlib.import_module(module)
-            except ImportError:
-                return None
+    found = _attribute(importlib.import_module("jbc"), parts[1:])
+    # A function may have the name of its module.
+    for end in range(len(parts), 1, -1) if found is None else ():
+        with contextlib.suppress(ImportError):
+            return _attribute(importlib.import_module(".".join(parts[:end])), parts[end:])
+    return found
+
+
+def _attribute(found: Any, parts: list[str]) -> Any:
+    """Return what a chain of attributes leads to, or None."""
+    for part in parts:
+        if part not in getattr(found, "__dataclass_fields__", ()):
+            found = getattr(found, part, None)
     return found
 
 
