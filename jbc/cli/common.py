@@ -29,11 +29,16 @@ Mark = Annotated[str | None, tyro.conf.arg(metavar="CHARACTER")]
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
-def parse(options: Callable[..., T] | type[T], name: str, arguments: Sequence[str]) -> T:
-    """Read the options of a command from the command line."""
+def parse(
+    options: Callable[..., T] | type[T],
+    name: str,
+    arguments: Sequence[str],
+    order: Callable[[Sequence[str]], Sequence[str]] = list,
+) -> T:
+    """Read the options of a command from the command line, after putting them in order."""
     _refuse_nothing(arguments)
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-    return tyro.cli(options, prog=f"jbc {name}", args=list(arguments), config=config)
+    return tyro.cli(options, prog=f"jbc {name}", args=list(order(arguments)), config=config)
 
 
 def _refuse_nothing(arguments: Sequence[str]) -> None:

@@ -91,7 +91,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     end_with_launcher()
-    options = parse(Options, "fit", in_order(arguments, _own(), SETTINGS))
+    options = parse(Options, "fit", arguments, lambda given: in_order(given, _own(), SETTINGS))
     _positive(options)
     refuse_inside(options.out, run=True)
     columns = options.columns()
@@ -151,9 +151,12 @@ def _train(cohort: Cohort, options: Options, run: dict[str, Any], mesh: Mesh | N
     earlier = hooks.read_log(path, start)
     with contextlib.ExitStack() as stack:
         loop, caught = LoopOptions(mesh=mesh), []
-        if isinstance(options.method, Trainable):
-            shown = [hooks.log_lines(path, start), progress(run["method"]["name"])] if first else []
-            loop = dataclasses.replace(loop, hooks=tuple(stack.enter_context(each) for each in shown))
+        trained = isinstance(options.method, Trainable)
+        shown = [hooks.log_lines(path, start)] if first else []
+        shown += [progress(run["method"]["name"])] if first and trained else []
+        told = tuple(stack.enter_context(each) for each in shown)
+        if trained:
+            loop = dataclasses.replace(loop, hooks=told)
             loop, caught = stack.enter_context(checkpointed(steps, run, loop, options.save_every))
         stopping = default_criterion(options.method) if options.stop_early else None
         model = fit_prepared(options.method, cohort, options.seed, options.steps, stopping, loop)

@@ -26,6 +26,7 @@ from jbc.cli.folders import LOCK, run_folder
 from jbc.cli.main import main
 from jbc.data import cache
 from jbc.errors import InputError
+from jbc.model.checkpoints import same_run
 from jbc.train import checkpoint
 from jbc.train.checkpoint import latest
 
@@ -350,7 +351,7 @@ def test_a_finished_run_is_left_alone(here, capsys):
 @pytest.mark.parametrize("meta", [{}, {"run": None}, {"run": []}, {"run": "x"}, {"run": {}}])
 def test_a_checkpoint_without_its_configuration_is_not_gone_on_with(meta):
     with refusal("other-run"):
-        folders.same_run(meta.get("run"), RUN)
+        same_run(meta.get("run"), RUN)
 
 
 # The end of a terminal.

@@ -6,7 +6,6 @@ import contextlib
 import re
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from bad_inputs import fcs as faultless
 from jbc.cli.main import main
 from jbc.data import cache, datasets, read_table
 from jbc.data.io.fcs import read_fcs
-from jbc.errors import InputError, InputWarning
+from jbc.errors import InputError
 
 EVENTS = np.random.default_rng(0).lognormal(3, 1, size=(30, 4)).astype(np.float32)
 CHANNELS = ["Time", "Nd142Di", "Nd143Di", "Ir191Di"]
@@ -52,14 +51,16 @@ def test_events_are_rows_and_the_file_is_the_sample(tmp_path):
     assert table.source == tuple(map(str, files))
 
 
-def test_channels_that_measure_no_cell_are_told_and_not_dropped(tmp_path):
+def test_channels_that_measure_no_cell_are_left_out_unless_they_are_named(tmp_path):
     path = write(tmp_path / "a.fcs")
-    with pytest.warns(InputWarning, match=r"'a\.fcs' .*: 'Time'"):
-        table = read_table(path)
-    assert table.features == ("Time", "CD19", "CD45RA", "DNA1")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert read_table(path, features=["Time", "DNA1"]).features == ("Time", "DNA1")
+    table = read_table(path)
+    assert table.features == ("CD19", "CD45RA", "DNA1")
+    assert dict(table.left_out) == {"Time": "measures no cell", "sample": "text"}
+    assert read_table(path, keys=["sample"]).left_out.keys() == {"Time"}
+    assert read_table(path, features=["Time", "DNA1"]).features == ("Time", "DNA1")
+    excluded = read_table(path, exclude=["DNA1"])
+    assert excluded.features == ("CD19", "CD45RA")
+    assert excluded.left_out["DNA1"] == "excluded"
 
 
 def test_names_are_markers_then_channels(tmp_path):
