@@ -192,7 +192,7 @@ class AdversarialTraining(Settings):
     critic_rate
         Learning rate of the critics.
     linear_decay
-        Let rates fall linearly to 0 (:func:`optax.linear_schedule`).
+        Let rates fall linearly to 0.
     ema_decay
         Take the exponential moving average of the maps with this decay; 0 takes the last maps.
 

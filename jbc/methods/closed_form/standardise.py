@@ -37,7 +37,7 @@ class Standardise(ClosedForm, Adapts):
     on
         Measure mean and standard deviation on all rows of a domain, or on its controls only. Controls are few, and a
         deviation of two to four rows is nearly noise: those of controls shrink towards what other features and
-        domains say (:mod:`jbc.numerics.shrinkage`), the less the more controls there are.
+        domains say, the less the more controls there are.
 
     Examples
     --------
