@@ -53,7 +53,8 @@ class Editing(Settings):
     beyond
         What happens outside the source's range; "refuse" makes such rows an error.
     cautious
-        Leave rows alone where sampling alone would make as much of equal distributions. Replicate rows of one unit count as one row.
+        Leave rows alone where sampling alone would make as much of equal distributions. Replicate rows of one unit
+        count as one row.
     pull
         How much of the difference between the edited rows of a domain to extrapolate and the target is taken for a
         technical one, from 0 (none: what the sources do not show stays) to 1 (all of it).
