@@ -86,7 +86,8 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
 
 def _warn_of_input(method: Method, cohort: Cohort) -> None:
     """Warn of what can be fitted, and is most likely not what was meant."""
-    if len(cohort.names.domains) == 1:
+    compares = method.compares_mixtures(cohort) or getattr(method, "on", "all") != "all"
+    if len(cohort.names.domains) == 1 and compares:
         warn(
             f"All rows are of one domain ({cohort.names.domains[0]!r}): there is no difference between domains to "
             "remove. If there are several, say which row is of which (domain=)."
