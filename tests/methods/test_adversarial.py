@@ -306,8 +306,8 @@ def test_what_a_source_never_had_is_no_collapse():
     """A feature that is constant in a source keeps all of its spread, which is none."""
     drawn = simulate_shift(0, n_per_domain=12, n_features=4, n_domains=3)
     x = np.where((drawn.domain == "domain 2")[:, None] & (np.arange(4) == 1), 7.0, drawn.x)
+    cohort = Cohort.from_arrays(x, drawn.domain)
     with pytest.warns(InputWarning, match="'x1' in 'domain 2'"):
-        cohort = Cohort.from_arrays(x, drawn.domain)
         run = fit(SMALL, cohort, KEY, steps=20, chunk=10, composition="assume-equal")
     assert run.history[-1]["kept"] > 0.5
 
