@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def find(names: Sequence[str]) -> list[Path]:
-    """Return the notebooks of these names, or all, in the order of their titles."""
+    """Return the notebooks of these names, or all, in the order of their names."""
     paths = [FOLDER / f"{name.removesuffix('.ipynb')}.ipynb" for name in names] or sorted(
         FOLDER.glob("*.ipynb")
     )
