@@ -79,8 +79,10 @@ def run(path: Path, limit: float, *, keep: bool) -> bool:
         )
         try:
             client.execute(env=environment())
-        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-            print(f"{path.stem}: {error}", file=sys.stderr)
+        except (CellExecutionError, CellTimeoutError, DeadKernelError, AssertionError) as error:
+            # nbclient fails an assertion while it clears up after a kernel that has died.
+            cause = error.__context__ if isinstance(error, AssertionError) else error
+            print(f"{path.stem}: {cause}", file=sys.stderr)
             return False
     seconds = time.monotonic() - began
     print(f"{path.stem}: {seconds:.0f} s", flush=True)

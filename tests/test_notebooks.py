@@ -132,8 +132,13 @@ def test_unknown_names_are_refused(program):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "limit", "fine"),
-    [("print(1 + 1)", 60, True), ("1 / 0", 60, False), ("import time; time.sleep(60)", 5, False)],
-    ids=["fine", "error", "late"],
+    [
+        ("print(1 + 1)", 60, True),
+        ("1 / 0", 60, False),
+        ("import time; time.sleep(60)", 5, False),
+        ("import os; os._exit(1)", 60, False),
+    ],
+    ids=["fine", "error", "late", "dead"],
 )
 @pytest.mark.filterwarnings("ignore")  # of Jupyter's own packages
 def test_errors_and_late_ends_are_told(program, tmp_path, capsys, source, limit, fine):
