@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 
-import jbc
 from experiments.wasserstein.screens import Screen
 from jbc.data.io.atomic import atomic_path
 from jbc.methods import presets
@@ -31,13 +29,16 @@ def train(
 ) -> dict[int, Any]:
     """Return what is fitted after some steps, with an axis of seeds; a file that exists is read instead."""
     method, cohort = presets.wasserstein(truth, **changes), screen.cohort()
-    like = jax.eval_shape(lambda: method.finish(method.init(jax.random.key(0), method.resolve(cohort)), cohort))
+    like = jax.eval_shape(
+        lambda: method.finish(method.init(jax.random.key(0), method.resolve(cohort)), cohort)
+    )
     leaves, tree = jax.tree.flatten(like)
     if keep is not None and keep.is_file():
         with np.load(keep) as file:
             steps = file["steps"].tolist()
             return {
-                step: jax.tree.unflatten(tree, [file[f"{step}/{n}"] for n in range(len(leaves))]) for step in steps
+                step: jax.tree.unflatten(tree, [file[f"{step}/{n}"] for n in range(len(leaves))])
+                for step in steps
             }
     found: list[dict[int, Any]] = []
     for first in range(0, seeds, LANES):
@@ -48,7 +49,11 @@ def train(
         for step in found[0]
     }
     if keep is not None:
-        arrays = {f"{step}/{n}": leaf for step, each in taken.items() for n, leaf in enumerate(jax.tree.leaves(each))}
+        arrays = {
+            f"{step}/{n}": leaf
+            for step, each in taken.items()
+            for n, leaf in enumerate(jax.tree.leaves(each))
+        }
         keep.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(keep) as temporary, temporary.open("wb") as file:
             np.savez(file, steps=np.array(list(taken)), **arrays)
