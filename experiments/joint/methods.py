@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import jbc
 from jbc.methods.base import Trainable
 from jbc.methods.rules import changed
 
-TRUTHS = ("reference", "paper")
+PAIR_EPOCHS = 200
 # One thing changed at a time.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -29,18 +29,49 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def compared_methods(table: str, cell_epochs: int) -> dict[str, Trainable]:
-    """Return what is trained for a table; on CyTOF, published configurations have at most ``cell_epochs`` epochs."""
+class Compared(NamedTuple):
+    """A method, and what it is trained on: all domains, one source at a time, or the rows of the sources alone.
+
+    With one source at a time, scores are averaged over the sources, as the many-batch paper does.
+    """
+
+    method: Trainable
+    given: Literal["domains", "one source", "pooled sources"] = "domains"
+
+
+def compared_methods(table: str, epochs: int) -> dict[str, Compared]:
+    """Return what is trained for a table; the published two-batch method has at most this number of epochs."""
     default = jbc.JointCalibration()
     if table == "sc-mixology":  # nothing was published for these cells
-        return {"default": default}
-    if table != "cytof":
-        published = {truth: jbc.presets.joint(table, truth) for truth in TRUTHS}
-        return {"default": default, "default, pairwise": jbc.PairwiseCalibration(default)} | published
-    found: dict[str, Trainable] = {"default": default}  # with two batches there is only one pair
-    for truth in TRUTHS:
-        method = jbc.presets.joint(table, truth)
-        epochs = min(cell_epochs, method.training.epochs)
-        shorter = "" if epochs == method.training.epochs else f", {epochs} of {method.training.epochs} epochs"
-        found[f"{truth}{shorter}"] = changed(method, {"training.epochs": epochs})
+        return {"default": Compared(default)}
+    if table == "cytof":
+        return {"default": Compared(default)} | of_two_batches(epochs)  # there is only one pair
+    shown = {truth: Compared(jbc.presets.joint(table, truth)) for truth in ("paper", "reference")}
+    pair = jbc.presets.joint("cytof", "reference", training=jbc.Training(rows=200, epochs=PAIR_EPOCHS))
+    return {
+        "default": Compared(default),
+        "default, pairwise": Compared(jbc.PairwiseCalibration(default)),
+        **shown,
+        "paper, Recon_T": Compared(jbc.presets.joint(table, rebuild="all")),
+        "paper, L1 norm of (1)": Compared(jbc.presets.joint(table, discrepancy="l1")),
+        f"pairwise, {PAIR_EPOCHS} of 2000 epochs": Compared(jbc.PairwiseCalibration(pair), "one source"),
+        "baseline network": Compared(jbc.presets.joint_baseline(table), "pooled sources"),
+    }
+
+
+def of_two_batches(epochs: int) -> dict[str, Compared]:
+    """Return the published two-batch method, its ablation, and its classifier without any calibration."""
+    alone = {"calibrate": False, "align": 0.0, "reconstruct": 0.0, "rebuild": "none"}
+    variants = {
+        "reference": {},
+        "paper": {},
+        "paper, Remove_R": {"rebuild": "none"},
+        "baseline network": alone,
+    }
+    found = {}
+    for name, changes in variants.items():
+        method = jbc.presets.joint("cytof", "reference" if name == "reference" else "paper", **changes)
+        shorter = min(epochs, method.training.epochs)
+        told = "" if shorter == method.training.epochs else f", {shorter} of {method.training.epochs} epochs"
+        found[f"{name}{told}"] = Compared(changed(method, {"training.epochs": shorter}))
     return found

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -28,6 +29,7 @@ from threadpoolctl import threadpool_limits
 import jbc
 from experiments._lib import program, results
 from experiments.joint import methods, page, rejected, tasks
+from experiments.joint.methods import Compared
 from experiments.joint.tasks import Data, Scores, Task
 from jbc.cohort import Cohort, fold_weights
 from jbc.data import cache
@@ -63,6 +65,7 @@ class Options:
     cell_seeds: int = 4  # of sc-mixology, and of the published configurations on CyTOF
     ceiling_seeds: int = 3  # each with folds of its own
     cell_epochs: int = 500  # at most, of the published configurations on CyTOF, which had 2000
+    methods: tuple[str, ...] = ("*",)  # patterns of names: rows of others that are stored stay
     steps: int | None = None  # stop every training there, to see whether everything runs
     out: Path = results.RESULTS  # where the rows go
 
@@ -100,22 +103,53 @@ def paper_table(table: Table, options: Options) -> list[dict]:
 
 
 def compare(table: Table, data: Data, cohort: Cohort, options: Options) -> list[dict]:
-    """Return rows that compare the methods with simple pipelines and with the papers, on one data set."""
+    """Return rows that compare the methods with simple pipelines and with the papers, on one data set.
+
+    Rows of methods that are not asked for are those that were stored before.
+    """
     parts, named = tasks.make_tasks(cohort, data.sources), {"table": table, "dataset": data.name}
+    stored = [
+        row for row in results.read_from(options.out / f"joint_{table}.json") if row["dataset"] == data.name
+    ]
+    before = {row["method"]: tasks.pick(stored, method=row["method"]) for row in stored}
     rows = []
-    for name, method in methods.compared_methods(table, options.cell_epochs).items():
+    for name, compared in methods.compared_methods(table, options.cell_epochs).items():
+        if name in before and not asked(options, name):
+            rows += before[name]
+            continue
         seeds = number_of_seeds(table, name, options)
         timed = (table, name) == TIMED
         with cold_start() if timed else contextlib.nullcontext():
-            trained = train(method, [part.cohort for part in parts], seeds, options.steps)
-        scores = tasks.score(cohort, parts, trained.probability)
+            scores, trained = train_and_score(compared, cohort, parts, seeds, options.steps)
         rows += tasks.summary_rows(scores, **named, method=name, steps=trained.steps)
         if timed:
             rows.append(tasks.table_row("seconds", trained.seconds, **named, method=name, seeds=seeds))
-    for name, probability in tasks.simple_pipelines(cohort, parts):
-        rows += tasks.summary_rows(tasks.score(cohort, parts, probability), **named, method=name)
+    simple = [name for name in before if name is not None and " + " in name]
+    if simple and not asked(options, *simple):
+        rows += [row for name in simple for row in before[name]]
+    else:
+        for name, probability in tasks.simple_pipelines(cohort, parts):
+            rows += tasks.summary_rows(tasks.score(cohort, parts, probability), **named, method=name)
     rows.append(tasks.table_row("units per domain", tasks.units_per_domain(cohort), **named))
-    return rows + tasks.published_rows(papers_folder(), data, table)
+    return rows + tasks.published_rows(data, table)
+
+
+def asked(options: Options, *names: str) -> bool:
+    """Return whether the rows of any of these methods are asked for."""
+    return any(fnmatch(name, pattern) for name in names for pattern in options.methods)
+
+
+def train_and_score(
+    compared: Compared, cohort: Cohort, parts: Sequence[Task], seeds: int, steps: int | None
+) -> tuple[Scores, Trained]:
+    """Train a method on all tasks, or on what it is given of them, and score its targets."""
+    if compared.given == "one source":
+        parts = tasks.make_tasks(cohort, 1)
+    lanes = [
+        tasks.pooled(cohort, part) if compared.given == "pooled sources" else part.cohort for part in parts
+    ]
+    trained = train(compared.method, lanes, seeds, steps)
+    return tasks.score(cohort, parts, trained.probability), trained
 
 
 @contextlib.contextmanager
@@ -153,7 +187,7 @@ def ceilings(options: Options) -> list[dict]:
         for label in sorted(scores, key=lambda label: label.endswith("units"))
         for row in tasks.summary_rows(scores[label], table="ceilings", dataset=MI.name, method=label)
     ]
-    return rows + tasks.published_rows(papers_folder(), MI, "ceilings", inside=True)
+    return rows + tasks.published_rows(MI, "ceilings", inside=True)
 
 
 def held_out(plate: Cohort, folds: Sequence[np.ndarray], method: Trainable, steps: int | None) -> np.ndarray:
@@ -241,11 +275,6 @@ def selected(cells: dict[tuple[str, str], np.ndarray]) -> dict[tuple[str, str], 
         )
         for target, pairs in chosen.items()
     }
-
-
-def papers_folder() -> Path:
-    """Return the folder of the papers' numbers, beside the data."""
-    return Path(os.environ.get("JBC_DATA", os.devnull)).parent / "papers"
 
 
 def main() -> None:
