@@ -78,6 +78,19 @@ def _fitted(method: Any, state: Any) -> Any:
     return jax.vmap(lambda lane: method.finish(lane, None))(state)
 
 
+def updates(truth: str, steps: Collection[int]) -> list[int]:
+    """Return how often the maps were updated before these steps.
+
+    Examples
+    --------
+    >>> updates("paper", [0, 100_051]), updates("reference", [102_000])
+    ([0, 50], [40])
+    """
+    method = presets.wasserstein(truth)
+    turn = method.training.critic_steps + method.map_steps
+    return [max(step - method.pretrain, 0) // turn * method.map_steps for step in steps]
+
+
 def corrected(truth: presets.Truth, screen: Screen, taken: dict[int, Any], seed: int) -> list[np.ndarray]:
     """Return the rows by the maps of every step of one seed; the first version is not corrected."""
     method, cohort = presets.wasserstein(truth), screen.cohort()
