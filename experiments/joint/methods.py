@@ -52,11 +52,22 @@ def compared_methods(table: str, epochs: int) -> dict[str, Compared]:
         "default": Compared(default),
         "default, pairwise": Compared(jbc.PairwiseCalibration(default)),
         **shown,
+        "reference, idle players move": Compared(jbc.presets.joint(table, "reference", idle_moves=True)),
         "paper, Recon_T": Compared(jbc.presets.joint(table, rebuild="all")),
         "paper, L1 norm of (1)": Compared(jbc.presets.joint(table, discrepancy="l1")),
         f"pairwise, {PAIR_EPOCHS} of 2000 epochs": Compared(jbc.PairwiseCalibration(pair), "one source"),
         "baseline network": Compared(jbc.presets.joint_baseline(table), "pooled sources"),
     }
+
+
+def inside(data: str) -> dict[str, Trainable]:
+    """Return what is cross-validated inside a domain: the default, and the published network.
+
+    The two-batch paper does not tell how its own was trained: as that of the many-batch paper here.
+    """
+    family = "multibatch" if data == "mi" else "twobatch"
+    network = jbc.presets.joint_baseline("within", family=family)
+    return {"default": jbc.JointCalibration(), "published network": network}
 
 
 def of_two_batches(epochs: int) -> dict[str, Compared]:

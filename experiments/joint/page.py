@@ -12,7 +12,7 @@ from experiments.joint import plates
 from experiments.joint.tasks import pick
 
 DEFAULT = "default"
-DATASETS = {"cytof-person1": "Person 1", "cytof-person2": "Person 2"}
+DATASETS = {"mi": "MI", "cytof-person1": "CyTOF, person 1", "cytof-person2": "CyTOF, person 2"}
 # Averages over all tasks, in a table of their own: level, metric, heading.
 AVERAGES = (
     ("sample", "auc", "AUC"),
@@ -69,10 +69,12 @@ genes that vary most over all domains, from counts per 10,000. They stand in for
 table of genes × cells is not at hand. Each of the five domains (CEL-seq2, Drop-seq, and three plates of CEL-seq2)
 is the target once, and the other four are sources. F and AUC are means over the classes. The numbers in print are
 of other data and not shown.""",
-    "ceilings": """## MI: ceilings inside one plate
+    "ceilings": """## Ceilings inside one domain (Table 1b of [1], the diagonals of Table 2 of [2])
 
-Ten folds inside each plate, scored together. With folds of rows, as in the paper, spectra of one blood sample are
-on both sides of the split, and the score tells how well they are recognised. Folds of units keep them together.""",
+Ten folds inside each plate or day, scored together. With folds of rows, as in the papers, spectra of one blood sample
+are on both sides of the split, and the score tells how well they are recognised. Folds of units keep them together.
+`published network` is the classifier of the papers; how [2] trained its own is not in print, so it is trained as that
+of [1].""",
     "ablations": """## MI: what each part of the default buys
 
 One thing is changed at a time. *Target* is scored by the labels of the target, as above. *Selection* needs no label
@@ -188,9 +190,10 @@ def markdown(table: str, rows: Sequence[dict]) -> str:
     if table in ("ablations", "tried"):
         return variants(rows)
     parts = []
-    for name in dict.fromkeys(row["dataset"] for row in rows):
+    names = list(dict.fromkeys(row["dataset"] for row in rows))
+    for name in names:
         own = pick(rows, dataset=name)
-        parts += [f"**{DATASETS[name]}**"] if name in DATASETS else []
+        parts += [f"**{DATASETS[name]}**"] if len(names) > 1 else []
         parts += [comparison(own), *conclusions(own)]
     return "\n\n".join(parts)
 

@@ -114,8 +114,8 @@ def compare(table: Table, data: Data, cohort: Cohort, options: Options) -> list[
     before = {row["method"]: tasks.pick(stored, method=row["method"]) for row in stored}
     rows = []
     for name, compared in methods.compared_methods(table, options.cell_epochs).items():
-        if name in before and not asked(options, name):
-            rows += before[name]
+        if not asked(options, name):
+            rows += before.get(name, [])
             continue
         seeds = number_of_seeds(table, name, options)
         timed = (table, name) == TIMED
@@ -124,9 +124,8 @@ def compare(table: Table, data: Data, cohort: Cohort, options: Options) -> list[
         rows += tasks.summary_rows(scores, **named, method=name, steps=trained.steps)
         if timed:
             rows.append(tasks.table_row("seconds", trained.seconds, **named, method=name, seeds=seeds))
-    simple = [name for name in before if name is not None and " + " in name]
-    if simple and not asked(options, *simple):
-        rows += [row for name in simple for row in before[name]]
+    if not asked(options, *tasks.PIPELINES):
+        rows += [row for name in tasks.PIPELINES for row in before.get(name, [])]
     else:
         for name, probability in tasks.simple_pipelines(cohort, parts):
             rows += tasks.summary_rows(tasks.score(cohort, parts, probability), **named, method=name)
@@ -145,10 +144,12 @@ def train_and_score(
     """Train a method on all tasks, or on what it is given of them, and score its targets."""
     if compared.given == "one source":
         parts = tasks.make_tasks(cohort, 1)
-    lanes = [
-        tasks.pooled(cohort, part) if compared.given == "pooled sources" else part.cohort for part in parts
-    ]
+    lanes = [part.cohort for part in parts]
+    if compared.given == "pooled sources":
+        lanes = [tasks.pooled(cohort, part) for part in parts]
     trained = train(compared.method, lanes, seeds, steps)
+    if compared.given == "pooled sources":
+        trained = trained._replace(probability=trained.probability[:, :, np.argsort(lanes[0].row)])
     return tasks.score(cohort, parts, trained.probability), trained
 
 
@@ -166,18 +167,26 @@ def cold_start() -> Iterator[None]:
 
 
 def ceilings(options: Options) -> list[dict]:
-    """Return the rows of ceilings: plates cross-validated by rows, as in the paper, and by units."""
-    cohort, method = tasks.load(MI.name), jbc.JointCalibration()
+    """Return the rows of ceilings: domains cross-validated by rows, as in the papers, and by units."""
+    return [row for data in (MI, *DATA["cytof"]) for row in ceilings_of(data, options)]
+
+
+def ceilings_of(data: Data, options: Options) -> list[dict]:
+    """Return the rows of the ceilings of one data set."""
+    cohort = tasks.load(data.name)
     scores: dict[str, Scores] = {}
     for name in cohort.names.domains:
         plate = tasks.one_domain(cohort, name)
         units = {"rows": np.arange(len(plate.x)), "units": plate.unit}
+        if len(np.unique(plate.unit)) == len(plate.x):
+            del units["units"]
         for what, unit in units.items():
             folds = [fold_weights(unit, plate.domain, FOLDS, seed) for seed in range(options.ceiling_seeds)]
             probabilities = {
-                f"default, folds of {what}": held_out(plate, folds, method, options.steps),
-                f"raw + gradient boosting, folds of {what}": held_out_trees(plate, folds),
+                f"{method}, folds of {what}": held_out(plate, folds, trained, options.steps)
+                for method, trained in methods.inside(data.name).items()
             }
+            probabilities[f"raw + gradient boosting, folds of {what}"] = held_out_trees(plate, folds)
             for label, probability in probabilities.items():
                 part = Task((name,), (name,), plate)
                 for key, cells in tasks.score(plate, [part], probability[None]).items():
@@ -185,9 +194,9 @@ def ceilings(options: Options) -> list[dict]:
     rows = [
         row
         for label in sorted(scores, key=lambda label: label.endswith("units"))
-        for row in tasks.summary_rows(scores[label], table="ceilings", dataset=MI.name, method=label)
+        for row in tasks.summary_rows(scores[label], table="ceilings", dataset=data.name, method=label)
     ]
-    return rows + tasks.published_rows(MI, "ceilings", inside=True)
+    return rows + tasks.published_rows(data, "ceilings", inside=True)
 
 
 def held_out(plate: Cohort, folds: Sequence[np.ndarray], method: Trainable, steps: int | None) -> np.ndarray:
