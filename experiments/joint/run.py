@@ -62,7 +62,7 @@ class Options:
     tables: tuple[Table, ...] = ("mi", "chd", "cytof", "sc-mixology", "ceilings", "ablations", "tried")
     seeds: int = 10
     ablation_seeds: int = 6
-    cell_seeds: int = 4  # of sc-mixology, and of the published configurations on CyTOF
+    cell_seeds: int = 4  # of sc-mixology, and of the published configurations on CHD and CyTOF
     ceiling_seeds: int = 3  # each with folds of its own
     cell_epochs: int = 500  # at most, of the published configurations on CyTOF, which had 2000
     methods: tuple[str, ...] = ("*",)  # patterns of names: rows of others that are stored stay
@@ -93,7 +93,7 @@ def train(method: Trainable, cohorts: Sequence[Cohort], seeds: int, steps: int |
 
 def number_of_seeds(table: Table, method: str, options: Options) -> int:
     """Return for how many seeds a method is trained; slow ones have fewer."""
-    slow = table == "sc-mixology" or (table == "cytof" and not method.startswith("default"))
+    slow = table == "sc-mixology" or (table in ("chd", "cytof") and not method.startswith("default"))
     return min(options.seeds, options.cell_seeds) if slow else options.seeds
 
 
