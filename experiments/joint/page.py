@@ -58,8 +58,8 @@ one blood sample.""",
     "chd": """## CHD: four plates of mass spectra (Tables 2a and 2b of [1])
 
 Two plates are sources, the other two are targets, for every choice of two. Columns of targets are means over the
-choices of the sources, as in Table 2a; below are all twelve accuracies of Table 2b. The default was fixed before any of
-these numbers was made, and nothing was changed after them.""",
+choices of the sources, as in Table 2a; all twelve accuracies of Table 2b are below. The default was fixed before any
+of these numbers was made, and nothing was changed after them.""",
     "cytof": """## CyTOF: two days of two persons (Table 2 of [2])
 
 One day is the source, the other the target. The positive class, CD8 cells, is the rarer one.""",
@@ -108,14 +108,14 @@ BY_TASK = (
 )
 SPACES = """## How far domains are apart (Table 1 of [2], Figures 2 and 3 and S1b of [1])
 
-The maximum mean discrepancy between 500 rows of each of two domains, mean ± standard deviation over draws, and between
-two halves of the second one, which share no unit: less is impossible. *Codes* are what a method classifies: those of
-`default` and of `paper`, trained once with the labels of the sources. The value depends on the width of the kernels:
-1 to 16 in the released programs, whatever the rows are, and in units of the median distance otherwise. What is in print
-is the authors' own, of which the kernels are not told.
+The maximum mean discrepancy between 500 rows of each of two domains, mean ± standard deviation over draws, and
+between two halves of the second one, which share no unit: less is impossible. *Codes* are what a method classifies:
+those of `default` and of `paper`, trained once with the labels of the sources. The value depends on the width of the
+kernels: 1 to 16 in the released programs, whatever the rows are, and in units of the median distance otherwise. What
+is in print is the authors' own, of which the kernels are not told.
 
-`python experiments/joint/spaces.py` makes these rows and draws the figures: at most 1500 rows, in one t-SNE map for each
-space."""
+`python experiments/joint/spaces.py` makes these rows and draws the figures: at most 1500 rows, in one t-SNE map for
+each space."""
 # In the overview: data, rows of a table, released code, in print.
 COMPARED = {
     "mi": ("MI, 3 plates of mass spectra", "mi", "reference", "ours (1a)"),
