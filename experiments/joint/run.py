@@ -34,6 +34,7 @@ from experiments.joint.tasks import Data, Scores, Task
 from jbc.cohort import Cohort, fold_weights
 from jbc.data import cache
 from jbc.methods.base import Trainable
+from jbc.methods.prepare import Mixtures
 from jbc.methods.rules import changed
 from jbc.train import fit_lanes, predict_lanes
 
@@ -78,12 +79,18 @@ class Trained(NamedTuple):
     seconds: float
 
 
-def train(method: Trainable, cohorts: Sequence[Cohort], seeds: int, steps: int | None = None) -> Trained:
+def train(
+    method: Trainable,
+    cohorts: Sequence[Cohort],
+    seeds: int,
+    steps: int | None = None,
+    composition: Mixtures = "estimate",
+) -> Trained:
     """Train one method on all tasks (or folds) with all seeds, as lanes of one program; return all rows' classes."""
     began = time.perf_counter()
     keys = jnp.tile(jax.random.split(jax.random.key(0), seeds), len(cohorts))
     lanes = [cohort for cohort in cohorts for _ in range(seeds)]
-    run = fit_lanes(method, lanes, keys, steps=steps)
+    run = fit_lanes(method, lanes, keys, steps=steps, composition=composition)
     fitted, taken = run.fitted, run.step
     del run  # the moments of all lanes, which nobody needs any more
     logits = predict_lanes(method, fitted, cohorts[0].x, cohorts[0].domain)
@@ -147,7 +154,7 @@ def train_and_score(
     lanes = [part.cohort for part in parts]
     if compared.given == "pooled sources":
         lanes = [tasks.pooled(cohort, part) for part in parts]
-    trained = train(compared.method, lanes, seeds, steps)
+    trained = train(compared.method, lanes, seeds, steps, compared.composition)
     if compared.given == "pooled sources":
         trained = trained._replace(probability=trained.probability[:, :, np.argsort(lanes[0].row)])
     return tasks.score(cohort, parts, trained.probability), trained

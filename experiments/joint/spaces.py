@@ -95,7 +95,8 @@ def spaces(table: Table, part: Task, steps: int | None) -> Iterator[tuple[str, n
     yield "as measured", x
     for name, method in methods(table).items():
         if isinstance(method, Encodes):
-            model = jbc.fit(method, cohort, steps=steps)
+            mixtures = "estimate" if name == "default" else "assume-equal"
+            model = jbc.fit(method, cohort, steps=steps, composition=mixtures)
             yield name, np.asarray(model.encode(x, domain))
         else:
             logs = np.asarray(signed_logarithm(x))
