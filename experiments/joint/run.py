@@ -12,33 +12,25 @@ import dataclasses
 import functools
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
-from threadpoolctl import threadpool_limits
 
 import jbc
 from experiments._lib import program, results
-from experiments.joint import methods, page, rejected, tasks
-from experiments.joint.methods import Compared
-from experiments.joint.tasks import Data, Scores, Task
-from jbc.cohort import Cohort, fold_weights
+from experiments.joint import ceilings, lanes, methods, page, rejected, tasks
+from experiments.joint.tasks import Data, Task
+from jbc.cohort import Cohort
 from jbc.data import cache
-from jbc.methods.base import Trainable
-from jbc.methods.prepare import Mixtures
 from jbc.methods.rules import changed
-from jbc.train import fit_lanes, predict_lanes
 
-FOLDS = 10
 TIMED = "mi", "default"
 Table = Literal["mi", "chd", "cytof", "sc-mixology", "ceilings", "ablations", "tried"]
 
@@ -71,33 +63,6 @@ class Options:
     out: Path = results.RESULTS  # where the rows go
 
 
-class Trained(NamedTuple):
-    """Probabilities (tasks, seeds, rows, classes), the number of steps, and the time it took."""
-
-    probability: np.ndarray
-    steps: int
-    seconds: float
-
-
-def train(
-    method: Trainable,
-    cohorts: Sequence[Cohort],
-    seeds: int,
-    steps: int | None = None,
-    composition: Mixtures = "estimate",
-) -> Trained:
-    """Train one method on all tasks (or folds) with all seeds, as lanes of one program; return all rows' classes."""
-    began = time.perf_counter()
-    keys = jnp.tile(jax.random.split(jax.random.key(0), seeds), len(cohorts))
-    lanes = [cohort for cohort in cohorts for _ in range(seeds)]
-    run = fit_lanes(method, lanes, keys, steps=steps, composition=composition)
-    fitted, taken = run.fitted, run.step
-    del run  # the moments of all lanes, which nobody needs any more
-    logits = predict_lanes(method, fitted, cohorts[0].x, cohorts[0].domain)
-    probability = np.asarray(jax.nn.softmax(logits)).reshape(len(cohorts), seeds, *logits.shape[1:])
-    return Trained(probability, taken, time.perf_counter() - began)
-
-
 def number_of_seeds(table: Table, method: str, options: Options) -> int:
     """Return for how many seeds a method is trained; slow ones have fewer."""
     slow = table == "sc-mixology" or (table in ("chd", "cytof") and not method.startswith("default"))
@@ -127,7 +92,7 @@ def compare(table: Table, data: Data, cohort: Cohort, options: Options) -> list[
         seeds = number_of_seeds(table, name, options)
         timed = (table, name) == TIMED
         with cold_start() if timed else contextlib.nullcontext():
-            scores, trained = train_and_score(compared, cohort, parts, seeds, options.steps)
+            scores, trained = lanes.train_and_score(compared, cohort, parts, seeds, options.steps)
         rows += tasks.summary_rows(scores, **named, method=name, steps=trained.steps)
         if timed:
             rows.append(tasks.table_row("seconds", trained.seconds, **named, method=name, seeds=seeds))
@@ -145,21 +110,6 @@ def asked(options: Options, *names: str) -> bool:
     return any(fnmatch(name, pattern) for name in names for pattern in options.methods)
 
 
-def train_and_score(
-    compared: Compared, cohort: Cohort, parts: Sequence[Task], seeds: int, steps: int | None
-) -> tuple[Scores, Trained]:
-    """Train a method on all tasks, or on what it is given of them, and score its targets."""
-    if compared.given == "one source":
-        parts = tasks.make_tasks(cohort, 1)
-    lanes = [part.cohort for part in parts]
-    if compared.given == "pooled sources":
-        lanes = [tasks.pooled(cohort, part) for part in parts]
-    trained = train(compared.method, lanes, seeds, steps, compared.composition)
-    if compared.given == "pooled sources":
-        trained = trained._replace(probability=trained.probability[:, :, np.argsort(lanes[0].row)])
-    return tasks.score(cohort, parts, trained.probability), trained
-
-
 @contextlib.contextmanager
 def cold_start() -> Iterator[None]:
     """Compile everything anew, so that a time is that of a first run."""
@@ -173,56 +123,13 @@ def cold_start() -> Iterator[None]:
             yield
 
 
-def ceilings(options: Options) -> list[dict]:
-    """Return the rows of ceilings: domains cross-validated by rows, as in the papers, and by units."""
-    return [row for data in (MI, *DATA["cytof"]) for row in ceilings_of(data, options)]
-
-
-def ceilings_of(data: Data, options: Options) -> list[dict]:
-    """Return the rows of the ceilings of one data set."""
-    cohort = tasks.load(data.name)
-    scores: dict[str, Scores] = {}
-    for name in cohort.names.domains:
-        plate = tasks.one_domain(cohort, name)
-        units = {"rows": np.arange(len(plate.x)), "units": plate.unit}
-        if len(np.unique(plate.unit)) == len(plate.x):
-            del units["units"]
-        for what, unit in units.items():
-            folds = [fold_weights(unit, plate.domain, FOLDS, seed) for seed in range(options.ceiling_seeds)]
-            probabilities = {
-                f"{method}, folds of {what}": held_out(plate, folds, trained, options.steps)
-                for method, trained in methods.inside(data.name).items()
-            }
-            probabilities[f"raw + gradient boosting, folds of {what}"] = held_out_trees(plate, folds)
-            for label, probability in probabilities.items():
-                part = Task((name,), (name,), plate)
-                for key, cells in tasks.score(plate, [part], probability[None]).items():
-                    scores.setdefault(label, {}).setdefault(key, {}).update(cells)
-    rows = [
+def ceiling_rows(options: Options) -> list[dict]:
+    """Return the rows of the ceilings of all data sets."""
+    return [
         row
-        for label in sorted(scores, key=lambda label: label.endswith("units"))
-        for row in tasks.summary_rows(scores[label], table="ceilings", dataset=data.name, method=label)
+        for data in (MI, *DATA["cytof"])
+        for row in ceilings.ceilings(data, options.ceiling_seeds, options.steps)
     ]
-    return rows + tasks.published_rows(data, "ceilings", inside=True)
-
-
-def held_out(plate: Cohort, folds: Sequence[np.ndarray], method: Trainable, steps: int | None) -> np.ndarray:
-    """Return probabilities of every row by the lane that did not see it, (seeds, rows, classes)."""
-    weights = np.concatenate(folds)
-    probability = train(method, [plate.weigh_rows(weight) for weight in weights], 1, steps).probability[:, 0]
-    probability = probability.reshape(len(folds), FOLDS, *probability.shape[1:])
-    return (probability * (1 - np.stack(folds))[..., None]).sum(axis=1)
-
-
-def held_out_trees(plate: Cohort, folds: Sequence[np.ndarray]) -> np.ndarray:
-    """Return probabilities of every row by boosted trees that did not see it, (seeds, rows, classes)."""
-    model, x = tasks.classifiers()["gradient boosting"], np.asarray(plate.x)
-    probability = np.zeros((len(folds), len(x), plate.n_labels))
-    with threadpool_limits(1):
-        for number, weight in ((number, weight) for number, each in enumerate(folds) for weight in each):
-            fitted = model.fit(x[weight > 0], plate.label[weight > 0])
-            probability[number, weight == 0] = fitted.predict_proba(x[weight == 0])
-    return probability
 
 
 def ablations(options: Options) -> list[dict]:
@@ -237,7 +144,7 @@ def train_variant(cohort: Cohort, name: str, options: Options) -> list[dict]:
 
     def run(parts: Sequence[Task]) -> np.ndarray:
         cohorts = [part.cohort for part in parts]
-        return train(method, cohorts, options.ablation_seeds, options.steps).probability
+        return lanes.train(method, cohorts, options.ablation_seeds, options.steps).probability
 
     return score_variant("ablations", name, cohort, run)
 
@@ -300,7 +207,7 @@ def main() -> None:
         jax.config.update("jax_num_cpu_devices", os.cpu_count())
     cache.keep_compiled()
     special: dict[str, Callable[[Options], list[dict]]] = {
-        "ceilings": ceilings,
+        "ceilings": ceiling_rows,
         "ablations": ablations,
         "tried": rejected_trials,
     }

@@ -182,7 +182,10 @@ def test_spectra_have_the_comparators_of_their_paper(joint):
     found = joint.methods.compared_methods("chd", 500)
     assert found["paper"].method == jbc.presets.joint("chd")
     assert found["paper, Recon_T"].method == jbc.presets.joint("chd", rebuild="all")
-    assert found["baseline network"] == (jbc.presets.joint_baseline("chd"), "pooled sources")
+    assert found["baseline network"][:2] == (jbc.presets.joint_baseline("chd"), "pooled sources")
+    assert {name for name, each in found.items() if each.composition == "estimate"} == {
+        "default", "default, pairwise"
+    }  # fmt: skip
     assert {name for name, each in found.items() if each.given == "one source"} == {
         f"pairwise, {joint.methods.PAIR_EPOCHS} of 2000 epochs"
     }
@@ -201,8 +204,10 @@ def test_pooled_rows_are_those_of_the_sources(work, cohort):
 @pytest.mark.slow
 def test_probabilities_of_pooled_rows_come_back_in_the_order_of_the_cohort(joint, work, cohort):
     parts = work.make_tasks(cohort, 2)[:2]
-    compared = joint.Compared(jbc.presets.joint_baseline("mi", training=Training(rows=8)), "pooled sources")
-    _, trained = joint.train_and_score(compared, cohort, parts, 1, 3)
+    compared = joint.methods.Compared(
+        jbc.presets.joint_baseline("mi", training=Training(rows=8)), "pooled sources"
+    )
+    _, trained = joint.lanes.train_and_score(compared, cohort, parts, 1, 3)
     one = work.pooled(cohort, parts[1])
     key = jax.random.split(jax.random.key(0), 1)[0]
     alone = fit(compared.method, one, key, steps=3)
@@ -216,10 +221,12 @@ def test_rows_of_methods_that_are_not_asked_for_stay(joint, work, cohort, monkey
         work.row(table="mi", dataset="mi", method=name, mean=0.5) for name in ("paper", work.PIPELINES[0])
     ]
     joint.results.write(tmp_path / "joint_mi.json", {}, stored)
-    chosen = {name: joint.Compared(None) for name in ("paper", "reference", "new")}
+    chosen = {name: joint.methods.Compared(None) for name in ("paper", "reference", "new")}
     monkeypatch.setattr(joint.methods, "compared_methods", lambda *given: chosen)
     score = {("sample", "acc"): {("1+2", "3"): np.array([0.25])}}
-    monkeypatch.setattr(joint, "train_and_score", lambda *given: (score, joint.Trained(np.zeros(0), 1, 0.0)))
+    monkeypatch.setattr(
+        joint.lanes, "train_and_score", lambda *given: (score, joint.lanes.Trained(np.zeros(0), 1, 0.0))
+    )
     options = joint.Options(methods=("new",), out=tmp_path)
     rows = joint.compare("mi", data, cohort, options)
     assert [(row["method"], row["mean"]) for row in rows if row["level"] is None] == [
@@ -281,16 +288,16 @@ def test_pipelines_see_domains_standardised_and_no_label_of_a_target(work, cohor
 @pytest.mark.slow
 def test_held_out_rows_are_told_by_the_lane_that_did_not_see_them(joint, work, cohort, monkeypatch):
     plate = work.one_domain(cohort, "plate 1")
-    folds = [fold_weights(plate.unit, plate.domain, joint.FOLDS, seed) for seed in range(2)]
+    folds = [fold_weights(plate.unit, plate.domain, joint.ceilings.FOLDS, seed) for seed in range(2)]
 
     def lanes(method, cohorts, seeds, steps):
         seen = np.stack([each.weight for each in cohorts]).astype(float)
-        return joint.Trained(np.stack([seen, 1 - seen], axis=-1)[:, None], 0, 0.0)
+        return joint.lanes.Trained(np.stack([seen, 1 - seen], axis=-1)[:, None], 0, 0.0)
 
-    monkeypatch.setattr(joint, "train", lanes)
-    told = joint.held_out(plate, folds, jbc.JointCalibration(), None)
+    monkeypatch.setattr(joint.lanes, "train", lanes)
+    told = joint.ceilings.held_out(plate, folds, jbc.JointCalibration(), None)
     np.testing.assert_array_equal(told, np.broadcast_to([0.0, 1.0], (2, 60, 2)))
-    trees = joint.held_out_trees(plate, folds)
+    trees = joint.ceilings.held_out_trees(plate, folds)
     out = folds[1][3] == 0
     model = HistGradientBoostingClassifier(random_state=0).fit(plate.x[~out], plate.label[~out])
     np.testing.assert_allclose(trees[1, out], model.predict_proba(plate.x[out]))
@@ -301,7 +308,7 @@ def test_a_table_of_a_simulated_world(joint, work, page, cohort, monkeypatch, tm
     """Tasks and seeds are the lanes that they are said to be, and the rows become a table."""
     method = jbc.JointCalibration(members=1, training=Training(rows=8))
     parts = work.make_tasks(cohort, 2)
-    trained = joint.train(method, [part.cohort for part in parts], 2, 3)
+    trained = joint.lanes.train(method, [part.cohort for part in parts], 2, 3)
     assert trained.probability.shape == (6, 2, 240, 2)
     assert trained.steps == 3
     key = jax.random.split(jax.random.key(0), 2)[1]
@@ -309,9 +316,9 @@ def test_a_table_of_a_simulated_world(joint, work, page, cohort, monkeypatch, tm
     expected = jax.nn.softmax(method.predict(alone.fitted, cohort.x, cohort.domain))
     np.testing.assert_allclose(trained.probability[4, 1], expected, atol=1e-4)
 
-    compared = {"default": joint.Compared(method)}
+    compared = {"default": joint.methods.Compared(method)}
     monkeypatch.setattr(joint.methods, "compared_methods", lambda *given: compared)
-    monkeypatch.setattr(joint, "train", lambda *given: trained)
+    monkeypatch.setattr(joint.lanes, "train", lambda *given: trained)
     options = joint.Options(seeds=2, steps=3, out=tmp_path)
     data = work.Data("chd", "CHD", 2, ("2a", "2b"))
     monkeypatch.setenv("JBC_DATA", str(tmp_path / "data"))
