@@ -10,6 +10,8 @@ from jbc.methods.prepare import Mixtures
 from jbc.methods.rules import changed
 
 PAIR_EPOCHS = 200
+SHORT = f", {PAIR_EPOCHS} of 2000 epochs"
+PAIRWISE = f"pairwise{SHORT}"
 # One thing changed at a time.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -52,17 +54,30 @@ def compared_methods(table: str, epochs: int) -> dict[str, Compared]:
     if table == "cytof":
         return {"default": DEFAULT} | of_two_batches(epochs)  # there is only one pair
     shown = {truth: Compared(jbc.presets.joint(table, truth)) for truth in ("paper", "reference")}
-    pair = jbc.presets.joint("cytof", "reference", training=jbc.Training(rows=200, epochs=PAIR_EPOCHS))
+    pairwise = DEFAULT._replace(method=jbc.PairwiseCalibration(DEFAULT.method))
+    if table == "pairs":
+        alone = jbc.presets.joint_baseline("mi", family="twobatch")
+        return {
+            "default": pairwise,
+            f"Remove_R{SHORT}": Compared(jbc.PairwiseCalibration(of_spectra(rebuild="none"))),
+            "baseline network": Compared(alone, "pooled sources"),
+        }
     return {
         "default": DEFAULT,
-        "default, pairwise": DEFAULT._replace(method=jbc.PairwiseCalibration(DEFAULT.method)),
+        "default, pairwise": pairwise,
         **shown,
         "reference, idle players move": Compared(jbc.presets.joint(table, "reference", idle_moves=True)),
         "paper, Recon_T": Compared(jbc.presets.joint(table, rebuild="all")),
         "paper, L1 norm of (1)": Compared(jbc.presets.joint(table, discrepancy="l1")),
-        f"pairwise, {PAIR_EPOCHS} of 2000 epochs": Compared(jbc.PairwiseCalibration(pair), "one source"),
+        PAIRWISE: Compared(jbc.PairwiseCalibration(of_spectra()), "one source"),
         "baseline network": Compared(jbc.presets.joint_baseline(table), "pooled sources"),
     }
+
+
+def of_spectra(**changes: Any) -> jbc.JointCalibration:
+    """Return the two-batch method as its program has it for spectra, but for the epochs."""
+    training = jbc.Training(rows=200, epochs=PAIR_EPOCHS)
+    return jbc.presets.joint("cytof", "reference", training=training, **changes)
 
 
 def inside(data: str) -> dict[str, Trainable]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from experiments._lib import pages, results
 from experiments._lib.pages import Line, Source
-from experiments.joint import plates, spaces
+from experiments.joint import methods, plates, spaces
 from experiments.joint.tasks import pick
 from experiments.joint.texts import HEAD, PLATES, SECTIONS, SPACES
 
@@ -22,6 +22,12 @@ AVERAGES = (
     ("sample", "mcc", "MCC"),
     ("unit", "acc", "accuracy by unit"),
     ("unit", "auc", "AUC by unit"),
+)
+LEVELS = {"sample": "Accuracy by spectrum", "unit": "Accuracy by subject"}
+LEFT_OUT = (
+    "raw + logistic regression",
+    "z-score per domain + logistic regression",
+    "our inputs + logistic regression",
 )
 # Where every choice of sources is shown.
 BY_TASK = (
@@ -79,18 +85,18 @@ def comparison(rows: Sequence[dict]) -> str:
     return "\n\n".join(tables)
 
 
-def every_task(rows: Sequence[dict]) -> str:
-    """Return a table of the accuracy on every target of every choice of sources."""
-    rows = [row for row in pick(rows, level="sample", metric="acc") if "|" not in row["source"]]
+def every_task(rows: Sequence[dict], methods: Sequence[str], level: str = "sample") -> str:
+    """Return a table of the accuracy of methods on every target of every choice of sources."""
+    rows = [row for row in pick(rows, level=level, metric="acc") if "|" not in row["source"]]
     tasks = [(row["source"], row["target"]) for row in pick(rows, method=DEFAULT) if row["target"] != "all"]
     lines = [
         [
             f"{source.replace('+', ', ')} → {target}",
-            *(cell(pick(rows, method=name, source=source, target=target)) for name in BY_TASK),
+            *(cell(pick(rows, method=name, source=source, target=target)) for name in methods),
         ]
         for source, target in tasks
     ]
-    return pages.table(["accuracy", *(f"*{name}*" if "(" in name else name for name in BY_TASK)], lines)
+    return pages.table(["accuracy", *(f"*{name}*" if "(" in name else name for name in methods)], lines)
 
 
 def variants(rows: Sequence[dict]) -> str:
@@ -142,12 +148,19 @@ def markdown(table: str, rows: Sequence[dict]) -> str:
     """Return what a table shows of its rows, and what follows from them."""
     if table in ("ablations", "tried"):
         return variants(rows)
+    if table == "pairs":
+        names = ["default", methods.PAIRWISE, *(row["method"] for row in rows if row["mean"] is not None)]
+        shown = list(dict.fromkeys(name for name in names if name not in LEFT_OUT))
+        both = [*rows, *pick(rows_of("mi"), method=methods.PAIRWISE)]
+        return "\n\n".join(
+            f"**{said}**\n\n{every_task(both, shown, level)}" for level, said in LEVELS.items()
+        )
     parts = []
     names = list(dict.fromkeys(row["dataset"] for row in rows))
     for name in names:
         own = pick(rows, dataset=name)
         parts += [f"**{DATASETS[name]}**"] if len(names) > 1 else []
-        parts += [comparison(own), *([every_task(own)] if name == "chd" else []), *conclusions(own)]
+        parts += [comparison(own), *([every_task(own, BY_TASK)] if name == "chd" else []), *conclusions(own)]
     return "\n\n".join(parts)
 
 

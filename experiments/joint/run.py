@@ -1,6 +1,6 @@
 """The tables of the joint-calibration papers, and what each part of the default buys.
 
-python experiments/joint/run.py [--tables mi chd cytof sc-mixology ceilings ablations tried] [--seeds 10] trains
+python experiments/joint/run.py [--tables mi pairs chd cytof sc-mixology ceilings ablations tried] [--seeds 10] trains
 every table, all tasks and seeds of a method as lanes of one program, prints it beside the papers' numbers (where
 published.csv lies in the folder papers beside JBC_DATA), and writes experiments/results/joint_<table>.json.
 """
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -32,11 +32,12 @@ from jbc.data import cache
 from jbc.methods.rules import changed
 
 TIMED = "mi", "default"
-Table = Literal["mi", "chd", "cytof", "sc-mixology", "ceilings", "ablations", "tried"]
+Table = Literal["mi", "pairs", "chd", "cytof", "sc-mixology", "ceilings", "ablations", "tried"]
 
 MI = Data("mi", "MI", 2, ("1a", "1b"))
 DATA: dict[Table, tuple[Data, ...]] = {
     "mi": (MI,),
+    "pairs": (MI._replace(sources=1, tables=()),),
     "chd": (Data("chd", "CHD", 2, ("2a", "2b")),),
     "cytof": (
         Data("cytof-person1", "CyTOF_patient1", 1, ("2",)),
@@ -52,7 +53,7 @@ class Options:
 
     # Lanes are shared out evenly among the devices, so that even numbers of seeds are fast.
 
-    tables: tuple[Table, ...] = ("mi", "chd", "cytof", "sc-mixology", "ceilings", "ablations", "tried")
+    tables: tuple[Table, ...] = get_args(Table)
     seeds: int = 10
     ablation_seeds: int = 6
     cell_seeds: int = 4  # of sc-mixology, and of the published configurations on CHD and CyTOF

@@ -33,6 +33,11 @@ SECTIONS = {
 
 Two plates are sources, the third is the target. A unit is a run of five near-identical spectra, which are rows of
 one blood sample.""",
+    "pairs": """## MI: one plate to another (the protocol of Tables 3 to 5 of [2])
+
+One plate is the source, another one the target, and only these two are calibrated, as in [2], whose own spectra are
+private: its numbers are of other data, and not shown. `pairwise` is its method, *Remove_R* its ablation, and
+`baseline network` its classifier on raw rows. A subject gets the median probability of its spectra.""",
     "chd": """## CHD: four plates of mass spectra (Tables 2a and 2b of [1])
 
 Two plates are sources, the other two are targets, for every choice of two. Columns of targets are means over the
