@@ -6,9 +6,12 @@ from typing import Any, Literal, NamedTuple
 
 import jbc
 from jbc.methods.base import Trainable
+from jbc.methods.prepare import Mixtures
 from jbc.methods.rules import changed
 
 PAIR_EPOCHS = 200
+SHORT = f", {PAIR_EPOCHS} of 2000 epochs"
+PAIRWISE = f"pairwise{SHORT}"
 # One thing changed at a time.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -32,31 +35,59 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 class Compared(NamedTuple):
     """A method, and what it is trained on: all domains, one source at a time, or the rows of the sources alone.
 
-    With one source at a time, scores are averaged over the sources, as the many-batch paper does.
+    With one source at a time, scores are averaged over the sources, as the many-batch paper does. What is published
+    knows nothing of domains that hold different mixtures.
     """
 
     method: Trainable
     given: Literal["domains", "one source", "pooled sources"] = "domains"
+    composition: Mixtures = "assume-equal"
+
+
+DEFAULT = Compared(jbc.JointCalibration(), composition="estimate")
 
 
 def compared_methods(table: str, epochs: int) -> dict[str, Compared]:
     """Return what is trained for a table; the published two-batch method has at most this number of epochs."""
-    default = jbc.JointCalibration()
     if table == "sc-mixology":  # nothing was published for these cells
-        return {"default": Compared(default)}
+        return {"default": DEFAULT}
     if table == "cytof":
-        return {"default": Compared(default)} | of_two_batches(epochs)  # there is only one pair
+        return {"default": DEFAULT} | of_two_batches(epochs)  # there is only one pair
     shown = {truth: Compared(jbc.presets.joint(table, truth)) for truth in ("paper", "reference")}
-    pair = jbc.presets.joint("cytof", "reference", training=jbc.Training(rows=200, epochs=PAIR_EPOCHS))
+    pairwise = DEFAULT._replace(method=jbc.PairwiseCalibration(DEFAULT.method))
+    if table == "pairs":
+        alone = jbc.presets.joint_baseline("mi", family="twobatch")
+        return {
+            "default": pairwise,
+            f"Remove_R{SHORT}": Compared(jbc.PairwiseCalibration(of_spectra(rebuild="none"))),
+            "baseline network": Compared(alone, "pooled sources"),
+        }
     return {
-        "default": Compared(default),
-        "default, pairwise": Compared(jbc.PairwiseCalibration(default)),
+        "default": DEFAULT,
+        "default, pairwise": pairwise,
         **shown,
+        "reference, idle players move": Compared(jbc.presets.joint(table, "reference", idle_moves=True)),
         "paper, Recon_T": Compared(jbc.presets.joint(table, rebuild="all")),
         "paper, L1 norm of (1)": Compared(jbc.presets.joint(table, discrepancy="l1")),
-        f"pairwise, {PAIR_EPOCHS} of 2000 epochs": Compared(jbc.PairwiseCalibration(pair), "one source"),
+        PAIRWISE: Compared(jbc.PairwiseCalibration(of_spectra()), "one source"),
         "baseline network": Compared(jbc.presets.joint_baseline(table), "pooled sources"),
     }
+
+
+def of_spectra(**changes: Any) -> jbc.JointCalibration:
+    """Return the two-batch method as its program has it for spectra, but for the epochs."""
+    training = jbc.Training(rows=200, epochs=PAIR_EPOCHS)
+    return jbc.presets.joint("cytof", "reference", training=training, **changes)
+
+
+def inside(data: str) -> dict[str, Trainable]:
+    """Return what is cross-validated inside a domain: the default, and the published network.
+
+    The two-batch paper does not tell how its own was trained: as that of the many-batch paper here.
+    """
+    family = "multibatch" if data == "mi" else "twobatch"
+    network = jbc.presets.joint_baseline("within", family=family)
+    return {"default": jbc.JointCalibration(), "published network": network}
 
 
 def of_two_batches(epochs: int) -> dict[str, Compared]:

@@ -25,6 +25,9 @@ PAPERS = "multibatch", "twobatch"
 # The published "AUC" comes from hard labels; "auc" here is that of probabilities.
 NAMES = {"accuracy": "acc", "f_score": "f_score", "auc": "auc", "auc_hard": "auc_hard", "mcc": "mcc"}
 PRINTED = {"acc": "acc", "f_score": "f_score", "auc": "auc_hard", "mcc": "mcc"}
+SEEN = "raw", "z-score per domain", "our inputs"
+LEARNERS = "logistic regression", "gradient boosting"
+PIPELINES = tuple(f"{seen} + {learner}" for seen in SEEN for learner in LEARNERS)
 Scores = dict[tuple[str, str], dict[tuple[str, str], np.ndarray]]
 """By (level, metric) and by (sources, target): one value a seed."""
 
@@ -92,11 +95,14 @@ def make_tasks(cohort: Cohort, sources: int) -> list[Task]:
 
 
 def pooled(cohort: Cohort, part: Task) -> Cohort:
-    """Return all rows as one domain, of which only the sources of a task take part in training."""
+    """Return all rows as one domain, of which only the sources of a task take part in training.
+
+    They are in another order: ``row`` has their places in the cohort.
+    """
     name = np.array(cohort.names.domains)[np.asarray(cohort.domain)]
     label = np.array([*cohort.names.labels, ""], dtype=object)[part.cohort.label]
     one = Cohort.from_arrays(cohort.x, np.repeat("all", len(name)), label=label, unit=cohort.unit)
-    return one.weigh_rows(np.isin(name, part.sources))
+    return one.weigh_rows(np.isin(name, part.sources)[one.row])
 
 
 def one_domain(cohort: Cohort, name: str) -> Cohort:
