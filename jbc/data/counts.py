@@ -131,7 +131,7 @@ def _domains(adata: AnnData, key: str | None) -> np.ndarray:
 
 
 def _not_low(sizes: np.ndarray, deviations: float) -> np.ndarray:
-    """Return which sizes are not far below their median, in units of their robust standard deviation, or half of it."""
+    """Return which sizes are at least half of their median, or not far below it by robust standard deviations."""
     logs = np.log1p(sizes)
     middle = np.median(logs)
     return logs >= middle - max(deviations * MAD * np.median(np.abs(logs - middle)), np.log(2))
