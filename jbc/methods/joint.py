@@ -15,7 +15,7 @@ from jax import Array
 from jbc.cohort import Cohort
 from jbc.cohort.sampling import Rows
 from jbc.errors import InputError
-from jbc.losses import alignment, cross_entropy, median_distance, mmd2_matrix, squared_error
+from jbc.losses import alignment, cross_entropy, squared_error
 from jbc.methods import joint_players, preconditions
 from jbc.methods.base import ByEpochs, Classifies, Diagnoses, Encodes, Fitted, Info, Trainable
 from jbc.methods.constraints import Fraction, NonNegative, Positive
@@ -67,8 +67,15 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
         pool the domains.
     rebuild
         Domains that have a reconstructor.
+    calibrate
+        Learn the calibrator; or leave rows as they are, and train the classifier alone.
     align
-        Weight α of the MMD between domains; 0 switches the alignment off.
+        Weight α of the alignment of domains; 0 switches it off.
+    align_rebuild
+        This weight in step B; None for the same.
+    discrepancy
+        What is aligned: distributions of codes, by their squared MMD; or rows drawn at random, by the L1 norm of the
+        difference of their codes, which is equation (1) of both papers as it stands.
     classify
         Weight β of the classification.
     reconstruct
@@ -89,10 +96,15 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
         Reduction of the squared error over features.
     domains_reduced
         Reduction of cross-entropy and squared error over domains.
+    labelled
+        Domains whose labels train the classifier: all that have some, or the last one.
     training
-        Minibatches, length, optimiser and averaging; the decay of weights is that of all parameters.
+        Minibatches, length, optimiser and averaging; weight decay is that of all parameters.
     restart
         Forget the optimiser's moments at every epoch.
+    idle_moves
+        Let moments and weight decay move a player on in a step in which it has no loss, as one optimiser over all
+        players does where gradients are set to zero.
 
     Notes
     -----
@@ -133,7 +145,10 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
     smoothing: Fraction = 0.1
     statistics: Literal["domain", "running"] = "domain"
     rebuild: Literal["sources", "all", "none"] = "all"
+    calibrate: bool = True
     align: NonNegative = 1.0
+    align_rebuild: NonNegative | None = None
+    discrepancy: Literal["mmd", "l1"] = "mmd"
     classify: NonNegative = 1.0
     reconstruct: NonNegative = 1.0
     alternate: bool = False
@@ -144,10 +159,12 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
     rows_reduced: Reduction = "mean"
     features_reduced: Reduction = "mean"
     domains_reduced: Reduction = "mean"
+    labelled: Literal["all", "last"] = "all"
     training: Training = Training(rows=128, epochs=40, min_steps=400, max_steps=2000, weight_decay=1e-4).over(
         TRAINING
     )
     restart: bool = False
+    idle_moves: bool = False
 
     def check(self, cohort: Cohort) -> None:
         """Refuse cohorts that cannot be aligned or classified."""
@@ -155,8 +172,16 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
         preconditions.enough_rows(cohort)
         self.inputs.check(cohort)
         self.training.check(compares=self.family != "residual" or bool(self.align and several))
+        if not self.calibrate and (self.align or self.reconstruct):
+            raise InputError(
+                "Nothing to align or to rebuild without a calibrator",
+                which=["calibrate=False", f"align={self.align}", f"reconstruct={self.reconstruct}"],
+                why="The codes are the rows as they are, and nothing changes them.",
+                fix="Set align=0 and reconstruct=0.",
+                code="bad-setting",
+            )
         terms = (
-            self.align and several,
+            (self.align or self.align_rebuild) and several,
             self.classify and len(cohort.sources),
             self.reconstruct and self.rebuild != "none",
         )
@@ -282,14 +307,14 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
         del apart
         if self.align and info.get("kernel", 0.5) < 1e-3:
             return [
-                f"The MMD kernels are saturated: rows of different domains have a mean kernel of "
-                f"{info['kernel']:.1e}. So far apart, the alignment has no gradient and does nothing. "
+                f"The MMD kernels are saturated: their mean over rows of different domains is {info['kernel']:.1e}. "
+                "So far apart, the alignment has no gradient and does nothing. "
                 'Use kernel=Kernel(unit="median"), or standardise the inputs (inputs=Inputs(scale="domain")).'
             ]
         return []
 
     def _nets(self, domains: int, outputs: int) -> Nets:
-        return joint_players.build(self.family, self.dropout, domains, outputs)
+        return joint_players.build(self.family, self.dropout, domains, outputs, calibrate=self.calibrate)
 
     @property
     def _tx(self) -> optax.GradientTransformation:
@@ -299,21 +324,30 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
         self, key: Array, state: JointState, *, x: Array, rows: Rows, rate: Array, parts: tuple[str, ...]
     ) -> tuple[JointState, Info]:
         """Descend once on the alignment and the given other parts, in the parameters that these touch."""
-        names = ["calibrator"]
-        if "classify" in parts and state.classifier is not None:
-            names.append("classifier")
-        if "rebuild" in parts and state.reconstructors is not None:
-            names.append("reconstructors")
-        players = {name: getattr(state, name) for name in names}
-        loss = functools.partial(self._loss, key=key, state=state, x=x, rows=rows)
+        others = {"classify": "classifier", "rebuild": "reconstructors"}
+        those = {name: getattr(state, name) for name in others.values() if getattr(state, name) is not None}
+        touched = {name: those[name] for part, name in others.items() if part in parts and name in those}
+        players = {"calibrator": state.calibrator} | touched
+        align = self.align if "classify" in parts or self.align_rebuild is None else self.align_rebuild
+        loss = functools.partial(self._loss, key=key, state=state, x=x, rows=rows, align=align)
         (_, (info, running)), grads = jax.value_and_grad(loss, has_aux=True)(
             {name: player.params for name, player in players.items()}
         )
+        if self.idle_moves:
+            players = those | players
+            grads = {n: grads.get(n, jax.tree.map(jnp.zeros_like, p.params)) for n, p in players.items()}
         players = {n: p.update(grads[n], rate, running.get(n)) for n, p in players.items()}
         return state.replace(**players), info
 
     def _loss(
-        self, params: dict[str, Any], *, key: Array, state: JointState, x: Array, rows: Rows
+        self,
+        params: dict[str, Any],
+        *,
+        key: Array,
+        state: JointState,
+        x: Array,
+        rows: Rows,
+        align: float | None,
     ) -> tuple[Array, tuple[Info, dict[str, Any]]]:
         """Sum the weighted terms whose players are among ``params``.
 
@@ -326,15 +360,13 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
             state.calibrator, params["calibrator"], x, keys[0], pooled=pooled
         )
         total = jnp.zeros(())
-        if self.align and len(x) > 1:
-            unit = median_distance(z) if self.kernel.unit == "median" else 1.0
-            mmd2, info["kernel"] = mmd2_matrix(
-                z, self.kernel.bandwidths, unit, unbiased=self.kernel.unbiased, weight=rows.weight
-            )
-            info["align"] = alignment(mmd2, self.pairs, rows.overlap)
-            total += self.align * info["align"]
+        if align and len(x) > 1:
+            apart, seen = joint_players.compare(z, rows, self.kernel, self.discrepancy)
+            info = seen | {"align": alignment(apart, self.pairs, rows.overlap)}
+            total += align * info["align"]
         if "classifier" in params and state.classifier is not None:
-            seen = z[state.sources] if self.coupled else jax.lax.stop_gradient(z[state.sources])
+            sources = state.sources if self.labelled == "all" else state.sources[-1:]
+            seen = z[sources] if self.coupled else jax.lax.stop_gradient(z[sources])
             if self.noise:
                 seen += self.noise * jitter(keys[3], seen.shape)
             logits, running["classifier"] = joint_players.forward_each(
@@ -347,7 +379,7 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
             )
             entropy = functools.partial(
                 cross_entropy,
-                label=label[state.sources],
+                label=label[sources],
                 smoothing=self.smoothing,
                 rows=self.rows_reduced,
                 domains=self.domains_reduced,

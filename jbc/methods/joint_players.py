@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jbc.cohort.sampling import Rows
+from jbc.losses import l1_matrix, median_distance, mmd2_matrix
 from jbc.methods.base import Fitted
 from jbc.methods.inputs import Tables
-from jbc.nets import Calibrator, Classifier, Family, PlayerState, Reconstructor
+from jbc.methods.settings import Kernel
+from jbc.nets import Calibrator, Classifier, Family, Identity, PlayerState, Reconstructor
 
 
 class JointState(flax.struct.PyTreeNode):
@@ -37,19 +40,30 @@ class JointState(flax.struct.PyTreeNode):
 class Nets:
     """Networks of one configuration."""
 
-    calibrator: Calibrator
+    calibrator: Calibrator | Identity
     reconstructor: Reconstructor
     classifier: Classifier | None
 
 
 @functools.cache
-def build(family: Family, dropout: float, domains: int, outputs: int) -> Nets:
+def build(family: Family, dropout: float, domains: int, outputs: int, *, calibrate: bool = True) -> Nets:
     """Build the networks once per configuration: programs compare them by identity."""
     return Nets(
-        Calibrator(family, dropout, domains),
+        Calibrator(family, dropout, domains) if calibrate else Identity(),
         Reconstructor(family, dropout),
         Classifier(family, dropout, domains, outputs) if outputs else None,
     )
+
+
+def compare(
+    z: Array, rows: Rows, kernel: Kernel, discrepancy: Literal["mmd", "l1"]
+) -> tuple[Array, dict[str, Array]]:
+    """Return how far the codes of every pair of domains are apart, (G, G), and what training reports of it."""
+    if discrepancy == "l1":
+        return l1_matrix(z, weight=rows.weight), {}
+    unit = median_distance(z) if kernel.unit == "median" else 1.0
+    mmd2, seen = mmd2_matrix(z, kernel.bandwidths, unit, unbiased=kernel.unbiased, weight=rows.weight)
+    return mmd2, {"kernel": seen}
 
 
 def outputs(classes: int) -> int:

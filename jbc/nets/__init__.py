@@ -1,7 +1,7 @@
 """Networks, and the train state that carries them. The only package that imports linen."""
 
 from jbc.nets.autoencoder import MLP, Autoencoder
-from jbc.nets.calibration import Calibrator, Classifier, Family, Reconstructor
+from jbc.nets.calibration import Calibrator, Classifier, Family, Identity, Reconstructor
 from jbc.nets.layers import DomainNorm
 from jbc.nets.player import PlayerState
 from jbc.nets.residual import Discriminator, ResidualMap, Start
@@ -14,6 +14,7 @@ __all__ = [
     "Discriminator",
     "DomainNorm",
     "Family",
+    "Identity",
     "PlayerState",
     "Reconstructor",
     "ResidualMap",

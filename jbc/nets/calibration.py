@@ -13,7 +13,7 @@ from jax import Array
 from jbc.nets.layers import DomainNorm, Dropout, leaky
 from jbc.numerics.linalg import orthogonal
 
-Family = Literal["residual", "multibatch", "twobatch"]
+Family = Literal["residual", "multibatch", "multibatch-released", "twobatch"]
 
 
 def tanhshrink(x: Array) -> Array:
@@ -37,6 +37,22 @@ def _plain(width: int, fan_in: int) -> nn.Dense:
 
 def _orthogonal(width: int) -> nn.Dense:
     return nn.Dense(width, kernel_init=orthogonal)  # pyright: ignore[reportArgumentType]
+
+
+class Identity(nn.Module):
+    """Return rows as they are: the calibrator that learns nothing.
+
+    Examples
+    --------
+    >>> Identity().apply({}, jnp.ones((2, 4, 3)), train=True).shape
+    (2, 4, 3)
+    """
+
+    def __call__(
+        self, x: Array, domain: Array | None = None, weight: Array | None = None, *, train: bool = False
+    ) -> Array:
+        """Return the rows."""
+        return x
 
 
 class Calibrator(nn.Module):
@@ -121,11 +137,12 @@ class Classifier(nn.Module):
         d = z.shape[-1]
         if self.family == "twobatch":
             widths, h, fan_in = (128, 64, 32, 16), z, d
-        elif self.family == "multibatch":
+        elif self.family in ("multibatch", "multibatch-released"):
             z = DomainNorm(self.domains)(z, domain, weight)
+            active = leaky(z)
             # The released code activates in place, so its skip carries the activated values.
-            skip = leaky(z)
-            h = leaky(skip + _plain(d, 100)(leaky(_plain(100, d)(skip))))
+            skip = active if self.family == "multibatch-released" else z
+            h = leaky(skip + _plain(d, 100)(leaky(_plain(100, d)(active))))
             widths, fan_in = (50, 16), d
         else:
             # Both as they are and squashed: extreme values of a single peak should not decide alone.

@@ -67,7 +67,7 @@ class PlayerState(TrainState):
         variables = init(keys, x)
         running = variables.get("running", {})
         return cls.of_params(
-            variables["params"], tx, apply_fn=net.apply, running=running, ema_decay=ema_decay
+            variables.get("params", {}), tx, apply_fn=net.apply, running=running, ema_decay=ema_decay
         )
 
     @property
