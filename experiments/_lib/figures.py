@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,3 +27,14 @@ def save(figure: Figure, path: Path, dpi: int = 120, **options: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=dpi, **options)
+
+
+def keep(figure: Figure, path: Path, dpi: int = 80, colours: int = 48, **options: Any) -> None:
+    """Write a figure that is kept in the repository: small, with few colours."""
+    from PIL import Image
+
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=dpi, **options)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(drawn) as image, atomic_path(path) as temporary:
+        image.convert("RGB").quantize(colours).save(temporary, format="png", optimize=True)
