@@ -32,6 +32,7 @@ from jbc.train import fit_lanes, predict_lanes
 SHOWN = {"measured": "measured", "Standardise": "z-score by plate", "joint": "joint, own labels hidden"}
 RULES = {"p": "p < 0.05", "q": "q ≤ 0.05", "biomarkers": "biomarkers"}
 CHOSEN = 6  # features in boxes
+CLASSES = {"0": "control", "1": "MI"}  # what the papers call the labels of MI
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,8 +184,9 @@ def draw(
     chosen = np.argsort(np.where(found["measured", "biomarkers"], measured.p, 1).max(axis=0), kind="stable")[
         :CHOSEN
     ]
-    label, domain = np.array(cohort.names.labels)[cohort.label], np.array(cohort.names.domains)[cohort.domain]
-    named = [f"m/z {cohort.names.features[k]}" for k in chosen]
+    label = np.array([CLASSES[name] for name in cohort.names.labels])[cohort.label]
+    domain = np.array(cohort.names.domains)[cohort.domain]
+    named = [f"m/z {name}" for name in jbc.datasets.load("mi").var_names[chosen]]
     axes = plots.feature_boxes(
         tables.x["measured"][:, chosen], label, domain, names=named, ylabel="intensity"
     )
@@ -197,7 +199,8 @@ def draw(
     ]
     figure, panels = figures.panels(1, len(shown), 2.5, 2.7)
     for ax, row in zip(panels.flat, shown, strict=True):
-        plots.confusion_matrix(ax, row["counts"], row["classes"], title=f"{row['source']} → {row['target']}")
+        named = [CLASSES[name] for name in row["classes"]]
+        plots.confusion_matrix(ax, row["counts"], named, title=f"{row['source']} → {row['target']}")
     figures.save(figure, folder / "joint_confusion.png", **save)
 
 
