@@ -42,7 +42,7 @@ class Options:
     shuffles: int = 100
     draws: int = 100
     steps: int | None = None  # stop every training there, to see whether everything runs
-    figures: Path = Path("docs/benchmarks/figures")  # where the figures go
+    figures: Path = Path(__file__).parents[2] / "docs/benchmarks/figures"  # where the figures go
     out: Path = results.RESULTS / "joint_evaluations.json"  # where the rows go
 
 
@@ -165,43 +165,37 @@ def variable_rows(dataset: str, tables: Tables) -> Iterator[dict]:
 def draw(
     folder: Path, tables: Tables, found: dict[tuple[str, str], np.ndarray], rows: Sequence[dict]
 ) -> None:
-    """Draw the four figures of MI."""
-    save, cohort = {"dpi": 80}, tables.cohort
+    """Draw the figures of MI."""
     ax = plots.axes(4.6, 2.8)
     (test,) = (row for row in rows if row["table"] == "permutation")
-    plots.permutation_null(
-        ax, test["null"], test["observed"], p=test["p"], xlabel=f"accuracy on plate {test['target']}"
-    )
-    figures.save(ax.figure, folder / "joint_permutation.png", **save)
+    name = f"accuracy on plate {test['target']}"
+    plots.permutation_null(ax, test["null"], test["observed"], p=test["p"], xlabel=name)
+    figures.save(ax.figure, folder / "joint_permutation.png", dpi=80)
 
     sets = {SHOWN[data]: found[data, "biomarkers"] for data in ("measured", "joint")}
-    axes = plots.upset(sets, cohort.names.domains, ylabel="biomarkers")
-    figures.save(axes[0].figure, folder / "joint_overlap.png", **save)
+    axes = plots.upset(sets, tables.cohort.names.domains, ylabel="biomarkers")
+    figures.save(axes[0].figure, folder / "joint_overlap.png", dpi=80)
 
-    measured = metrics.differential_features(
-        tables.x["measured"], cohort.label, np.asarray(cohort.domain), unit=cohort.unit
-    )
-    chosen = np.argsort(np.where(found["measured", "biomarkers"], measured.p, 1).max(axis=0), kind="stable")[
-        :CHOSEN
-    ]
-    label = np.array([CLASSES[name] for name in cohort.names.labels])[cohort.label]
-    domain = np.array(cohort.names.domains)[cohort.domain]
-    named = [f"m/z {name}" for name in jbc.datasets.load("mi").var_names[chosen]]
-    axes = plots.feature_boxes(
-        tables.x["measured"][:, chosen], label, domain, names=named, ylabel="intensity"
-    )
-    figures.save(axes[0].figure, folder / "joint_biomarkers.png", **save)
-
-    shown = [
-        row
-        for row in rows
-        if (row["table"], row["dataset"], row.get("level")) == ("confusion", "mi", "sample")
-    ]
+    shown = [row for row in rows if row["table"] == "confusion" and row["level"] == "sample"]
     figure, panels = figures.panels(1, len(shown), 2.5, 2.7)
     for ax, row in zip(panels.flat, shown, strict=True):
-        named = [CLASSES[name] for name in row["classes"]]
-        plots.confusion_matrix(ax, row["counts"], named, title=f"{row['source']} → {row['target']}")
-    figures.save(figure, folder / "joint_confusion.png", **save)
+        classes = [CLASSES[name] for name in row["classes"]]
+        plots.confusion_matrix(ax, row["counts"], classes, title=f"{row['source']} → {row['target']}")
+    figures.save(figure, folder / "joint_confusion.png", dpi=80)
+    draw_boxes(folder, tables, found["measured", "biomarkers"])
+
+
+def draw_boxes(folder: Path, tables: Tables, selected: np.ndarray) -> None:
+    """Draw the biomarkers of all plates whose largest p value is smallest."""
+    x, cohort = tables.x["measured"], tables.cohort
+    place = np.asarray(cohort.domain)
+    p = metrics.differential_features(x, cohort.label, place, unit=cohort.unit).p.max(axis=0)
+    chosen = np.argsort(np.where(selected.all(axis=0), p, 2), kind="stable")[:CHOSEN]
+    label = np.array([CLASSES[name] for name in cohort.names.labels])[cohort.label]
+    names = [f"m/z {name}" for name in jbc.datasets.load("mi").var_names[chosen]]
+    domain = np.array(cohort.names.domains)[place]
+    axes = plots.feature_boxes(x[:, chosen], label, domain, names=names, ylabel="intensity")
+    figures.save(axes[0].figure, folder / "joint_biomarkers.png", dpi=80)
 
 
 def markdown(rows: Sequence[dict]) -> str:
