@@ -171,11 +171,11 @@ def rank_variables(
     coords, total = x @ axes, float((x**2).sum())
     owner = checks.codes(unit, len(x), "unit", "row")[1]
     columns = {str(name): _read(str(name), table[name], len(x), categories) for name in table}
-    if not columns or shuffles < 1 or total == 0:
+    if not columns or shuffles < 1:
         raise InputError(
-            f"{len(columns)} columns, {shuffles} shuffles, and a total variance of {total:g}",
+            f"{len(columns)} columns and {shuffles} shuffles",
             why="Columns explain the variance of rows, and shuffles tell what chance explains.",
-            fix="Pass a table with columns, a positive number of shuffles, and measurements that vary.",
+            fix="Pass a table with columns, and a positive number of shuffles.",
             code="nothing-to-evaluate",
         )
     rng, found, left_out = np.random.default_rng(seed), [], {}
@@ -190,7 +190,7 @@ def rank_variables(
             found.append(_explained(name, column, block, coords, components, shuffles, rng))
     ranked = tuple(sorted(found, key=lambda each: -each.share))
     pairs = _confounded({each.name: columns[each.name] for each in ranked}, confounded)
-    return Ranking(ranked, pairs, left_out, size[:components] ** 2 / total)
+    return Ranking(ranked, pairs, left_out, size[:components] ** 2 / (total or 1))
 
 
 def _read(name: str, given: Any, n: int, categories: Collection[str]) -> _Column:
@@ -253,7 +253,7 @@ def _explained(
         """Return R² of everything, and of the components, when blocks come in this order."""
         parts = project(order)
         of_components = np.divide(parts, total, where=total > 0, out=np.zeros(len(total)))
-        return np.concatenate([[parts.sum() / total.sum()], of_components[:components]])
+        return np.concatenate([[parts.sum() / (total.sum() or 1)], of_components[:components]])
 
     observed = explained(np.arange(len(weight)))
     null = np.stack([explained(rng.permutation(len(weight))) for _ in range(shuffles)])
