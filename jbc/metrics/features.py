@@ -265,9 +265,9 @@ def _p_values(rows: np.ndarray, case: np.ndarray, test: Test) -> np.ndarray:
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)  # of constant features
         if test == "rank-sum":
-            p = stats.mannwhitneyu(a, b, axis=0).pvalue
+            _, p = stats.mannwhitneyu(a, b, axis=0)
         elif test == "welch":
-            p = stats.ttest_ind(a, b, axis=0, equal_var=False).pvalue
+            _, p = stats.ttest_ind(a, b, axis=0, equal_var=False)
         else:
             raise InputError(
                 f"Unknown test {test!r}",

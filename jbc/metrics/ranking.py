@@ -313,7 +313,7 @@ def _association(one: _Column, a: np.ndarray, other: _Column, b: np.ndarray) -> 
         i, j = (np.unique(each, return_inverse=True)[1] for each in (a, b))
         counts = np.zeros((i.max() + 1, j.max() + 1))
         np.add.at(counts, (i, j), 1)
-        chi2 = chi2_contingency(counts, correction=False).statistic
+        chi2, *_ = chi2_contingency(counts, correction=False)
         return float(np.sqrt(chi2 / (len(a) * (min(counts.shape) - 1))))
     group, number = (a, b) if one.kind == "categories" else (b, a)
     size, number = np.bincount(group), number - number.mean()
