@@ -265,9 +265,9 @@ def _p_values(rows: np.ndarray, case: np.ndarray, test: Test) -> np.ndarray:
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)  # of constant features
         if test == "rank-sum":
-            _, p = stats.mannwhitneyu(a, b, axis=0)
+            found: Any = stats.mannwhitneyu(a, b, axis=0)
         elif test == "welch":
-            _, p = stats.ttest_ind(a, b, axis=0, equal_var=False)
+            found = stats.ttest_ind(a, b, axis=0, equal_var=False)
         else:
             raise InputError(
                 f"Unknown test {test!r}",
@@ -275,4 +275,4 @@ def _p_values(rows: np.ndarray, case: np.ndarray, test: Test) -> np.ndarray:
                 fix='Use test="rank-sum" or test="welch".',
                 code="bad-setting",
             )
-    return np.where(np.ptp(rows, axis=0) > 0, p, 1.0)
+    return np.where(np.ptp(rows, axis=0) > 0, found.pvalue, 1.0)
