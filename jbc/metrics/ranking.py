@@ -150,7 +150,7 @@ def rank_variables(
     A share tells how much of the variance goes with a column, not whether it is technical: a diagnosis explains some
     as well. Neither does it tell causes apart that go together: see :attr:`Ranking.confounded`.
 
-    Every shuffle reads the table once. Of a large one, pass the first components: ``jbc.plots.pca(x, components=50)``.
+    Every shuffle reads the table once. Of a large one, pass some components: ``jbc.plots.pca(x, components=50)``.
 
     Examples
     --------
