@@ -30,11 +30,11 @@ def test_a_feature_is_counted_once_a_domain(evaluations, cohort):
     tables = evaluations.Tables(cohort, {"measured": x}, np.full((len(x), 2), 0.5))
     found = evaluations.selected(tables, draws=5)
     rows = list(evaluations.overlap_rows("mi", tables, found))
-    assert [row["rule"] for row in rows] == ["p", "q", "biomarkers"]
+    assert [row["rule"] for row in rows] == ["spectra", "p", "q", "biomarkers"]
     domain = np.array(cohort.names.domains)[np.asarray(cohort.domain)]
     tested = metrics.differential_features(x, cohort.label, domain, unit=cohort.unit)
-    assert rows[1]["selected"] == (tested.q <= 0.05).sum(axis=1).tolist()
-    assert rows[1]["common"] == int((tested.q <= 0.05).all(axis=0).sum())
+    assert rows[2]["selected"] == (tested.q <= 0.05).sum(axis=1).tolist()
+    assert rows[2]["common"] == int((tested.q <= 0.05).all(axis=0).sum())
     assert (rows[0]["domains"], rows[0]["features"]) == (["1", "2", "3"], 6)
 
 
