@@ -237,7 +237,7 @@ def _feature_words(rows: Sequence[dict]) -> tuple[str, str]:
         'S1a counts 82 features that "the three batches" have in common, of about 200 in each, by another test '
         "(BPSC, p < 0.05), and takes so few for a sign of batch effects. It does not name the data; MI has three "
         f"plates. Where all its spectra count as independent, ours are {spectra['common']}, and random sets of these "
-        f"sizes have {spectra['expected']:.0f} in common: few common features show no batch effect. ComBat, z-scores, "
+        f"sizes have {spectra['expected']:.0f} in common: they are no sign of a batch effect. ComBat, z-scores "
         "and whatever else moves and scales the features of a plate leave the order of its rows, and so these tests. "
         "What plates have in common is a matter of effects and of the number of subjects.",
     )
