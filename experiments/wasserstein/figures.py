@@ -42,7 +42,7 @@ def draw(folder: Path, shown: Mapping[str, Shown]) -> None:
         "domain": domains(shown),
         "pca": controls(shown),
     }.items():
-        save(figure, folder / f"wasserstein_{name}.png", dpi=80)
+        save(figure, folder / f"wasserstein_{name}.png", dpi=80, colours=64)
 
 
 def trainings(shown: Mapping[str, Shown]) -> list[tuple[str, str]]:
@@ -128,7 +128,7 @@ def controls(shown: Mapping[str, Shown]) -> Figure:
     for row, (name, one) in zip(axes, shown.items(), strict=True):
         for ax, (method, scored) in zip(row, one.drawn.items(), strict=True):
             last, corner = scored.found.versions[-1], ax is axes[0, -1]
-            title = method if method == name else f"{name}: {method}"
+            title = f"{name}: as prepared" if method == name else method
             plots.controls_pca(
                 ax, last, one.screen.domain, control=one.screen.control, title=title, legend=corner
             )
