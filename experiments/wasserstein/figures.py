@@ -57,7 +57,7 @@ def curve(
     name, method = part
     updates = training.updates(method, shown[name].drawn[method].found.steps)
     plots.metric_curve(ax, updates, curves, references=renamed(beside, name), ylabel=label)
-    ax.set_xscale("symlog", linthresh=updates[1])
+    ax.set_xscale("symlog", linthresh=max(updates[1], 1))
     ax.set_xlabel("updates of the maps", fontsize=9)
     ax.set_title(f"{name}: {method}", fontsize=9, loc="left")
 

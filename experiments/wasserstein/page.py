@@ -19,9 +19,9 @@ rows in `experiments/results/`.
   cosine between means of treatments, with the mean control at the origin. Treatments of the same compound are left
   out. *NSCB k* (not same compound or batch) also leaves out treatments of the same domain.
 - There are two rules of counting, which agree for k = 1. By the *text* of the paper, the share of k neighbours is
-  averaged over treatments. By the *program* behind the printed numbers, no more neighbours count than there are of the
-  same mechanism, and all neighbours are pooled (`mechanism_knn(..., count="possible")`). Where no rule is named, the
-  text is followed; so it is in early stopping.
+  averaged over treatments. By the *program* behind the printed numbers, no more neighbours count than there are of
+  the same mechanism, and all neighbours are pooled (`mechanism_knn(..., count="possible")`). Where no rule is named,
+  the text is followed; so it is in early stopping.
 - *Silhouette* is that of the mechanisms, by the same cosine.
 - *Domain, logistic* and *domain, forest* are the accuracies with which a logistic regression and a random forest
   name the domain of a well, within a treatment (mean ± standard deviation over seeds of its folds). Lower is

@@ -77,6 +77,8 @@ def test_rows_tables_and_figures_of_a_screen(program, training, page, screen, tm
     monkeypatch.setattr(training, "train", lambda *given: train(*given, **SHORT))
     brief = WassersteinAlignment(pretrain=1, training=AdversarialTraining(updates=2))
     monkeypatch.setattr(program.jbc, "WassersteinAlignment", lambda: brief)
+    seen = {f"domain, {name}": np.array([0.5]) for name in ("logistic regression", "random forest", "floor")}
+    monkeypatch.setattr(program.screens, "domain_visibility", lambda *given: dict(seen))
     options = program.Options(seeds=2, slow_seeds=1, draws=3, forests=1, forests_by_step=1)
     rows, shown = program.run("bbbc021", screen, options)
     rules = [f"{name}, {rule}" for name in training.TURNS for rule in ("by neighbours", "by silhouette")]
