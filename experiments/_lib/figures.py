@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from jbc.data.io.atomic import atomic_path
 
@@ -22,12 +22,19 @@ def panels(rows: int, columns: int, width: float, height: float, **options: Any)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
-def save(figure: Figure, path: Path, dpi: int = 120, colours: int | None = None, **options: Any) -> None:
-    """Write a figure completely or not at all, with this number of colours at most; its folder is made if needed."""
+def save(figure: Figure, path: Path, dpi: int = 120, **options: Any) -> None:
+    """Write a figure completely or not at all; its folder is made if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=dpi, **options)
-        if colours is not None:
-            with Image.open(temporary) as image:
-                few = image.convert("RGB").quantize(colours)
-            few.save(temporary, format="png", optimize=True)
+
+
+def keep(figure: Figure, path: Path, dpi: int = 80, colours: int = 48, **options: Any) -> None:
+    """Write a figure that is kept in the repository: small, with few colours."""
+    from PIL import Image
+
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=dpi, **options)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(drawn) as image, atomic_path(path) as temporary:
+        image.convert("RGB").quantize(colours).save(temporary, format="png", optimize=True)

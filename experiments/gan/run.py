@@ -1,7 +1,8 @@
 """Mass cytometry, day 1 moved onto day 2, in the form of the GAN paper's figures: distances, and what they cost.
 
-python experiments/gan/run.py [--seeds 6] [--figures FOLDER] fits every method to one half of the cells of each
-day and scores it by the other half, writes experiments/results/gan.json, prints a table, and draws Figures 2 and 3.
+python experiments/gan/run.py [--pairs cytof-person1] [--methods GAN] [--seeds 6] [--figures FOLDER] fits methods to
+one half of the cells of each day and scores them by the other half, writes experiments/results/gan.json, prints a
+table, and draws Figures 2 and 3. The four pairs, with the methods of the figures, go to --out gan_pairs.json.
 """
 
 from __future__ import annotations
@@ -27,17 +28,18 @@ from anndata import AnnData
 import jbc
 from experiments._lib import program, results
 from experiments.gan import figures, page
+from experiments.gan.figures import Drawn
+from experiments.gan.names import PAIRS
 from experiments.gan.scores import TARGET, Scored, bandwidths, days, score, score_target
 from jbc.cohort import Cohort, fold_weights
 from jbc.data import cache
 from jbc.methods import presets
 from jbc.methods.base import Fitted, Method, Trainable
 from jbc.methods.inputs import Inputs
-from jbc.methods.settings import AdversarialTraining, Route, Training
+from jbc.methods.rules import changed
+from jbc.methods.settings import Route, Training
 from jbc.model.inference import apply
 from jbc.train import fit, fit_lanes
-
-DATA = ("cytof-person1", "cytof-person2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Options:
 
     # Lanes are shared out evenly among the devices, so that even numbers of seeds are fast.
 
+    pairs: tuple[str, ...] = PAIRS[:2]  # of days
+    methods: tuple[str, ...] = ()  # that are compared; by default all
     seeds: int = 6  # halves of the cells, each with a training of its own
     slow_seeds: int = 2  # of published methods that take minutes
     rows: int = 256  # of each day in a draw, as in the paper
@@ -70,6 +74,7 @@ class Version(NamedTuple):
 def versions(cell_epochs: int) -> dict[str, Version]:
     """Return what is compared; all else than the direction and the logarithm, which is taken before, is as named."""
     joint, published = ("transform", "encode"), presets.joint("cytof", training=Training(epochs=cell_epochs))
+    printed = presets.adversarial("paper", inputs=Inputs(log=False), route=Route(target=TARGET))
     return {
         "measured": Version(None),
         "Standardise": Version(jbc.Standardise()),
@@ -82,16 +87,11 @@ def versions(cell_epochs: int) -> dict[str, Version]:
             presets.mmd_resnet(inputs=Inputs(log=False), route=Route(target=TARGET)), slow=True
         ),
         "GAN": Version(jbc.AdversarialCorrection(route=Route(target=TARGET))),
-        "GAN, as printed": Version(presets.adversarial("paper", route=Route(target=TARGET))),
+        "GAN, as printed": Version(printed),
+        "GAN, as printed, zeros filled in": Version(printed, slow=True, first=jbc.DenoisingAutoencoder()),
         "GAN, as printed, averaged": Version(
-            presets.adversarial(
-                "paper",
-                training=AdversarialTraining(linear_decay=True, ema_decay=0.99),
-                route=Route(target=TARGET),
-            )
+            changed(printed, {"training.linear_decay": True, "training.ema_decay": 0.99})
         ),
-        "GAN of [5]": Version(presets.adversarial("gan", route=Route(target=TARGET)), slow=True),
-        "ResnetGAN of [5]": Version(presets.adversarial("resnet-gan", route=Route(target=TARGET)), slow=True),
         "joint": Version(jbc.JointCalibration(inputs=Inputs(log=False)), joint),
         "joint, as printed": Version(published, joint, raw=True, slow=True),
         "joint, as printed, of logarithms": Version(published, joint, slow=True),
@@ -149,9 +149,11 @@ def fit_all(method: Method, cohorts: Sequence[Cohort], steps: int | None) -> lis
 
 
 def compare(name: str, cohort: Cohort, options: Options) -> tuple[list[dict], dict[str, list[Scored]]]:
-    """Compare all versions of one person; return the rows, and all scores, a list over seeds."""
+    """Compare versions of one pair of days; return the rows, and all scores, a list over seeds."""
     ladder, found = bandwidths(cohort), {}
     for label, version in versions(options.cell_epochs).items():
+        if label not in (*options.methods, "measured") and options.methods:
+            continue
         halves = random_halves(
             cohort, min(options.seeds, options.slow_seeds) if version.slow else options.seeds
         )
@@ -183,23 +185,23 @@ def summary_rows(dataset: str, found: dict[str, list[dict[str, float]]]) -> Iter
 
 
 def main() -> None:
-    """Compare both persons."""
+    """Compare the pairs that are asked for."""
     options = tyro.cli(Options)
+    program.known(options.pairs, PAIRS, "--pairs")
+    program.known(options.methods, versions(1), "--methods")
     with contextlib.suppress(RuntimeError):  # a process that has begun to compute keeps its devices
         jax.config.update("jax_num_cpu_devices", os.cpu_count())
     cache.keep_compiled()
     rows, drawn = [], {}
-    for name in DATA:
+    for name in options.pairs:
         cohort = logarithms(jbc.datasets.load(name))
-        more, drawn[name] = compare(name, cohort, options)
+        more, scores = compare(name, cohort, options)
         rows += more
-        if options.figures is not None:
-            figures.pictures(
-                options.figures, name, drawn[name], cohort, days(cohort, random_halves(cohort, 1)[0])
-            )
+        drawn[name] = Drawn(scores, cohort, days(cohort, random_halves(cohort, 1)[0]))
+        results.write(options.out, results.describe_run(options), rows)
     if options.figures is not None:
+        figures.pictures(options.figures, drawn)
         figures.boxes(options.figures, drawn)
-    results.write(options.out, results.describe_run(options), rows)
     print(page.markdown(rows), flush=True)
 
 

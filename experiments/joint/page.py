@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from experiments._lib import pages, results
 from experiments._lib.pages import Line, Source
-from experiments.joint import methods, plates, spaces
+from experiments.joint import evaluations, methods, plates, spaces
 from experiments.joint.tasks import pick
 from experiments.joint.texts import HEAD, PLATES, SECTIONS, SPACES
 
@@ -47,7 +47,8 @@ COMPARED = {
     "sc-mixology": ("Cell lines, 5 protocols and plates", "sc-mixology", "", ""),
 }
 SOURCES = [Source(f"joint_{table}", "joint/run.py", table) for table in SECTIONS]
-SOURCES += [Source(spaces.NAME, "joint/spaces.py")]
+EVALUATIONS = "joint_evaluations"
+SOURCES += [Source(spaces.NAME, "joint/spaces.py"), Source(EVALUATIONS, "joint/evaluations.py")]
 
 
 def cell(rows: Sequence[dict]) -> str:
@@ -204,6 +205,8 @@ def page() -> str:
             parts += [SECTIONS[source.table], markdown(source.table, rows_of(source.table))]
     if results.stored(spaces.NAME):
         parts += [SPACES, spaces.markdown(results.read(spaces.NAME)["rows"])]
+    if results.stored(EVALUATIONS):
+        parts.append(evaluations.markdown(results.read(EVALUATIONS)["rows"]))
     parts += [PLATES, plates.table(plates.stored_rows())]
     return pages.page(parts, SOURCES)
 

@@ -77,7 +77,7 @@ def method_of(model: str):
     from jbc.methods import presets
 
     if model == "GAN":
-        return presets.adversarial("paper", route=jbc.Route("1", ("0",)))
+        return presets.adversarial("paper", inputs=jbc.Inputs(log=False), route=jbc.Route("1", ("0",)))
     route = jbc.Route("1", ("0",), ("2",))
     return jbc.NeuronEditing(route=route) if model == "default" else presets.neuron_editing(route=route)
 

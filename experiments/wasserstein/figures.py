@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from experiments._lib.figures import panels, save
+from experiments._lib.figures import keep, panels
 from experiments.wasserstein import screens, training
 from jbc import plots
 
@@ -42,7 +42,7 @@ def draw(folder: Path, shown: Mapping[str, Shown]) -> None:
         "domain": domains(shown),
         "pca": controls(shown),
     }.items():
-        save(figure, folder / f"wasserstein_{name}.png", dpi=80, colours=64)
+        keep(figure, folder / f"wasserstein_{name}.png")
 
 
 def trainings(shown: Mapping[str, Shown]) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jbc.data.counts import prepare_counts
 from jbc.data.io.atomic import atomic_path
 from jbc.data.io.tables import Table, read_table
 from jbc.data.io.write import write_table
@@ -18,6 +19,7 @@ __all__ = [
     "World",
     "atomic_path",
     "densify",
+    "prepare_counts",
     "read_table",
     "simulate_drugs",
     "simulate_plates",

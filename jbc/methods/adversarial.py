@@ -75,6 +75,9 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
     start
         First weights of the generator: the identity, by zeros in the last layer of a block, or all of them
         N(0, 1e-4²).
+    map_norm
+        Whether hidden layers of the generator are normalised. Those of a residual one then have ReLU; without norms,
+        and in a plain one, activations are leaky ReLU of slope 0.2.
     critic
         Widths of the hidden layers of the discriminator.
     norm
@@ -99,11 +102,13 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
     -----
     *Paper and default.* No code was released, and the paper does not tell the numbers of layers, their widths, the
     length of training, or what the norms use at inference. ``jbc.presets.adversarial("paper")`` takes the layers of
-    MMD-ResNet, which it builds on. It has the logistic objective and nothing that holds the maps back; the default
-    penalises steep discriminators and displacement, averages the generators, lets the rates fall, and norms no
-    discriminator. Here the norms of a discriminator always see target and generated rows together: apart, they would
-    take out what tells them apart. At inference, norms have the statistics of all rows of the source. A plain GAN, a
-    ResnetGAN, and a CycleGAN, as neuron editing compares itself with, are presets.
+    MMD-ResNet, which it builds on, and, as there, takes logarithms and scales by the sources; the zeros that
+    MMD-ResNet's authors fill in before, by :class:`jbc.DenoisingAutoencoder`, are left to the user. It has the
+    logistic objective and nothing that holds the maps back; the default penalises steep discriminators and
+    displacement, averages the generators, lets the rates fall, and norms no discriminator. Here the norms of a
+    discriminator always see target and generated rows together: apart, they would take out what tells them apart. At
+    inference, norms have the statistics of all rows of the source. A plain GAN, a ResnetGAN, and a CycleGAN, as
+    neuron editing compares itself with, are presets: leaky ReLU and no norms, as printed.
 
     *A way back.* With a weight of the ``cycle``, a second generator F leads from the target to the source, with a
     discriminator of its own, and G and F pay for
@@ -139,6 +144,7 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
     blocks: Positive = 3
     widths: Widths = (25,)
     start: Start = "identity"
+    map_norm: bool = True
     critic: Widths = (64, 64)
     norm: bool = False
     objective: Objective = "logistic"
@@ -246,7 +252,8 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
 
     @property
     def _net(self) -> ResidualMap:
-        return source_maps.build_map(self.blocks, self.widths, self.start, residual=self.residual)
+        shape = {"residual": self.residual, "normed": self.map_norm}
+        return source_maps.build_map(self.blocks, self.widths, self.start, **shape)
 
     @property
     def _critic(self) -> Discriminator:

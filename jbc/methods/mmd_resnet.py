@@ -12,20 +12,24 @@ from jax import Array
 
 from jbc.cohort import Cohort
 from jbc.cohort.sampling import Rows
-from jbc.losses.mmd import mmd2_to
+from jbc.losses.mmd import median_distance, mmd2_to
 from jbc.methods import preconditions, source_maps
 from jbc.methods.base import ByEpochs, Directed, Fitted, Info, Trainable
-from jbc.methods.constraints import NonNegative, Positive
+from jbc.methods.constraints import Count, NonNegative, Positive
 from jbc.methods.inputs import Inputs, Tables
 from jbc.methods.settings import KERNEL, ROUTE, TRAINING, Kernel, Route, Training, build_optimiser
 from jbc.nets import PlayerState, ResidualMap, Start
+from jbc.numerics.linalg import squared_distances
+
+SAMPLE = 1000  # rows of the target among which neighbours are sought
 
 
 class MapState(flax.struct.PyTreeNode):
-    """The maps, and what they look at."""
+    """The maps, what they look at, and the unit of the kernels where it is measured once."""
 
     maps: PlayerState
     tables: Tables
+    unit: Array
     role: Array
     epoch: Array
     step: Array
@@ -57,6 +61,9 @@ class MMDResNet(ByEpochs, Directed, Trainable):
         First weights: the identity, by zeros in the last layer of a block, or all of them N(0, 1e-4²).
     kernel
         Kernels of the MMD.
+    neighbours
+        Above 0, widths of kernels are multiplied by the median distance of rows of the target to that many nearest
+        neighbours of theirs, measured once, instead of the median distance of every minibatch.
     objective
         What every map descends on: the squared MMD while its estimate is above 0; or its root.
     identity
@@ -68,12 +75,14 @@ class MMDResNet(ByEpochs, Directed, Trainable):
     -----
     *Paper and default differ* (:func:`jbc.presets.mmd_resnet` is the paper's). The paper takes the logarithm of
     cytometry, scales by the sources, and descends on the MMD with the kernel of every row with itself, by RMSProp
-    with a falling rate, from small weights that it penalises; rows of one distribution then move as well. The
-    default begins with means and spreads, and leaves them only where rows ask for it. The paper's kernels are
-    measured once, by the distances of target rows to their 25 nearest neighbours; ours in every minibatch, by the
-    median distance. At inference its norms use running averages, ours the statistics of all rows of the source,
-    which these approach. Its early stop by a tenth of the rows is ``stopping="rows"`` of :class:`jbc.Corrector`, and
-    the autoencoder that fills zeros in before is :class:`jbc.DenoisingAutoencoder`.
+    with a falling rate, from small weights that it penalises; rows of one distribution then move as well. The default
+    begins with means and spreads, and leaves them only where rows ask for it. The paper's kernels are those of its
+    released program, :math:`e^{-d^2 / s^2}`, with s measured once: half, all of and twice the median distance of
+    target rows to their neighbours, 24 besides the row itself. Ours are :math:`e^{-d^2 / 2 \sigma^2}`, so that the
+    preset divides these widths by the root of 2; the default measures its widths in every minibatch. At inference the
+    paper's norms use running averages, ours the statistics of all rows of the source, which these approach. Its early
+    stop by a tenth of the rows is ``stopping="rows"`` of :class:`jbc.Corrector`, and the autoencoder that fills zeros
+    in before is :class:`jbc.DenoisingAutoencoder`.
 
     References
     ----------
@@ -94,6 +103,7 @@ class MMDResNet(ByEpochs, Directed, Trainable):
     width: Positive = 25
     start: Start = "identity"
     kernel: Kernel = KERNEL
+    neighbours: Count = 0
     objective: Literal["squared", "root"] = "squared"
     identity: NonNegative = 0.1
     training: Training = Training(rows=256).over(TRAINING)
@@ -109,9 +119,11 @@ class MMDResNet(ByEpochs, Directed, Trainable):
         """Return drawn networks, and what standardises the inputs."""
         tx = build_optimiser(self.training.optimiser, self.training.weight_decay)
         size = cohort.x.shape[-1], len(cohort.domains.count)
+        tables = source_maps.measure_inputs(self.inputs, cohort)
         return MapState(
             maps=source_maps.init_players(self._net, tx, key, *size, self.training.ema_decay),
-            tables=source_maps.measure_inputs(self.inputs, cohort),
+            tables=tables,
+            unit=self._measure_unit(jax.random.fold_in(key, 1), tables, cohort),
             role=jnp.asarray(cohort.role),
             epoch=self.draw.epoch(cohort).astype(jnp.int32),
             step=jnp.int32(0),
@@ -124,7 +136,8 @@ class MMDResNet(ByEpochs, Directed, Trainable):
         target = z[source_maps.target_index(state.role)]
         z, role = source_maps.without_target(state.role, (z, state.role))
 
-        scale = None if self.kernel.unit == "median" else 1.0
+        measured = self.neighbours or self.kernel.unit == "fixed"
+        scale = state.unit if measured else None
         weight = source_maps.without_target(state.role, source_maps.pair_weights(state.role, rows.weight))
 
         def loss(params: Any) -> tuple[Array, Info]:
@@ -155,3 +168,32 @@ class MMDResNet(ByEpochs, Directed, Trainable):
     @property
     def _net(self) -> ResidualMap:
         return source_maps.build_map(self.blocks, (self.width,), self.start)
+
+    def _measure_unit(self, key: Array, tables: Tables, cohort: Cohort) -> Array:
+        """Return what widths of kernels are multiplied by, where that is the same in every minibatch."""
+        if not self.neighbours:
+            return jnp.float32(1)
+        domain = jnp.asarray(cohort.domain)
+        z = self.inputs.apply(tables, jnp.asarray(cohort.x), domain)
+        counts = jnp.asarray(cohort.weight) * (domain == source_maps.target_index(jnp.asarray(cohort.role)))
+        drawn = jax.random.choice(key, len(z), (SAMPLE,), p=counts / counts.sum())
+        return neighbour_distance(z[drawn], self.neighbours)
+
+
+def neighbour_distance(z: Array, neighbours: int) -> Array:
+    """Return the median distance of rows (n, d) to their nearest neighbours, over rows and neighbours.
+
+    Where half of these coincide, it is the :func:`jbc.losses.mmd.median_distance` of the rows.
+
+    Examples
+    --------
+    >>> float(neighbour_distance(jnp.array([[0.0], [1.0], [3.0], [4.0]]), 1))
+    1.0
+    """
+    n = len(z)
+    apart = squared_distances(z, z) + jnp.where(jnp.eye(n, dtype=bool), jnp.inf, 0)
+    nearest = jnp.sort(apart, axis=1)[:, : min(neighbours, n - 1)]
+    typical = jnp.sqrt(jnp.median(nearest))
+    # Rows that coincide leave a trace of rounding.
+    around = median_distance(z[None], n)
+    return jnp.where(typical > 1e-3 * around, typical, around)

@@ -19,9 +19,11 @@ from jbc.numerics.linalg import by_group
 
 
 @functools.cache
-def build_map(blocks: int, widths: tuple[int, ...], start: Start, *, residual: bool = True) -> ResidualMap:
+def build_map(
+    blocks: int, widths: tuple[int, ...], start: Start, *, residual: bool = True, normed: bool = True
+) -> ResidualMap:
     """Build the network of the maps once per configuration: programs compare it by identity."""
-    return ResidualMap(blocks, widths, residual, start)
+    return ResidualMap(blocks, widths, residual, start, normed)
 
 
 @functools.cache
@@ -112,7 +114,7 @@ def freeze_statistics(net: Any, params: Any, tables: Tables, inputs: Inputs, coh
         params, g = at
         own = weight * (domain == g)
         _, found = net.apply({"params": params}, z, jnp.zeros_like(domain), own, mutable=["statistics"])
-        return {"params": params, "statistics": found["statistics"]}
+        return {"params": params, "statistics": found.get("statistics", {})}
 
     role = jnp.asarray(cohort.role)
     return {"maps": jax.lax.map(one, (params, jnp.arange(len(role)))), "inputs": tables, "role": role}

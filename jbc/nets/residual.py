@@ -15,8 +15,9 @@ Start = Literal["identity", "small"]
 class ResidualMap(nn.Module):
     """Map rows of one domain to where those of another lie.
 
-    In a residual block, norm, activation and a dense layer follow one another for every width, and once more for the
-    width of a row, which is added to what came in. The plain family is a single chain of layers.
+    In a residual block, norm, ReLU and a dense layer follow one another for every width, and once more for the width
+    of a row, which is added to what came in. The plain family is a single chain of dense layers, norms and leaky
+    ReLU. Without norms, both have dense layers and leaky ReLU.
 
     Blocks begin as the identity, with a last layer of zeros, or near it, with small weights everywhere.
 
@@ -33,6 +34,7 @@ class ResidualMap(nn.Module):
     widths: tuple[int, ...]
     residual: bool
     start: Start
+    normed: bool = True
 
     @nn.compact
     def __call__(self, x: Array, domain: Array | None = None, weight: Array | None = None) -> Array:
@@ -40,7 +42,8 @@ class ResidualMap(nn.Module):
         d = x.shape[-1]
         if not self.residual:
             for width in self.widths:
-                x = leaky(DomainNorm(1)(nn.Dense(width, use_bias=False)(x), domain, weight))
+                x = nn.Dense(width, use_bias=not self.normed)(x)
+                x = leaky(DomainNorm(1)(x, domain, weight) if self.normed else x)
             return nn.Dense(d)(x)
         small = self.start == "small"
         inner = nn.initializers.normal(1e-4) if small else nn.initializers.he_normal()
@@ -48,9 +51,10 @@ class ResidualMap(nn.Module):
         for _ in range(self.blocks):
             h = x
             for width in self.widths:
-                h = nn.relu(DomainNorm(1)(h, domain, weight))
-                h = nn.Dense(width, use_bias=False, kernel_init=inner)(h)
-            h = nn.relu(DomainNorm(1)(h, domain, weight))
+                h = nn.relu(DomainNorm(1)(h, domain, weight)) if self.normed else h
+                h = nn.Dense(width, use_bias=not self.normed, kernel_init=inner)(h)
+                h = h if self.normed else leaky(h)
+            h = nn.relu(DomainNorm(1)(h, domain, weight)) if self.normed else h
             x = x + nn.Dense(d, kernel_init=outer)(h)
         return x
 

@@ -97,6 +97,9 @@ def test_every_entry_is_pinned_and_described():
         "cytof",
         "cytof-person1",
         "cytof-person2",
+        "cytof-person1-3month",
+        "cytof-person2-3month",
+        "pancreas",
         "cytonorm",
         "sc-mixology",
         "bbbc021",
@@ -108,13 +111,15 @@ def test_every_entry_is_pinned_and_described():
         described = datasets.describe(name)
         assert all(described[key] for key in ("name", "title", "licence", "citation", "notes"))
         files = catalogue.find(name).files
-        assert described["source"].split() == [file.url for file in files]
+        assert described["source"].split() == list(dict.fromkeys(file.url for file in files))
+        if name == "pancreas":
+            assert not any(file.sha256 for file in files)  # nothing that cannot be verified is downloaded
+            continue
         for file in files:
             assert re.fullmatch(
                 r"https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/.+\.(fcs|csv(\.gz)?)", file.url
             )
             assert re.fullmatch("[0-9a-f]{64}", file.sha256)
-            assert "3month" not in file.path
     assert code_of(datasets.describe, "ml") == "unknown-dataset"
     assert code_of(datasets.load, "ml") == "unknown-dataset"
 
@@ -127,7 +132,7 @@ def test_checksums_are_those_of_the_collection():
             sha256, path = line.split(maxsplit=1)
             listed[path.removeprefix("./")] = sha256
     for entry in catalogue.ENTRIES:
-        for file in entry.files:
+        for file in filter(lambda file: file.sha256, entry.files):
             assert listed[file.path] == file.sha256
 
 
@@ -164,22 +169,32 @@ def test_runs_start_anew_where_the_label_changes():
     assert _runs(label).tolist() == [0] * 5 + [1] * 2 + [2] * 5 + [3] + [4] * 2
 
 
+BASELINE = {"1": [(1858, 490), (1460, 405)], "2": [(4308, 523), (3530, 472)]}
+LATER = {"1": [(1911, 175), (1555, 132)], "2": [(2654, 86), (2014, 68)]}
+
+
 @needs_data
 @pytest.mark.parametrize(
-    ("name", "persons"), [("cytof", "12"), ("cytof-person1", "1"), ("cytof-person2", "2")]
+    ("name", "persons", "cells", "files"),
+    [
+        ("cytof", "12", BASELINE, "CyTOF/Person{}Day1_baseline.csv"),
+        ("cytof-person1", "1", BASELINE, "CyTOF/Person{}Day1_baseline.csv"),
+        ("cytof-person2", "2", BASELINE, "CyTOF/Person{}Day1_baseline.csv"),
+        ("cytof-person1-3month", "1", LATER, "CyTOF_3month/Person{}Day1_3month.csv"),
+        ("cytof-person2-3month", "2", LATER, "CyTOF_3month/Person{}Day1_3month.csv"),
+    ],
 )
-def test_cytof(name, persons):
+def test_cytof(name, persons, cells, files):
     adata = datasets.load(name)
-    cells = {"1": [(1858, 490), (1460, 405)], "2": [(4308, 523), (3530, 472)]}
     expected = [cells[person][day] for person in persons for day in (0, 1)]
     counts = adata.obs.groupby(["person", "domain"], observed=True)["label"].agg(
         rows="size", positive=lambda labels: (labels == "1").sum()
     )
     assert list(counts.itertuples(index=False, name=None)) == expected
     assert adata.obs["unit"].is_unique
-    first = np.loadtxt(
-        Path(DATA, f"CyTOF/Person{persons[0]}Day1_baseline.csv"), delimiter=",", dtype=np.float32
-    )
+    zeros = 100 * np.mean(adata[adata.obs["domain"] == "day 2"].X == 0)
+    assert 37 < zeros < 42
+    first = np.loadtxt(Path(DATA, files.format(persons[0])), delimiter=",", dtype=np.float32)
     np.testing.assert_array_equal(adata.X[: len(first)], first)
 
 
@@ -202,6 +217,33 @@ def test_another_file_of_counts_is_refused(mixture):
     path = mixture / "sc_dropseq.count.csv.gz"
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()).replace(b"4,5,6", b"4,5,7")))
     assert code_of(datasets.load, "mixture") == "checksum"
+
+
+def test_files_without_a_checksum_are_placed_by_hand(monkeypatch, tmp_path):
+    """Nothing is downloaded; the message says what is missing, where it belongs and where it comes from."""
+    monkeypatch.setenv("JBC_DATA", str(tmp_path))
+    with pytest.raises(InputError) as caught:
+        datasets.load("pancreas")
+    assert caught.value.code == "not-placed"
+    said = str(caught.value)
+    assert all(
+        part in said
+        for part in ("'pancreas/GSE81076.count.csv.gz'", "checksum", str(tmp_path), "E-MTAB-5061")
+    )
+    cells = {"GSE81076": "AB", "GSE86469": "CD", "E-MTAB-5061": "E"}
+    (tmp_path / "pancreas").mkdir()
+    for accession, names in cells.items():
+        values = pd.DataFrame({cell: [1, 2, 3] for cell in names}, index=["INS", accession, "GCG"])
+        types = pd.DataFrame({"label": [f"type {cell}" for cell in names]}, index=list(names)).iloc[::-1]
+        for part, table in (("count", values), ("metadata", types)):
+            table.to_csv(tmp_path / f"pancreas/{accession}.{part}.csv.gz")
+    adata = datasets.load("pancreas")
+    assert adata.var_names.tolist() == ["GCG", "INS"]
+    assert adata.obs["domain"].tolist() == ["CEL-seq"] * 2 + ["Fluidigm C1"] * 2 + ["Smart-seq2"]
+    assert adata.obs["label"].tolist() == [f"type {cell}" for cell in "ABCDE"]
+    np.testing.assert_array_equal(adata.X, np.tile([3, 1], (5, 1)))
+    types.drop(index="E").to_csv(tmp_path / "pancreas/E-MTAB-5061.metadata.csv.gz")
+    assert code_of(datasets.load, "pancreas") == "cells-unknown"
 
 
 MIXOLOGY = {

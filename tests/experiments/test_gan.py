@@ -100,7 +100,7 @@ def test_published_methods_are_compared_as_they_are(work):
     assert found["joint, as printed"].method == jbc.presets.joint("cytof", training=Training(epochs=500))
     assert found["joint, as printed"].raw
     directed = [v.method for v in found.values() if hasattr(v.method, "route")]
-    assert len(directed) == 8
+    assert len(directed) == 7
     assert {method.route.target for method in directed} == {"day 2"}
     assert not any(method.inputs.log for method in directed)
 
@@ -115,7 +115,8 @@ def test_table_and_figures_come_from_the_same_cells(work, options, cohort, tmp_p
     }
     monkeypatch.setattr(work, "versions", lambda *given: few)
     shown = {"measured": "measured", "joint: decoded": "joint"}
-    monkeypatch.setattr(work.figures, "SHOWN", shown)
+    for panels in ("PICTURED", "BOXED"):
+        monkeypatch.setattr(work.figures, panels, shown)
     rows, found = work.compare("cytof-person1", cohort, options)
     assert set(found) == {"measured", "Standardise", "joint: decoded", "joint: codes"}
     table = {(row["method"], row["metric"]): row for row in rows}
@@ -126,11 +127,11 @@ def test_table_and_figures_come_from_the_same_cells(work, options, cohort, tmp_p
     line = next(line for line in work.page.markdown(rows).splitlines() if line.startswith("| day 2 itself"))
     assert f"{table['day 2 itself', 'MMD']['mean']:.3f} ± " in line
 
-    at = work.days(cohort, work.random_halves(cohort, 1)[0])
-    work.figures.pictures(tmp_path, "cytof-person1", found, cohort, at)
-    work.figures.boxes(tmp_path, {"cytof-person1": found})
+    drawn = work.Drawn(found, cohort, work.days(cohort, work.random_halves(cohort, 1)[0]))
+    work.figures.pictures(tmp_path, {"cytof-person1": drawn})
+    work.figures.boxes(tmp_path, {"cytof-person1": drawn})
     files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert set(files) == {"gan_pca_cytof-person1.png", "gan_mmd.png"}
+    assert set(files) == {"gan_pca.png", "gan_mmd.png"}
     assert all(each.startswith(b"\x89PNG") for each in files.values())
 
 

@@ -338,7 +338,41 @@ def test_presets_hold_nothing_back():
     assert (paper.training.ema_decay, paper.training.rows, paper.training.critic_steps) == (0, 256, 1)
     back, gan = presets.adversarial("cycle-gan"), presets.adversarial("gan")
     assert (back, gan.cycle) == (dataclasses.replace(gan, cycle=10.0), 0)
+    assert (paper.inputs.log, paper.inputs.scale, paper.map_norm) == (True, "pooled", True)  # of intensities
+    assert not any(presets.adversarial(kind).map_norm for kind in ("gan", "resnet-gan", "cycle-gan"))
     plain = presets.adversarial("gan", widths=(6, 2), critic=(3,), training=AdversarialTraining(rows=12))
     run = fit(plain, shifted(), KEY, steps=2, chunk=1)
     assert run.fitted["maps"]["params"]["Dense_2"]["kernel"].shape == (3, 2, 4)
     assert np.isfinite(run.history[-1]["loss"])
+
+
+@pytest.mark.parametrize("kind", ["gan", "resnet-gan"])
+def test_generators_of_neuron_editings_comparators_are_leaky_and_have_no_norms(kind):
+    """Dense layers with leaky ReLU of slope 0.2, as printed, in NumPy; the residual one adds to the row."""
+    method = presets.adversarial(kind, widths=(5, 3), critic=(3,))
+    x = jax.random.normal(KEY, (1, 7, 4))
+    params = shaken(method._net.init(KEY, x)["params"])
+    assert set(params) == {"Dense_0", "Dense_1", "Dense_2"}
+    own, h = jax.tree.map(np.asarray, params), np.asarray(x[0], np.float64)
+    for number in range(3):
+        h = h @ own[f"Dense_{number}"]["kernel"] + own[f"Dense_{number}"]["bias"]
+        if number < 2:
+            h = np.where(h > 0, h, 0.2 * h)
+    expected = h + np.asarray(x[0]) if kind == "resnet-gan" else h
+    np.testing.assert_allclose(method._net.apply({"params": params}, x)[0], expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_paper_of_intensities_is_that_of_their_logarithms():
+    """The preset takes the logarithm itself: on logarithms, without it, it does the same."""
+    drawn = shifted(n=20, domains=2)
+    raw = dataclasses.replace(drawn, x=jnp.abs(jnp.asarray(drawn.x)) * 5, offset=None)
+    logs = dataclasses.replace(raw, x=jnp.log1p(raw.x))
+    quick = {"training": AdversarialTraining(rows=12), "widths": (4,), "blocks": 1, "critic": (3,)}
+    outs = []
+    for table, inputs in ((raw, Inputs()), (logs, Inputs(log=False))):
+        method = presets.adversarial("paper", inputs=inputs, **quick)
+        fitted = fit(method, table, KEY, steps=3).fitted
+        outs.append(np.asarray(method.transform(fitted, jnp.asarray(table.x), jnp.asarray(table.domain))))
+    np.testing.assert_allclose(np.log1p(outs[0]), outs[1], atol=1e-4)
+    assert np.abs(outs[1] - logs.x).max() > 1e-3

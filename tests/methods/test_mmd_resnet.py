@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.spatial.distance
 from problems import OPTIMISED, assert_same_bytes, vary
+from sklearn.neighbors import NearestNeighbors
 
 from jbc.cohort import Cohort
 from jbc.cohort.sampling import take
@@ -15,8 +18,8 @@ from jbc.data.simulate.plates import World, simulate_shift
 from jbc.losses.mmd import median_distance, mmd2_matrix
 from jbc.methods import presets
 from jbc.methods.inputs import Inputs
-from jbc.methods.mmd_resnet import MMDResNet
-from jbc.methods.settings import Kernel, Route, Training
+from jbc.methods.mmd_resnet import MMDResNet, neighbour_distance
+from jbc.methods.settings import Route, Training
 from jbc.train import fit
 
 KEY = jax.random.key(0)
@@ -174,13 +177,51 @@ def test_the_rate_falls_by_epochs():
             jax.tree.leaves(runs[0])[0]).any()  # fmt: skip
 
 
+def test_the_unit_of_neighbours_is_that_of_scikit_learn():
+    """The released program asks for 25 neighbours of every row, and drops the first, which is the row itself."""
+    z = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+    distances, _ = NearestNeighbors(n_neighbors=25).fit(z).kneighbors(z)
+    expected = np.median(distances[:, 1:25])
+    np.testing.assert_allclose(neighbour_distance(jnp.asarray(z), 24), expected, rtol=1e-5)
+    # Where rows coincide with their neighbours, as where every row is drawn many times, there is a scale still.
+    assert float(neighbour_distance(jnp.array([[0.0], [0.0], [3.0], [3.0]]), 1)) == 3.0
+
+
+@pytest.mark.slow
+def test_the_unit_is_measured_once_on_rows_of_the_target():
+    _, cohort = shifted(n=400)
+    method = vary(SMALL, neighbours=24)
+    near = method.resolve(cohort).without_names()
+    unit = jax.jit(method.init)(KEY, near).unit
+    x = np.asarray(near.x, np.float64)
+    sources = np.asarray(near.domain) > 0
+    z = ((x - x[sources].mean(axis=0)) / x[sources].std(axis=0))[~sources]
+    drawn = z[np.random.default_rng(0).integers(len(z), size=1000)]
+    distances, _ = NearestNeighbors(n_neighbors=25).fit(drawn).kneighbors(drawn)
+    assert float(unit) == pytest.approx(np.median(distances[:, 1:]), rel=0.05)
+    far = dataclasses.replace(near, x=jnp.where(sources[:, None], near.x * 3, near.x))
+    assert float(jax.jit(method.init)(KEY, far).unit) < 0.6 * float(unit)  # in units of the sources
+    _, one = jax.jit(method.step)(KEY, jax.jit(method.init)(KEY, near), first_rows(method, near))
+    _, two = jax.jit(method.step)(
+        KEY, jax.jit(vary(method, neighbours=0).init)(KEY, near), first_rows(method, near)
+    )
+    assert float(one["kernel"]) < float(two["kernel"])  # narrower kernels than a unit of 1
+
+
+def first_rows(method, cohort):
+    return take(cohort, method.draw.plan(KEY, cohort, 0, 1)[0], method.draw)
+
+
 @pytest.mark.slow
 def test_the_preset_is_the_paper():
     paper, (_, cohort) = presets.mmd_resnet(), shifted(n=2000)
     training = paper.training
     assert (paper.blocks, paper.width, training.rows, training.learning_rate) == (3, 25, 1000, 1e-3)
     assert (training.decay, training.decay_epochs, paper.steps(cohort)) == (0.1, 150, 1000)
-    assert (paper.objective, paper.kernel) == ("root", Kernel((0.5, 1.0, 2.0), "median", unbiased=False))
+    assert (paper.objective, paper.kernel.unbiased, paper.neighbours) == ("root", False, 24)
+    assert paper.inputs.log
+    # The released kernel of scale s is exp(-d²/s²), ours exp(-d²/2σ²).
+    np.testing.assert_allclose(2 * np.square(paper.kernel.bandwidths), np.square([0.5, 1.0, 2.0]))
     params = jax.eval_shape(paper.init, KEY, paper.resolve(cohort).without_names()).maps.params
     assert params["Dense_4"]["kernel"].shape == (3, 4, 25)
     small = vary(SMALL, start="small")

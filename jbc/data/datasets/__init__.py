@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jbc.data.datasets.catalogue import describe, names
-from jbc.data.datasets.load import fetch, load
+from jbc.data.datasets.files import fetch
+from jbc.data.datasets.load import load
 
 __all__ = ["describe", "fetch", "load", "names"]

@@ -11,8 +11,11 @@ from jbc.data.datasets.sources import (
     CYTONORM_CONTROLS,
     MI,
     MIXOLOGY,
+    PANCREAS,
     PERSON_1,
+    PERSON_1_LATER,
     PERSON_2,
+    PERSON_2_LATER,
     Remote,
 )
 from jbc.errors import InputError
@@ -25,7 +28,7 @@ BLOOD_SAMPLES = (
 )
 CELLS = (
     "Raw intensities, 18 to 42 % zeros; the 25 markers were published without names. Every cell is its own "
-    "unit; obs['person'] and obs['day'] tell where it comes from."
+    "unit; obs['person'] and obs['day'] tell where it comes from. The label is 1 for CD8 cells."
 )
 CONTROLS = (
     "1000 unstimulated cells of each of two reference samples in each of 3 runs, on the scale arcsinh(x / 5) "
@@ -42,6 +45,16 @@ CELL_LINES = (
     "obs['doublet'] marks what demuxlet takes for two lines in one, 7 to 47 % of a domain, and obs['two_cells'] "
     "the 116 wells of the plates that were filled with two cells. Only cells with neither mark have a label "
     "beyond doubt. Every cell is its own unit."
+)
+ISLETS = (
+    "Raw counts of the genes that all three tables name. No checksum of tables with counts and cell types is known, "
+    "so that nothing is downloaded and nothing compared: get what was published with each accession, and put it "
+    "below the folder that JBC_DATA names, two tables an accession. pancreas/ACCESSION.count.csv.gz has a gene in "
+    "every row, named in the first column, and a cell in every other column; pancreas/ACCESSION.metadata.csv.gz has "
+    "a cell in every row, named in the first column, and its type in the column label. The paper has 13 types: "
+    "acinar, activated stellate, alpha, beta, delta, ductal, endothelial, epsilon, gamma, macrophage, mast, "
+    "quiescent stellate, schwann. jbc.data.prepare_counts is its preparation, as far as it is told, which left 4036 "
+    "cells and 325 genes."
 )
 SCREEN = (
     "Means over the cells of a well; 632 wells of 55 plates that were imaged in 10 weeks: 330 wells of DMSO, 6 on "
@@ -116,6 +129,16 @@ ENTRIES = (
     ),
     _cytof("cytof-person1", "Mass cytometry of blood cells, person 1 on 2 days, 25 markers", PERSON_1),
     _cytof("cytof-person2", "Mass cytometry of blood cells, person 2 on 2 days, 25 markers", PERSON_2),
+    _cytof(
+        "cytof-person1-3month",
+        "Mass cytometry of blood cells, person 1 on 2 days, 3 months later, 25 markers",
+        PERSON_1_LATER,
+    ),
+    _cytof(
+        "cytof-person2-3month",
+        "Mass cytometry of blood cells, person 2 on 2 days, 3 months later, 25 markers",
+        PERSON_2_LATER,
+    ),
     Entry(
         "cytonorm",
         "Mass cytometry of two reference samples in 3 runs, 6000 cells, 37 markers",
@@ -133,6 +156,15 @@ ENTRIES = (
         TIAN,
         CELL_LINES,
         MIXOLOGY,
+    ),
+    Entry(
+        "pancreas",
+        "Single cells of the human pancreas, CEL-seq, Fluidigm C1 and Smart-seq2, 13 types; to be placed by hand",
+        "cell types",
+        "that of each archive",
+        f"{NIU}; GSE81076, GSE86469 (Gene Expression Omnibus), E-MTAB-5061 (ArrayExpress)",
+        ISLETS,
+        PANCREAS,
     ),
     Entry(
         "bbbc021",
@@ -215,7 +247,7 @@ def describe(name: str) -> dict[str, str]:
     Returns
     -------
     dict
-        With the keys name, title, licence, citation, notes and source (the pinned addresses, one a line).
+        With the keys name, title, licence, citation, notes and source (the addresses, one a line).
 
     Examples
     --------
@@ -229,5 +261,5 @@ def describe(name: str) -> dict[str, str]:
         "licence": entry.licence,
         "citation": entry.citation,
         "notes": entry.notes,
-        "source": "\n".join(file.url for file in entry.files),
+        "source": "\n".join(dict.fromkeys(file.url for file in entry.files)),
     }

@@ -1,19 +1,16 @@
-"""Data sets by name, from a local folder, the cache, or their pinned address."""
+"""Data sets by name, as AnnData."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jbc.data import cache
 from jbc.data.datasets.catalogue import Entry, describe, find
-from jbc.data.datasets.sources import Remote
+from jbc.data.datasets.files import fetch
 from jbc.data.io.fcs import read_fcs
 from jbc.data.io.tables import read_table
 from jbc.data.simulate.plates import simulate_plates
@@ -23,17 +20,19 @@ from jbc.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
-    from requests.exceptions import RequestException
 
 ROWS_PER_UNIT = 5
 COFACTOR = 5
 NO_MARKER = re.compile(r"BC\d+|DNA\d+")
-MIXOLOGY_DOMAINS = {
+PROTOCOLS = {
     "sc_celseq2": "CEL-seq2",
     "sc_dropseq": "Drop-seq",
     "sc_celseq2_5cl_p1": "CEL-seq2 plate 1",
     "sc_celseq2_5cl_p2": "CEL-seq2 plate 2",
     "sc_celseq2_5cl_p3": "CEL-seq2 plate 3",
+    "GSE81076": "CEL-seq",
+    "GSE86469": "Fluidigm C1",
+    "E-MTAB-5061": "Smart-seq2",
 }
 
 
@@ -55,7 +54,8 @@ def load(name: str) -> AnnData:
     Raises
     ------
     InputError
-        With code ``unknown-dataset``, ``offline``, ``download-failed``, ``checksum`` or ``unwritable``.
+        With code ``unknown-dataset``, ``not-placed``, ``offline``, ``download-failed``, ``checksum`` or
+        ``unwritable``.
 
     Examples
     --------
@@ -67,104 +67,6 @@ def load(name: str) -> AnnData:
     adata = READERS[entry.kind](entry)
     adata.uns["jbc_dataset"] = describe(name)
     return adata
-
-
-def fetch(name: str) -> list[Path]:
-    """Make the files of a data set available and give their paths.
-
-    A file is looked for below the folder that the environment variable ``JBC_DATA`` names, then in the cache
-    (``JBC_CACHE``, else the user's cache folder), and downloaded at last. Whatever its origin, its SHA-256 is
-    compared with the catalogue's.
-
-    Parameters
-    ----------
-    name
-        One of `jbc.datasets.names`.
-
-    Returns
-    -------
-    list of Path
-        In the order of the catalogue; empty for a simulated world.
-
-    Raises
-    ------
-    InputError
-        As for `load`.
-
-    Examples
-    --------
-    >>> fetch("simulated-plates")
-    []
-    """
-    return [_local(file) or _cached(file) for file in find(name).files]
-
-
-def _local(file: Remote) -> Path | None:
-    """Find a file below JBC_DATA."""
-    folder = os.environ.get("JBC_DATA")
-    path = Path(folder, file.path) if folder else None
-    if path is None or not path.is_file():
-        return None
-    with path.open("rb") as handle:
-        found = hashlib.file_digest(handle, "sha256").hexdigest()
-    if found != file.sha256:
-        raise _checksum(path, f"expected {file.sha256}, found {found}", "JBC_DATA")
-    return path
-
-
-def _cached(file: Remote) -> Path:
-    """Find a file in the cache or download it; pooch compares the checksum in either case."""
-    import pooch
-    from requests.exceptions import RequestException
-
-    target = cache.folder() / "data" / file.path
-    try:
-        # Not streamed, because pooch leaves the connection of a refused stream open; the files are small.
-        downloader: Any = pooch.HTTPDownloader(stream=False)
-        pooch.retrieve(file.url, f"sha256:{file.sha256}", target.name, target.parent, downloader=downloader)
-    except RequestException as error:
-        raise _not_downloaded(file, target, error) from error
-    except ValueError as error:
-        raise _checksum(file.url, f"expected {file.sha256}; {error}", "the address") from error
-    except OSError as error:
-        raise InputError(
-            f"Cannot write to the cache folder ({error.strerror or error})",
-            which=[str(target.parent)],
-            why="Downloaded files are kept there.",
-            fix="Free some space, or name another folder in the environment variable JBC_CACHE.",
-            code="unwritable",
-        ) from error
-    return target
-
-
-def _not_downloaded(file: Remote, target: Path, error: RequestException) -> InputError:
-    """Distinguish a server that refuses from one that cannot be reached."""
-    why = "The file is neither in the cache nor below the folder that JBC_DATA names."
-    if error.response is not None:
-        return InputError(
-            f"The download of a data set failed (HTTP status {error.response.status_code})",
-            which=[file.url],
-            why=why,
-            fix="Try again later; should the file have moved, tell the authors of jbc.",
-            code="download-failed",
-        )
-    return InputError(
-        "A data set cannot be downloaded, because its address cannot be reached",
-        which=[file.url],
-        why=why,
-        fix=f"Connect to the internet once, or put the file at '{target}'.",
-        code="offline",
-    )
-
-
-def _checksum(where: object, detail: str, origin: str) -> InputError:
-    return InputError(
-        f"A data file is not the published one ({detail})",
-        which=[str(where)],
-        why="Results from other data cannot be compared.",
-        fix=f"Remove the file from {origin} and get it again.",
-        code="checksum",
-    )
 
 
 def _spectra(entry: Entry) -> AnnData:
@@ -233,30 +135,54 @@ def _events(entry: Entry) -> AnnData:
 
 
 def _counts(entry: Entry) -> AnnData:
-    """Read counts of genes × cells, one file a domain, each beside a file that tells about the same cells."""
-    import pandas as pd
-
-    paths = fetch(entry.name)
-    counts, about = {}, []
-    for values, metadata in zip(paths[::2], paths[1::2], strict=True):
-        domain = MIXOLOGY_DOMAINS[values.name.removesuffix(".count.csv.gz")]
-        counts[domain] = pd.read_csv(values, index_col=0).astype(np.float32)
-        # By name: nothing promises that two files list their cells in one order.
-        about.append(pd.read_csv(metadata, index_col=0).loc[list(counts[domain].columns)])
-    shared = pd.concat(counts, axis="columns", join="inner").sort_index()
-    known = pd.concat(about)
-    # Plates give their cells the same names, so that only domain and name together tell cells apart.
-    domains = [domain for domain, _ in shared.columns]
-    obs = {
-        "domain": domains,
-        "label": known["cell_line_demuxlet"].to_numpy(),
-        "unit": [f"{domain}-{cell}" for domain, cell in shared.columns],
-        "protocol": [domain.partition(" plate ")[0] for domain in domains],
-    }
+    """Read counts of cell lines, of which demuxlet says which cell is which."""
+    shared, known, obs = _read_counts(fetch(entry.name), "cell_line_demuxlet")
     adata = _anndata(shared.to_numpy().T, tuple(shared.index), obs)
     adata.obs["doublet"] = (known["demuxlet_cls"] == "DBL").to_numpy()
     adata.obs["two_cells"] = (known["cell_number"] == 2).to_numpy()
     return adata
+
+
+def _cell_types(entry: Entry) -> AnnData:
+    """Read counts that the user has placed, and the types of their cells."""
+    shared, _, obs = _read_counts(fetch(entry.name), "label")
+    return _anndata(shared.to_numpy().T, tuple(shared.index), obs)
+
+
+def _read_counts(
+    paths: Sequence[Path], label: str
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Sequence[str]]]:
+    """Read counts of genes × cells, one file a domain, each beside a file that tells about the same cells.
+
+    Returns the counts of the genes that all files name, what is told of their cells, and the columns of `obs`.
+    """
+    import pandas as pd
+
+    counts, about = {}, []
+    for values, metadata in zip(paths[::2], paths[1::2], strict=True):
+        domain = PROTOCOLS[values.name.removesuffix(".count.csv.gz")]
+        counts[domain] = pd.read_csv(values, index_col=0).astype(np.float32)
+        told, cells = pd.read_csv(metadata, index_col=0), list(counts[domain].columns)
+        if label not in told or (unknown := [cell for cell in cells if cell not in told.index]):
+            raise InputError(
+                f"'{metadata.name}' does not tell the {label} of every cell",
+                which=[f"column {label}"] if label not in told else unknown,
+                why=f"The columns of '{values.name}' are cells, and each is looked up by its name.",
+                fix=f"Write a row for every cell, named in the first column, and its type in the column {label}.",
+                code="cells-unknown",
+            )
+        # By name: nothing promises that two files list their cells in one order.
+        about.append(told.loc[cells])
+    shared, known = pd.concat(counts, axis="columns", join="inner").sort_index(), pd.concat(about)
+    # Plates give their cells the same names, so that only domain and name together tell cells apart.
+    domains = [domain for domain, _ in shared.columns]
+    obs = {
+        "domain": domains,
+        "label": known[label].astype(str).tolist(),
+        "unit": [f"{domain}-{cell}" for domain, cell in shared.columns],
+        "protocol": [domain.partition(" plate ")[0] for domain in domains],
+    }
+    return shared, known, obs
 
 
 def _wells(entry: Entry) -> AnnData:
@@ -324,6 +250,7 @@ READERS: dict[str, Callable[[Entry], AnnData]] = {
     "spectra": _spectra,
     "cells": _cells,
     "counts": _counts,
+    "cell types": _cell_types,
     "events": _events,
     "wells": _wells,
     "profiles": _profiles,

@@ -14,7 +14,10 @@ MORPHEUS = ("broadinstitute/BBBC021_Morpheus_Exercise", "a7f514772bbe6ee5aae6c02
 
 @dataclass(frozen=True)
 class Remote:
-    """One published file: where it lies below a data folder, its pinned address, and its SHA-256."""
+    """One published file: where it lies below a data folder, its pinned address, and its SHA-256.
+
+    A file without a SHA-256 is placed by the user: its address tells where it comes from, and is never opened.
+    """
 
     path: str
     url: str
@@ -33,10 +36,10 @@ def _plates(folder: str, sums: tuple[str, ...]) -> tuple[Remote, ...]:
     )
 
 
-def _cells(person: int, sums: tuple[str, ...]) -> tuple[Remote, ...]:
-    names = [f"Person{person}Day{day}_baseline{part}.csv" for day in (1, 2) for part in ("", "_label")]
+def _cells(person: int, visit: str, folder: str, sums: tuple[str, ...]) -> tuple[Remote, ...]:
+    names = [f"Person{person}Day{day}_{visit}{part}.csv" for day in (1, 2) for part in ("", "_label")]
     return tuple(
-        _remote(f"CyTOF/{name}", f"Data/{name}", BATCH_EFFECT_REMOVAL, sha256)
+        _remote(f"{folder}/{name}", f"Data/{name}", BATCH_EFFECT_REMOVAL, sha256)
         for name, sha256 in zip(names, sums, strict=True)
     )
 
@@ -68,6 +71,8 @@ CHD = _plates(
 )
 PERSON_1 = _cells(
     1,
+    "baseline",
+    "CyTOF",
     (
         "6420db8fba69b62774c6e7a2669d9b7cbe8dd12553b752a6798bc2faa45b5d8c",
         "c891ddf3e57e4222ea92ccb2e4255dd5705ce7b9cf2c0138e8c3f4223e9881fc",
@@ -77,11 +82,35 @@ PERSON_1 = _cells(
 )
 PERSON_2 = _cells(
     2,
+    "baseline",
+    "CyTOF",
     (
         "f24f6e9d910b5c0145712c5e03fc9c45908a846b265ccc97c424cf6743fe3d0b",
         "a7e2db04ad0544af72b8d6ef753a7aac01d64788321146fa3ca98f37e4299ce8",
         "3363fb4cb8fe03ab9e36b8fcff305e13ae9a6e5baff55664b9e50778a3d01092",
         "2508fa38908dcf22b80f5f93a41dec58620ff1b54aa34e4e78e32130c7d3ca42",
+    ),
+)
+PERSON_1_LATER = _cells(
+    1,
+    "3month",
+    "CyTOF_3month",
+    (
+        "671a161efe364a9532e19e0db39afa94c37d969a7825b39379a1c85227fcc838",
+        "b7d5a40863393e27031c011be3eb0c6c6ee085f487e7d34ebda27f5e5a51b176",
+        "46005dcc046963172fd567ef2dd7e170898c62efc6209fc19c890aafb983ddf9",
+        "75a11a25918c21607fecdac3cbc840234c8f52b8893b22d805da66c6bb29388d",
+    ),
+)
+PERSON_2_LATER = _cells(
+    2,
+    "3month",
+    "CyTOF_3month",
+    (
+        "295dc5789b4f11cd68373a6869db7377d57c7204da41c433f2063b4ecc1d590c",
+        "6baced69fd341e6dd8b90132087b33773ad18f0d104e0d3968a7cc314d78a522",
+        "3bb7fce48fd7e32e4295661eb9351295ce5cafcc02078adaf9e7e82701e0fe49",
+        "9b4ef616e8fc1b6ec795f5173924253f022c45ab7a619ad1e56a53aa712a5883",
     ),
 )
 MIXOLOGY = (
@@ -158,4 +187,14 @@ CYTONORM_CONTROLS = tuple(
             "2b7c0a98b1ac11f9198a1e04f6193383226c92e9ac396fc393a6bf36b9a185cd",
         ),
     )
+)
+ARCHIVES = {
+    "GSE81076": "https://www.ncbi.nlm.nih.gov/geo/query/acc.cgi?acc=GSE81076",
+    "GSE86469": "https://www.ncbi.nlm.nih.gov/geo/query/acc.cgi?acc=GSE86469",
+    "E-MTAB-5061": "https://www.ebi.ac.uk/biostudies/arrayexpress/studies/E-MTAB-5061",
+}
+PANCREAS = tuple(
+    Remote(f"pancreas/{accession}.{part}.csv.gz", url, "")
+    for accession, url in ARCHIVES.items()
+    for part in ("count", "metadata")
 )
