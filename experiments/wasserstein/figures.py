@@ -11,6 +11,7 @@ import numpy as np
 from experiments._lib.figures import keep, panels
 from experiments.wasserstein import screens, training
 from jbc import plots
+from jbc.methods import presets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,13 +46,18 @@ def draw(folder: Path, shown: Mapping[str, Shown]) -> None:
         keep(figure, folder / f"wasserstein_{name}.png")
 
 
-def trainings(shown: Mapping[str, Shown]) -> list[tuple[str, str]]:
+def trainings(shown: Mapping[str, Shown]) -> list[tuple[str, presets.Truth]]:
     """Return preparations and configurations that were trained with snapshots."""
     return [(name, method) for name, one in shown.items() for method in training.TURNS if method in one.drawn]
 
 
 def curve(
-    ax: Axes, shown: Mapping[str, Shown], part: tuple[str, str], label: str, curves: dict, beside: dict
+    ax: Axes,
+    shown: Mapping[str, Shown],
+    part: tuple[str, presets.Truth],
+    label: str,
+    curves: dict,
+    beside: dict,
 ) -> None:
     """Draw metrics by updates of the maps, on a logarithmic axis that begins with 0, beside what has no steps."""
     name, method = part
