@@ -13,7 +13,7 @@ def table() -> Path:
 
 
 def read(*papers: str) -> list[dict[str, str]]:
-    """Return all printed numbers of these papers, or of all; none, with a line that says so, where they are missing."""
+    """Return the printed numbers of these papers, or of all papers; none, and say so, where they are not at hand."""
     if not table().is_file():
         print(f"No {table().name} beside the data: the papers' numbers are left out.")
         return []

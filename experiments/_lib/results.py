@@ -15,7 +15,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parents[1] / "results"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn")
-NOT_RECORDED = ("figures", "out", "tables")  # options that do not change a row
+NOT_RECORDED = ("figures", "methods", "out", "tables")  # options that do not change a row
 
 
 def describe_run(options: Any, *packages: str) -> dict[str, Any]:
@@ -60,6 +60,11 @@ def write(path: Path, run: dict[str, Any], rows: Sequence[dict]) -> None:
 def read(name: str) -> dict[str, Any]:
     """Return the stored run of this name: its description ("about") and its rows ("rows")."""
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def read_from(path: Path) -> list[dict]:
+    """Return the rows that are stored in a file; none where there is no file."""
+    return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
 
 
 def stored(name: str) -> bool:

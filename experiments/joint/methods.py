@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import jbc
 from jbc.methods.base import Trainable
+from jbc.methods.prepare import Mixtures
 from jbc.methods.rules import changed
 
-TRUTHS = ("reference", "paper")
+PAIR_EPOCHS = 200
+SHORT = f", {PAIR_EPOCHS} of 2000 epochs"
+PAIRWISE = f"pairwise{SHORT}"
 # One thing changed at a time.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -29,18 +32,77 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def compared_methods(table: str, cell_epochs: int) -> dict[str, Trainable]:
-    """Return what is trained for a table; on CyTOF, published configurations have at most ``cell_epochs`` epochs."""
-    default = jbc.JointCalibration()
+class Compared(NamedTuple):
+    """A method, and what it is trained on: all domains, one source at a time, or the rows of the sources alone.
+
+    With one source at a time, scores are averaged over the sources, as the many-batch paper does. What is published
+    knows nothing of domains that hold different mixtures.
+    """
+
+    method: Trainable
+    given: Literal["domains", "one source", "pooled sources"] = "domains"
+    composition: Mixtures = "assume-equal"
+
+
+DEFAULT = Compared(jbc.JointCalibration(), composition="estimate")
+
+
+def compared_methods(table: str, epochs: int) -> dict[str, Compared]:
+    """Return what is trained for a table; the published two-batch method has at most this number of epochs."""
     if table == "sc-mixology":  # nothing was published for these cells
-        return {"default": default}
-    if table != "cytof":
-        published = {truth: jbc.presets.joint(table, truth) for truth in TRUTHS}
-        return {"default": default, "default, pairwise": jbc.PairwiseCalibration(default)} | published
-    found: dict[str, Trainable] = {"default": default}  # with two batches there is only one pair
-    for truth in TRUTHS:
-        method = jbc.presets.joint(table, truth)
-        epochs = min(cell_epochs, method.training.epochs)
-        shorter = "" if epochs == method.training.epochs else f", {epochs} of {method.training.epochs} epochs"
-        found[f"{truth}{shorter}"] = changed(method, {"training.epochs": epochs})
+        return {"default": DEFAULT}
+    if table == "cytof":
+        return {"default": DEFAULT} | of_two_batches(epochs)  # there is only one pair
+    shown = {truth: Compared(jbc.presets.joint(table, truth)) for truth in ("paper", "reference")}
+    pairwise = DEFAULT._replace(method=jbc.PairwiseCalibration(DEFAULT.method))
+    if table == "pairs":
+        alone = jbc.presets.joint_baseline("mi", family="twobatch")
+        return {
+            "default": pairwise,
+            f"Remove_R{SHORT}": Compared(jbc.PairwiseCalibration(of_spectra(rebuild="none"))),
+            "baseline network": Compared(alone, "pooled sources"),
+        }
+    return {
+        "default": DEFAULT,
+        "default, pairwise": pairwise,
+        **shown,
+        "reference, idle players move": Compared(jbc.presets.joint(table, "reference", idle_moves=True)),
+        "paper, Recon_T": Compared(jbc.presets.joint(table, rebuild="all")),
+        "paper, L1 norm of (1)": Compared(jbc.presets.joint(table, discrepancy="l1")),
+        PAIRWISE: Compared(jbc.PairwiseCalibration(of_spectra()), "one source"),
+        "baseline network": Compared(jbc.presets.joint_baseline(table), "pooled sources"),
+    }
+
+
+def of_spectra(**changes: Any) -> jbc.JointCalibration:
+    """Return the two-batch method as its program has it for spectra, but for the epochs."""
+    training = jbc.Training(rows=200, epochs=PAIR_EPOCHS)
+    return jbc.presets.joint("cytof", "reference", training=training, **changes)
+
+
+def inside(data: str) -> dict[str, Trainable]:
+    """Return what is cross-validated inside a domain: the default, and the published network.
+
+    The two-batch paper does not tell how its own was trained: as that of the many-batch paper here.
+    """
+    family = "multibatch" if data == "mi" else "twobatch"
+    network = jbc.presets.joint_baseline("within", family=family)
+    return {"default": jbc.JointCalibration(), "published network": network}
+
+
+def of_two_batches(epochs: int) -> dict[str, Compared]:
+    """Return the published two-batch method, its ablation, and its classifier without any calibration."""
+    alone = {"calibrate": False, "align": 0.0, "reconstruct": 0.0, "rebuild": "none"}
+    variants = {
+        "reference": {},
+        "paper": {},
+        "paper, Remove_R": {"rebuild": "none"},
+        "baseline network": alone,
+    }
+    found = {}
+    for name, changes in variants.items():
+        method = jbc.presets.joint("cytof", "reference" if name == "reference" else "paper", **changes)
+        shorter = min(epochs, method.training.epochs)
+        told = "" if shorter == method.training.epochs else f", {shorter} of {method.training.epochs} epochs"
+        found[f"{name}{told}"] = Compared(changed(method, {"training.epochs": shorter}))
     return found

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
 from experiments._lib import pages, results
 from experiments._lib.pages import Line, Source
-from experiments.joint import plates
+from experiments.joint import evaluations, methods, plates, spaces
+from experiments.joint.tasks import pick
+from experiments.joint.texts import HEAD, PLATES, SECTIONS, SPACES
 
 DEFAULT = "default"
-DATASETS = {"cytof-person1": "Person 1", "cytof-person2": "Person 2"}
+DATASETS = {"mi": "MI", "cytof-person1": "CyTOF, person 1", "cytof-person2": "CyTOF, person 2"}
 # Averages over all tasks, in a table of their own: level, metric, heading.
 AVERAGES = (
     ("sample", "auc", "AUC"),
@@ -22,74 +23,22 @@ AVERAGES = (
     ("unit", "acc", "accuracy by unit"),
     ("unit", "auc", "AUC by unit"),
 )
-HEAD = """# Joint calibration
-
-Classify the rows of a *target* domain, whose labels are hidden, by the labels of *source* domains, as in Niu et al.
-2022 [1, 2]. A *domain* is what the papers call a batch. Made by `python experiments/build_pages.py` from the rows
-in `experiments/results/`.
-
-- The labels of a target are used for the score and for nothing else.
-- Numbers are mean ± standard deviation over seeds. Simple pipelines do not depend on a seed.
-- `default` is `jbc.JointCalibration()` and `default, pairwise` is `jbc.PairwiseCalibration()`, which averages the
-  probabilities of one source and one target at a time (the paper averages the scores instead). `reference` and
-  `paper` are presets: the released program, and what is in print. The paper does not say over what its
-  reconstruction loss is averaged; `paper` takes the sum over features, and another reading scores higher.
-- Simple pipelines see the rows `raw` (scaled over the sources), as logarithms with a `z-score per domain`, or as
-  `our inputs`: those of the default, which are log-ratios to the level of the row (plain logarithms where features
-  are few), z-scored per domain.
-- A *unit* is the subject that replicate rows belong to. It gets the median probability of its rows.
-- *AUC* is the area under the ROC curve of the probabilities. *Hard AUC* is what the papers print as AUC: that of
-  the predicted labels, which for two classes is the balanced accuracy. *F* is the F1 score and *MCC* Matthews'
-  correlation. Averages are over all tasks.
-- Lines in italics are numbers in print, with their table; *ours* is the method of the authors. They are from [1]
-  for MI, from [2] for CyTOF. An average that is not in print is the mean of what is.
-
-[1] Niu et al., Deep learning based multi-batch calibration for classification in various omics, 2021,
-doi:10.21203/rs.3.rs-1017151/v1. [2] Niu et al., Joint deep learning for batch effect removal and classification
-toward MALDI MS based metabolomics, BMC Bioinformatics, 2022."""
-SECTIONS = {
-    "mi": """## MI: three plates of mass spectra (Tables 1a and 1b of [1])
-
-Two plates are sources, the third is the target. A unit is a run of five near-identical spectra, which are rows of
-one blood sample.""",
-    "chd": """## CHD: four plates of mass spectra (Tables 2a and 2b of [1])
-
-Two plates are sources, the other two are targets, for every choice of two. Columns of targets are means over the
-choices of the sources.""",
-    "cytof": """## CyTOF: two days of two persons (Table 2 of [2])
-
-One day is the source, the other the target. The positive class, CD8 cells, is the rarer one.""",
-    "sc-mixology": """## Single cells by several protocols (in place of Table 3 of [1])
-
-Three cell lines with known identity (H1975, H2228, HCC827), without doublets and wells of two cells, and the 500
-genes that vary most over all domains, from counts per 10,000. They stand in for the paper's pancreas cells, whose
-table of genes × cells is not at hand. Each of the five domains (CEL-seq2, Drop-seq, and three plates of CEL-seq2)
-is the target once, and the other four are sources. F and AUC are means over the classes. The numbers in print are
-of other data and not shown.""",
-    "ceilings": """## MI: ceilings inside one plate
-
-Ten folds inside each plate, scored together. With folds of rows, as in the paper, spectra of one blood sample are
-on both sides of the split, and the score tells how well they are recognised. Folds of units keep them together.""",
-    "ablations": """## MI: what each part of the default buys
-
-One thing is changed at a time. *Target* is scored by the labels of the target, as above. *Selection* needs no label
-of the target: one of its two sources is learned from and the other is scored, both ways, while the target takes
-part without labels. Choices may be made by it, for one task. The average over the tasks uses the labels of every
-plate, since each plate is a source in two tasks; this is why selection is also given for each task.""",
-    "tried": """## MI: what was tried and rejected
-
-A plain network like one classifier of the default, on standardised inputs, without calibrator and alignment; then
-one thing is changed at a time. Nothing here is part of the default. Terms that learn from rows without labels start
-after the first third of the training. The last two lines change the probabilities of the plain network. The median
-over a unit needs to know the units, which a single row does not tell.""",
-}
-PLATES = """## Three simulated plates (`jbc demo`)
-
-Ten worlds; the labels of plate 3 are hidden, and accuracy, AUC and MCC are those of plate 3. *Plates told apart* is
-the accuracy of a classifier that names the plate of a row, *MMD 1–3* the distance (maximum mean discrepancy)
-between plates 1 and 3, and *agreement with truth* the mean correlation of a feature with itself without any plate
-effect. The plate effect is mostly a shift and a scale per feature, so `jbc.Standardise` before a logistic
-regression is as good as joint calibration. `python experiments/joint/plates.py` makes these rows."""
+LEVELS = {"sample": "Accuracy by spectrum", "unit": "Accuracy by subject"}
+LEFT_OUT = (
+    "raw + logistic regression",
+    "z-score per domain + logistic regression",
+    "our inputs + logistic regression",
+)
+# Where every choice of sources is shown.
+BY_TASK = (
+    "default",
+    "paper",
+    "reference",
+    "baseline network",
+    "baseline (2b)",
+    "reconstruct targets (2b)",
+    "ours (2b)",
+)
 # In the overview: data, rows of a table, released code, in print.
 COMPARED = {
     "mi": ("MI, 3 plates of mass spectra", "mi", "reference", "ours (1a)"),
@@ -98,11 +47,8 @@ COMPARED = {
     "sc-mixology": ("Cell lines, 5 protocols and plates", "sc-mixology", "", ""),
 }
 SOURCES = [Source(f"joint_{table}", "joint/run.py", table) for table in SECTIONS]
-
-
-def pick(rows: Sequence[dict], **fields: Any) -> list[dict]:
-    """Return the rows that have these values."""
-    return [row for row in rows if all(row.get(name) == value for name, value in fields.items())]
+EVALUATIONS = "joint_evaluations"
+SOURCES += [Source(spaces.NAME, "joint/spaces.py"), Source(EVALUATIONS, "joint/evaluations.py")]
 
 
 def cell(rows: Sequence[dict]) -> str:
@@ -138,6 +84,20 @@ def comparison(rows: Sequence[dict]) -> str:
     if others:
         tables.append(pages.table(["average", *(name for *_, name in averages)], others))
     return "\n\n".join(tables)
+
+
+def every_task(rows: Sequence[dict], methods: Sequence[str], level: str = "sample") -> str:
+    """Return a table of the accuracy of methods on every target of every choice of sources."""
+    rows = [row for row in pick(rows, level=level, metric="acc") if "|" not in row["source"]]
+    tasks = [(row["source"], row["target"]) for row in pick(rows, method=DEFAULT) if row["target"] != "all"]
+    lines = [
+        [
+            f"{source.replace('+', ', ')} → {target}",
+            *(cell(pick(rows, method=name, source=source, target=target)) for name in methods),
+        ]
+        for source, target in tasks
+    ]
+    return pages.table(["accuracy", *(f"*{name}*" if "(" in name else name for name in methods)], lines)
 
 
 def variants(rows: Sequence[dict]) -> str:
@@ -189,11 +149,19 @@ def markdown(table: str, rows: Sequence[dict]) -> str:
     """Return what a table shows of its rows, and what follows from them."""
     if table in ("ablations", "tried"):
         return variants(rows)
+    if table == "pairs":
+        names = ["default", methods.PAIRWISE, *(row["method"] for row in rows if row["mean"] is not None)]
+        shown = list(dict.fromkeys(name for name in names if name not in LEFT_OUT))
+        both = [*rows, *pick(rows_of("mi"), method=methods.PAIRWISE)]
+        return "\n\n".join(
+            f"**{said}**\n\n{every_task(both, shown, level)}" for level, said in LEVELS.items()
+        )
     parts = []
-    for name in dict.fromkeys(row["dataset"] for row in rows):
+    names = list(dict.fromkeys(row["dataset"] for row in rows))
+    for name in names:
         own = pick(rows, dataset=name)
-        parts += [f"**{DATASETS[name]}**"] if name in DATASETS else []
-        parts += [comparison(own), *conclusions(own)]
+        parts += [f"**{DATASETS[name]}**"] if len(names) > 1 else []
+        parts += [comparison(own), *([every_task(own, BY_TASK)] if name == "chd" else []), *conclusions(own)]
     return "\n\n".join(parts)
 
 
@@ -233,8 +201,12 @@ def page() -> str:
     """Return the page."""
     parts = [HEAD]
     for source in SOURCES:
-        if results.stored(source.name):
+        if source.table and results.stored(source.name):
             parts += [SECTIONS[source.table], markdown(source.table, rows_of(source.table))]
+    if results.stored(spaces.NAME):
+        parts += [SPACES, spaces.markdown(results.read(spaces.NAME)["rows"])]
+    if results.stored(EVALUATIONS):
+        parts.append(evaluations.markdown(results.read(EVALUATIONS)["rows"]))
     parts += [PLATES, plates.table(plates.stored_rows())]
     return pages.page(parts, SOURCES)
 

@@ -1,6 +1,6 @@
 """The tables of the joint-calibration papers, and what each part of the default buys.
 
-python experiments/joint/run.py [--tables mi chd cytof sc-mixology ceilings ablations tried] [--seeds 10] trains
+python experiments/joint/run.py [--tables mi pairs chd cytof sc-mixology ceilings ablations tried] [--seeds 10] trains
 every table, all tasks and seeds of a method as lanes of one program, prints it beside the papers' numbers (where
 published.csv lies in the folder papers beside JBC_DATA), and writes experiments/results/joint_<table>.json.
 """
@@ -12,36 +12,32 @@ import dataclasses
 import functools
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, get_args
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
-from threadpoolctl import threadpool_limits
 
 import jbc
 from experiments._lib import program, results
-from experiments.joint import methods, page, rejected, tasks
-from experiments.joint.tasks import Data, Scores, Task
-from jbc.cohort import Cohort, fold_weights
+from experiments.joint import ceilings, lanes, methods, page, rejected, tasks
+from experiments.joint.tasks import Data, Task
+from jbc.cohort import Cohort
 from jbc.data import cache
-from jbc.methods.base import Trainable
 from jbc.methods.rules import changed
-from jbc.train import fit_lanes, predict_lanes
 
-FOLDS = 10
 TIMED = "mi", "default"
-Table = Literal["mi", "chd", "cytof", "sc-mixology", "ceilings", "ablations", "tried"]
+Table = Literal["mi", "pairs", "chd", "cytof", "sc-mixology", "ceilings", "ablations", "tried"]
 
 MI = Data("mi", "MI", 2, ("1a", "1b"))
 DATA: dict[Table, tuple[Data, ...]] = {
     "mi": (MI,),
+    "pairs": (MI._replace(sources=1, tables=()),),
     "chd": (Data("chd", "CHD", 2, ("2a", "2b")),),
     "cytof": (
         Data("cytof-person1", "CyTOF_patient1", 1, ("2",)),
@@ -57,40 +53,20 @@ class Options:
 
     # Lanes are shared out evenly among the devices, so that even numbers of seeds are fast.
 
-    tables: tuple[Table, ...] = ("mi", "chd", "cytof", "sc-mixology", "ceilings", "ablations", "tried")
+    tables: tuple[Table, ...] = get_args(Table)
     seeds: int = 10
     ablation_seeds: int = 6
-    cell_seeds: int = 4  # of sc-mixology, and of the published configurations on CyTOF
+    cell_seeds: int = 4  # of sc-mixology, and of the published configurations on CHD and CyTOF
     ceiling_seeds: int = 3  # each with folds of its own
     cell_epochs: int = 500  # at most, of the published configurations on CyTOF, which had 2000
+    methods: tuple[str, ...] = ("*",)  # patterns of names: rows of others that are stored stay
     steps: int | None = None  # stop every training there, to see whether everything runs
     out: Path = results.RESULTS  # where the rows go
 
 
-class Trained(NamedTuple):
-    """Probabilities (tasks, seeds, rows, classes), the number of steps, and the time it took."""
-
-    probability: np.ndarray
-    steps: int
-    seconds: float
-
-
-def train(method: Trainable, cohorts: Sequence[Cohort], seeds: int, steps: int | None = None) -> Trained:
-    """Train one method on all tasks (or folds) with all seeds, as lanes of one program; return all rows' classes."""
-    began = time.perf_counter()
-    keys = jnp.tile(jax.random.split(jax.random.key(0), seeds), len(cohorts))
-    lanes = [cohort for cohort in cohorts for _ in range(seeds)]
-    run = fit_lanes(method, lanes, keys, steps=steps)
-    fitted, taken = run.fitted, run.step
-    del run  # the moments of all lanes, which nobody needs any more
-    logits = predict_lanes(method, fitted, cohorts[0].x, cohorts[0].domain)
-    probability = np.asarray(jax.nn.softmax(logits)).reshape(len(cohorts), seeds, *logits.shape[1:])
-    return Trained(probability, taken, time.perf_counter() - began)
-
-
 def number_of_seeds(table: Table, method: str, options: Options) -> int:
     """Return for how many seeds a method is trained; slow ones have fewer."""
-    slow = table == "sc-mixology" or (table == "cytof" and not method.startswith("default"))
+    slow = table == "sc-mixology" or (table in ("chd", "cytof") and not method.startswith("default"))
     return min(options.seeds, options.cell_seeds) if slow else options.seeds
 
 
@@ -100,22 +76,39 @@ def paper_table(table: Table, options: Options) -> list[dict]:
 
 
 def compare(table: Table, data: Data, cohort: Cohort, options: Options) -> list[dict]:
-    """Return rows that compare the methods with simple pipelines and with the papers, on one data set."""
+    """Return rows that compare the methods with simple pipelines and with the papers, on one data set.
+
+    Rows of methods that are not asked for are those that were stored before.
+    """
     parts, named = tasks.make_tasks(cohort, data.sources), {"table": table, "dataset": data.name}
+    stored = [
+        row for row in results.read_from(options.out / f"joint_{table}.json") if row["dataset"] == data.name
+    ]
+    before = {row["method"]: tasks.pick(stored, method=row["method"]) for row in stored}
     rows = []
-    for name, method in methods.compared_methods(table, options.cell_epochs).items():
+    for name, compared in methods.compared_methods(table, options.cell_epochs).items():
+        if not asked(options, name):
+            rows += before.get(name, [])
+            continue
         seeds = number_of_seeds(table, name, options)
         timed = (table, name) == TIMED
         with cold_start() if timed else contextlib.nullcontext():
-            trained = train(method, [part.cohort for part in parts], seeds, options.steps)
-        scores = tasks.score(cohort, parts, trained.probability)
+            scores, trained = lanes.train_and_score(compared, cohort, parts, seeds, options.steps)
         rows += tasks.summary_rows(scores, **named, method=name, steps=trained.steps)
         if timed:
             rows.append(tasks.table_row("seconds", trained.seconds, **named, method=name, seeds=seeds))
-    for name, probability in tasks.simple_pipelines(cohort, parts):
-        rows += tasks.summary_rows(tasks.score(cohort, parts, probability), **named, method=name)
+    if not asked(options, *tasks.PIPELINES):
+        rows += [row for name in tasks.PIPELINES for row in before.get(name, [])]
+    else:
+        for name, probability in tasks.simple_pipelines(cohort, parts):
+            rows += tasks.summary_rows(tasks.score(cohort, parts, probability), **named, method=name)
     rows.append(tasks.table_row("units per domain", tasks.units_per_domain(cohort), **named))
-    return rows + tasks.published_rows(papers_folder(), data, table)
+    return rows + tasks.published_rows(data, table)
+
+
+def asked(options: Options, *names: str) -> bool:
+    """Return whether the rows of any of these methods are asked for."""
+    return any(fnmatch(name, pattern) for name in names for pattern in options.methods)
 
 
 @contextlib.contextmanager
@@ -131,48 +124,13 @@ def cold_start() -> Iterator[None]:
             yield
 
 
-def ceilings(options: Options) -> list[dict]:
-    """Return the rows of ceilings: plates cross-validated by rows, as in the paper, and by units."""
-    cohort, method = tasks.load(MI.name), jbc.JointCalibration()
-    scores: dict[str, Scores] = {}
-    for name in cohort.names.domains:
-        plate = tasks.one_domain(cohort, name)
-        units = {"rows": np.arange(len(plate.x)), "units": plate.unit}
-        for what, unit in units.items():
-            folds = [fold_weights(unit, plate.domain, FOLDS, seed) for seed in range(options.ceiling_seeds)]
-            probabilities = {
-                f"default, folds of {what}": held_out(plate, folds, method, options.steps),
-                f"raw + gradient boosting, folds of {what}": held_out_trees(plate, folds),
-            }
-            for label, probability in probabilities.items():
-                part = Task((name,), (name,), plate)
-                for key, cells in tasks.score(plate, [part], probability[None]).items():
-                    scores.setdefault(label, {}).setdefault(key, {}).update(cells)
-    rows = [
+def ceiling_rows(options: Options) -> list[dict]:
+    """Return the rows of the ceilings of all data sets."""
+    return [
         row
-        for label in sorted(scores, key=lambda label: label.endswith("units"))
-        for row in tasks.summary_rows(scores[label], table="ceilings", dataset=MI.name, method=label)
+        for data in (MI, *DATA["cytof"])
+        for row in ceilings.ceilings(data, options.ceiling_seeds, options.steps)
     ]
-    return rows + tasks.published_rows(papers_folder(), MI, "ceilings", inside=True)
-
-
-def held_out(plate: Cohort, folds: Sequence[np.ndarray], method: Trainable, steps: int | None) -> np.ndarray:
-    """Return probabilities of every row by the lane that did not see it, (seeds, rows, classes)."""
-    weights = np.concatenate(folds)
-    probability = train(method, [plate.weigh_rows(weight) for weight in weights], 1, steps).probability[:, 0]
-    probability = probability.reshape(len(folds), FOLDS, *probability.shape[1:])
-    return (probability * (1 - np.stack(folds))[..., None]).sum(axis=1)
-
-
-def held_out_trees(plate: Cohort, folds: Sequence[np.ndarray]) -> np.ndarray:
-    """Return probabilities of every row by boosted trees that did not see it, (seeds, rows, classes)."""
-    model, x = tasks.classifiers()["gradient boosting"], np.asarray(plate.x)
-    probability = np.zeros((len(folds), len(x), plate.n_labels))
-    with threadpool_limits(1):
-        for number, weight in ((number, weight) for number, each in enumerate(folds) for weight in each):
-            fitted = model.fit(x[weight > 0], plate.label[weight > 0])
-            probability[number, weight == 0] = fitted.predict_proba(x[weight == 0])
-    return probability
 
 
 def ablations(options: Options) -> list[dict]:
@@ -187,7 +145,7 @@ def train_variant(cohort: Cohort, name: str, options: Options) -> list[dict]:
 
     def run(parts: Sequence[Task]) -> np.ndarray:
         cohorts = [part.cohort for part in parts]
-        return train(method, cohorts, options.ablation_seeds, options.steps).probability
+        return lanes.train(method, cohorts, options.ablation_seeds, options.steps).probability
 
     return score_variant("ablations", name, cohort, run)
 
@@ -243,11 +201,6 @@ def selected(cells: dict[tuple[str, str], np.ndarray]) -> dict[tuple[str, str], 
     }
 
 
-def papers_folder() -> Path:
-    """Return the folder of the papers' numbers, beside the data."""
-    return Path(os.environ.get("JBC_DATA", os.devnull)).parent / "papers"
-
-
 def main() -> None:
     """Train the tables that are asked for."""
     options = tyro.cli(Options)
@@ -255,7 +208,7 @@ def main() -> None:
         jax.config.update("jax_num_cpu_devices", os.cpu_count())
     cache.keep_compiled()
     special: dict[str, Callable[[Options], list[dict]]] = {
-        "ceilings": ceilings,
+        "ceilings": ceiling_rows,
         "ablations": ablations,
         "tried": rejected_trials,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -15,15 +14,20 @@ from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
 import jbc
+from experiments._lib import published
 from jbc.cohort import Cohort
 from jbc.methods.inputs import Inputs
 from jbc.metrics import classification_report, unit_medians
 
 LINES = ("H1975", "H2228", "HCC827")
 GENES = 500
+PAPERS = "multibatch", "twobatch"
 # The published "AUC" comes from hard labels; "auc" here is that of probabilities.
 NAMES = {"accuracy": "acc", "f_score": "f_score", "auc": "auc", "auc_hard": "auc_hard", "mcc": "mcc"}
 PRINTED = {"acc": "acc", "f_score": "f_score", "auc": "auc_hard", "mcc": "mcc"}
+SEEN = "raw", "z-score per domain", "our inputs"
+LEARNERS = "logistic regression", "gradient boosting"
+PIPELINES = tuple(f"{seen} + {learner}" for seen in SEEN for learner in LEARNERS)
 Scores = dict[tuple[str, str], dict[tuple[str, str], np.ndarray]]
 """By (level, metric) and by (sources, target): one value a seed."""
 
@@ -88,6 +92,17 @@ def make_task(cohort: Cohort, sources: Sequence[str]) -> Task:
 def make_tasks(cohort: Cohort, sources: int) -> list[Task]:
     """Return a task for every choice of this number of sources."""
     return [make_task(cohort, names) for names in itertools.combinations(cohort.names.domains, sources)]
+
+
+def pooled(cohort: Cohort, part: Task) -> Cohort:
+    """Return all rows as one domain, of which only the sources of a task take part in training.
+
+    They are in another order: ``row`` has their places in the cohort.
+    """
+    name = np.array(cohort.names.domains)[np.asarray(cohort.domain)]
+    label = np.array([*cohort.names.labels, ""], dtype=object)[part.cohort.label]
+    one = Cohort.from_arrays(cohort.x, np.repeat("all", len(name)), label=label, unit=cohort.unit)
+    return one.weigh_rows(np.isin(name, part.sources)[one.row])
 
 
 def one_domain(cohort: Cohort, name: str) -> Cohort:
@@ -179,24 +194,25 @@ def units_per_domain(cohort: Cohort) -> float:
     return len(np.unique(cohort.unit)) / len(cohort.names.domains)
 
 
+def pick(rows: Sequence[dict], **fields: Any) -> list[dict]:
+    """Return the rows that have these values."""
+    return [row for row in rows if all(row.get(name) == value for name, value in fields.items())]
+
+
 def rounded(value: float) -> float:
     return round(float(value), 4)
 
 
-def published_rows(folder: Path, data: Data, table: str, *, inside: bool = False) -> list[dict]:
+def published_rows(data: Data, table: str, *, inside: bool = False) -> list[dict]:
     """Return rows of the papers' numbers, if these are at hand: ``inside`` one batch, or between batches."""
-    path = folder / "published.csv"
-    if not path.is_file():
-        print(f"No {path.name} beside the data: the papers' numbers are left out.")
-        return []
-    with path.open(encoding="utf-8", newline="") as lines:
-        found = [
-            line
-            for line in csv.DictReader(lines)
-            if line["dataset"] == data.published
-            and line["table"] in data.tables
-            and (line["method"] == "crossvalidation") == inside
-        ]
+    found = [
+        line
+        for line in published.read(*PAPERS)
+        if line["dataset"] == data.published
+        and line["table"] in data.tables
+        and line["metric"] in PRINTED
+        and (line["method"] == "crossvalidation") == inside
+    ]
     rows = [
         row(
             table=table,

@@ -146,7 +146,7 @@ def measure_table(side: Side, options: Options) -> dict[str, Any]:
     """Train every choice of the target with every seed, as lanes of one program, and classify all rows."""
     import jax
 
-    from experiments.joint.run import train
+    from experiments.joint.lanes import train
 
     cohort, method = load(options.data), method_of(side.configuration)
     steps = options.epochs if options.quick else None

@@ -1,97 +1,154 @@
-"""Figures of the tables of screens: metrics along the training, bootstraps by method, and controls by domain."""
+"""Figures 4 to 8 of the paper: scores along the training, bootstraps by method, and controls by domain."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from experiments._lib.figures import panels, save
-from experiments.wasserstein import screens
+from experiments.wasserstein import screens, training
 from jbc import plots
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CURVES = {"NSC 1": "NSC, 1-NN", "NSCB 1": "NSCB, 1-NN", "silhouette": "silhouette"}
-VIOLINS = {"NSC": range(1, 5), "NSCB": range(1, 5), "silhouette": ("",)}
+CLASSIFIERS = {"domain, logistic regression": "logistic regression", "domain, random forest": "random forest"}
+SHORT = {"by neighbours": "neighbours", "by silhouette": "silhouette"}
 
 
-def draw(
-    folder: Path,
-    name: str,
-    screen: screens.Screen,
-    drawn: Sequence[screens.Scores],
-    stopped: Sequence[tuple[screens.Stopped, screens.Stopped]],
-) -> None:
-    """Write the figures of one preparation: scores by step, the bootstrap by method, and controls by domain."""
-    for kind, figure in {
-        "steps": curves(drawn),
-        "bootstrap": bootstraps(stopped),
-        "controls": controls(screen, drawn),
+class Shown(NamedTuple):
+    """What is shown of wells that are prepared in one way.
+
+    ``drawn`` has the bootstrap scores of every version, ``stopped`` pairs of the wells as they are and the bootstrap
+    by method and stopping rule, and ``seen`` the accuracies of classifiers of every version.
+    """
+
+    screen: screens.Screen
+    drawn: dict[str, screens.Scores]
+    stopped: Sequence[tuple[screens.Stopped, screens.Stopped]]
+    seen: dict[str, list[dict[str, np.ndarray]]]
+
+
+def draw(folder: Path, shown: Mapping[str, Shown]) -> None:
+    """Write all figures, small."""
+    for name, figure in {
+        "knn": neighbours(shown),
+        "bootstrap": bootstraps(shown),
+        "silhouette": silhouettes(shown),
+        "domain": domains(shown),
+        "pca": controls(shown),
     }.items():
-        save(figure, folder / f"{re.sub('[^a-z0-9]+', '-', name.lower())}_{kind}.png")
+        save(figure, folder / f"wasserstein_{name}.png", dpi=80)
 
 
-def keep_one_legend(axes: np.ndarray) -> None:
+def trainings(shown: Mapping[str, Shown]) -> list[tuple[str, str]]:
+    """Return preparations and configurations that were trained with snapshots."""
+    return [(name, method) for name, one in shown.items() for method in training.TURNS if method in one.drawn]
+
+
+def curve(
+    ax: Axes, shown: Mapping[str, Shown], part: tuple[str, str], label: str, curves: dict, beside: dict
+) -> None:
+    """Draw metrics by updates of the maps, on a logarithmic axis that begins with 0, beside what has no steps."""
+    name, method = part
+    updates = training.updates(method, shown[name].drawn[method].found.steps)
+    plots.metric_curve(ax, updates, curves, references=renamed(beside, name), ylabel=label)
+    ax.set_xscale("symlog", linthresh=updates[1])
+    ax.set_xlabel("updates of the maps", fontsize=9)
+    ax.set_title(f"{name}: {method}", fontsize=9, loc="left")
+
+
+def neighbours(shown: Mapping[str, Shown]) -> Figure:
+    """Return Figure 4: NSC and NSCB of 1 to 4 neighbours along the training, mean and deviation of the bootstrap."""
+    parts = trainings(shown)
+    figure, axes = panels(len(parts), 2, 4.4, 1.9, sharex="row")
+    for row, (name, method) in zip(axes, parts, strict=True):
+        told = screens.mean_over_points(shown[name].drawn[method].points)
+        for ax, kind in zip(row, screens.NEIGHBOURS, strict=True):
+            each = {f"k = {k}": told[f"{kind} {k}, {screens.POSSIBLE}"] for k in range(1, 5)}
+            curve(ax, shown, (name, method), kind, each, {})
+    return keep_one_legend(figure, axes)
+
+
+def silhouettes(shown: Mapping[str, Shown]) -> Figure:
+    """Return Figure 6: the silhouette along the training, beside methods without steps."""
+    parts = trainings(shown)
+    figure, axes = panels(2, -(-len(parts) // 2), 4.4, 2.2)
+    for ax, (name, method) in zip(axes.flat, parts, strict=True):
+        scores = shown[name].drawn
+        told = {other: screens.mean_over_points(one.points)["silhouette"] for other, one in scores.items()}
+        beside = {other: told[other][0] for other, one in scores.items() if not one.without}
+        curve(ax, shown, (name, method), "silhouette", {"as published": told[method]}, beside)
+    return keep_one_legend(figure, axes)
+
+
+def domains(shown: Mapping[str, Shown]) -> Figure:
+    """Return Figure 7: how well two classifiers name the domain of a control along the training."""
+    parts = trainings(shown)
+    figure, axes = panels(len(parts), 2, 4.4, 1.9, sharex="row")
+    for row, (name, method) in zip(axes, parts, strict=True):
+        one = shown[name]
+        for ax, (metric, label) in zip(row, CLASSIFIERS.items(), strict=True):
+            each = {"as published": [told[metric] for told in one.seen[method]]}
+            beside = {
+                other: told[0][metric] for other, told in one.seen.items() if not one.drawn[other].without
+            }
+            beside |= {"N(0, 1)": one.seen[method][0]["domain, floor"]}
+            curve(ax, shown, (name, method), label, each, beside)
+    return keep_one_legend(figure, axes)
+
+
+def bootstraps(shown: Mapping[str, Shown]) -> Figure:
+    """Return Figure 5: the bootstrap of 1 to 4 neighbours by method; dots are the wells as they are."""
+    figure, axes = panels(len(shown), 2, 6.2, 2.6)
+    for row, (name, one) in zip(axes, shown.items(), strict=True):
+        for ax, kind in zip(row, screens.NEIGHBOURS, strict=True):
+            plain, drawn = (
+                renamed({each.name: scores(each, kind) for each in side}, name)
+                for side in zip(*one.stopped, strict=True)
+            )
+            plots.violins(ax, drawn, names=[f"{k}-NN" for k in range(1, 5)], vanilla=plain)
+            ax.set_title(f"{name}: {kind}", fontsize=9, loc="left")
+    return keep_one_legend(figure, axes)
+
+
+def scores(one: screens.Stopped, kind: str) -> np.ndarray:
+    """Return the scores of 1 to 4 neighbours, ([draws,] 4)."""
+    told = screens.mean_over_points(one.points)
+    return np.stack([told[f"{kind} {k}, {screens.POSSIBLE}"] for k in range(1, 5)], axis=-1)
+
+
+def controls(shown: Mapping[str, Shown]) -> Figure:
+    """Return Figure 8: principal components of the controls by domain, at the end of every training."""
+    figure, axes = panels(len(shown), max(len(one.drawn) for one in shown.values()), 2.5, 2.4)
+    for row, (name, one) in zip(axes, shown.items(), strict=True):
+        for ax, (method, scored) in zip(row, one.drawn.items(), strict=True):
+            last, corner = scored.found.versions[-1], ax is axes[0, -1]
+            title = method if method == name else f"{name}: {method}"
+            plots.controls_pca(
+                ax, last, one.screen.domain, control=one.screen.control, title=title, legend=corner
+            )
+    return figure
+
+
+def renamed(told: dict, name: str) -> dict:
+    """Return the same with the wells as prepared under that name, and short names of stopping rules."""
+
+    def short(method: str) -> str:
+        for long, brief in SHORT.items():
+            method = method.replace(long, brief)
+        return "as prepared" if method == name else method
+
+    return {short(method): value for method, value in told.items()}
+
+
+def keep_one_legend(figure: Figure, axes: np.ndarray) -> Figure:
     """Keep the legend of the panel in the upper right corner: all are alike."""
     for ax in axes.flat:
-        if ax is not axes[0, -1]:
+        if ax is not axes[0, -1] and ax.get_legend() is not None:
             ax.get_legend().remove()
-
-
-def curves(drawn: Sequence[screens.Scores]) -> Figure:
-    """Return a figure of metrics by step, a column for every training, with the means of what has no steps."""
-    trained = [one for one in drawn if one.without]
-    figure, axes = panels(len(CURVES), len(trained), 4.4, 2.0, sharex="col", sharey="row")
-    for column, one in zip(axes.T, trained, strict=True):
-        for ax, (metric, label) in zip(column, CURVES.items(), strict=True):
-            mean = {
-                other.found.name: screens.mean_over_points(other.points)[metric].mean()
-                for other in drawn
-                if not other.without
-            }
-            each = {"ours": screens.mean_over_points(one.points)[metric]}
-            plots.metric_curve(ax, one.found.steps, each, references=mean, ylabel=label)
-            ax.label_outer()
-        column[0].set_title(one.found.name, fontsize=10, loc="left")
-    keep_one_legend(axes)
-    return figure
-
-
-def bootstraps(stopped: Sequence[tuple[screens.Stopped, screens.Stopped]]) -> Figure:
-    """Return a figure of the bootstrap of neighbours and silhouette by method; dots are the wells as they are."""
-    figure, axes = panels(1, 3, 4.2, 3.0, width_ratios=(4, 4, 1.2))
-    for ax, (metric, each) in zip(axes.flat, VIOLINS.items(), strict=True):
-        plain, drawn = (
-            {
-                one.name.removeprefix("ours, "): np.stack(
-                    [screens.mean_over_points(one.points)[f"{metric} {k}".strip()] for k in each], axis=-1
-                )
-                for one in side
-            }
-            for side in zip(*stopped, strict=True)
-        )
-        names = [f"{k}-NN" if k else "" for k in each]
-        plots.violins(ax, drawn, names=names, vanilla=plain)
-        ax.set_title(
-            f"{metric}; dots: without bootstrap" if metric == "NSC" else metric, fontsize=10, loc="left"
-        )
-    keep_one_legend(axes)
-    return figure
-
-
-def controls(screen: screens.Screen, drawn: Sequence[screens.Scores]) -> Figure:
-    """Return a figure of the controls by domain after every method, at the end of its training."""
-    figure, axes = panels(2, -(-len(drawn) // 2), 3.5, 3.2)
-    for ax, one in zip(axes.flat, drawn, strict=False):
-        last, corner = one.found.versions[-1], ax is axes[0, -1]
-        plots.controls_pca(
-            ax, last, screen.domain, control=screen.control, title=one.found.name, legend=corner
-        )
-    for ax in axes.flat[len(drawn) :]:
-        ax.remove()
     return figure

@@ -119,9 +119,7 @@ def simulated_screens(options: Options) -> list[dict]:
             screens.last_version(screens.align("ours, controls alone", ours, screen, 1, shared=False)),
             screens.last_version(screens.align("ours, all shared treatments", ours, screen, 1, shared=True)),
             screens.last_version(
-                screens.align(
-                    "ours, as in print (pairs), all shared treatments", pairs, screen, 1, shared=True
-                )
+                screens.align("ours, loss over pairs, all shared treatments", pairs, screen, 1, shared=True)
             ),
         ]
         truth = screens.centre_on_controls(clean, screen)

@@ -22,6 +22,7 @@ from jbc.numerics.centring import centre, put_back
 from jbc.train import fit, snapshots
 
 NEIGHBOURS = {"NSC": False, "NSCB": True}
+POSSIBLE = "possible"  # marks scores that count only as many neighbours as there are of the mechanism
 STOPPED = ("by neighbours", "by silhouette")
 POSITIONS = ("Location", "Center")
 # What a screen is corrected by: on the controls of each domain, and in print.
@@ -143,12 +144,13 @@ def align(
     points: int,
     *,
     shared: bool,
+    seed: int = 0,
 ) -> Corrected:
     """Train, and return the rows corrected by the maps of several steps; the first version is not corrected."""
     cohort, taken = screen.cohort(shared=shared), {}
     keep = jax.jit(functools.partial(method.finish, cohort=cohort.without_names()))
     steps = method.steps(cohort)
-    fit(method, cohort, jax.random.key(0), chunk=steps // points, hooks=[snapshots(keep, taken)])
+    fit(method, cohort, jax.random.key(seed), chunk=steps // points, hooks=[snapshots(keep, taken)])
     code = np.searchsorted(np.array(cohort.names.domains), screen.domain)
     transform = jax.jit(method.transform)
     # What is fitted is about the rows as the cohort holds them, less what features far from 0 have in common.
@@ -176,8 +178,16 @@ def score(found: Corrected, screen: Screen, weight: np.ndarray | None = None) ->
         ask = functools.partial(_ask, centre_on_controls(x, screen), screen, weight)
         for name, far in NEIGHBOURS.items():
             told = ask(metrics.mechanism_knn, across_domains=far)
+            some = ask(metrics.mechanism_knn, across_domains=far, count="possible")
+            # Pooled neighbours: a mean over points in which each weighs as many neighbours as it has.
+            pooled = (
+                some.each
+                * some.counted
+                / np.nanmean(np.where(np.isnan(some.each), np.nan, some.counted), axis=-2, keepdims=True)
+            )
             for k in range(told.each.shape[-1]):
                 points[f"{name} {k + 1}"].append(told.each[..., k])
+                points[f"{name} {k + 1}, {POSSIBLE}"].append(pooled[..., k])
         told = ask(metrics.mechanism_silhouette)
         points["silhouette"].append(told.each)
         if len(found.versions) > 1:

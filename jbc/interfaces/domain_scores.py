@@ -27,14 +27,14 @@ def scores_of(
         some = rows.domain[known] == name
         levels = {"row": (rows.label[known][some], probability[some])}
         if rows.unit is not None:
-            levels["unit"] = _by_unit(rows.unit[known][some], *levels["row"])
+            levels["unit"] = by_unit(rows.unit[known][some], *levels["row"])
         for level, (truth, each) in levels.items():
             if len(truth):
                 named = {"domain": name, "data": told.data, "classifier": told.classifier, "level": level}
                 yield named | {"number": len(truth)} | report(truth, each) | about
 
 
-def _by_unit(unit: np.ndarray, truth: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def by_unit(unit: np.ndarray, truth: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return one label and the median probabilities of every unit; nothing where a unit has rows of two classes."""
     names, first, code = np.unique(unit, return_index=True, return_inverse=True)
     if len(np.unique(np.stack([code, truth]), axis=1).T) > len(names):

@@ -1,7 +1,8 @@
 """Does it carry over to a new plate? Cross-validation over domains, and settings chosen by hidden domains.
 
 :func:`cross_validate` hides the labels of each domain in turn and makes a table of how well its rows are classified,
-corrected and as measured. :class:`NewDomainClassifier` does the same inside scikit-learn's own searches.
+corrected and as measured. :class:`NewDomainClassifier` does the same inside scikit-learn's own searches, and
+:func:`permutation_test_score` tells whether a score is better than chance.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from jbc.errors import InputError
 from jbc.interfaces.domain_scores import Scoring, means, scores_of, value_of
 from jbc.interfaces.estimator import Corrector
 from jbc.interfaces.new_domains import ROLES, How, Predicted, Rows, classify, columns, copied, read
+from jbc.interfaces.permutation import permutation_test_score
 from jbc.validation import checks
 
-__all__ = ["NewDomainClassifier", "cross_validate", "leave_one_domain_out"]
+__all__ = ["NewDomainClassifier", "cross_validate", "leave_one_domain_out", "permutation_test_score"]
 
 Grid = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Sequence[Any]]]
 REQUESTED = dict.fromkeys(("domain", *ROLES), True)

@@ -35,7 +35,10 @@ MOST_PAIRS = 1 << 22
 
 
 class AlignmentState(flax.struct.PyTreeNode):
-    """The maps, the critics if there are any, and the cells that they look at."""
+    """The maps, the critics if there are any, and the cells that they look at.
+
+    ``last`` is what the step before has reported: the estimated distance, less the penalty of its critics.
+    """
 
     maps: PlayerState
     critics: PlayerState | None
@@ -43,6 +46,7 @@ class AlignmentState(flax.struct.PyTreeNode):
     shared: Shared
     weight: Array
     step: Array
+    last: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +182,9 @@ class PairAlignment(Trainable, Adapts, Resolves):
         """Return the state to start from."""
         shared = jax.tree.map(jnp.asarray, cohort.shared)
         tables = self.inputs.of_cohort(cohort, _aligned(cohort))
-        return AlignmentState(maps, critics, tables, shared, self._weights(shared), step=jnp.int32(0))
+        return AlignmentState(
+            maps, critics, tables, shared, self._weights(shared), step=jnp.int32(0), last=jnp.zeros(())
+        )
 
     def move_maps(
         self,
@@ -187,12 +193,18 @@ class PairAlignment(Trainable, Adapts, Resolves):
         own: PairData,
         terms: Callable[[Params, PairData, Batch, Array], Terms],
         rate: Array | float,
+        *,
+        objective: Callable[[Terms], Array] = lambda terms: terms.gap,
+        moves: Array | bool | None = None,
     ) -> tuple[AlignmentState, Info]:
-        """Return the state after an update of the maps, unless the estimated distance is not positive."""
+        """Return the state after an update of the maps, which descend on the ``objective`` of every pair.
+
+        They stay as they are unless it ``moves``: by default, where the estimated distance is positive.
+        """
 
         def loss(maps: Params, batch: Batch, x: Array, own: PairData, share: float) -> tuple[Array, Terms]:
             found = terms(maps, own, batch, x)
-            total = (own["weight"] * own.get("share", 1.0) * found.gap).sum()
+            total = (own["weight"] * own.get("share", 1.0) * objective(found)).sum()
             if self.identity:
                 moved = nets.move_cells(maps, x, batch)
                 total += self.identity * share * jnp.square(moved - x).sum()
@@ -206,10 +218,10 @@ class PairAlignment(Trainable, Adapts, Resolves):
         slope = jax.tree.map(jnp.zeros_like, state.maps.params)
         grads, found = nets.batchwise(one, slope, state.shared, self.form, x, own)
         info = self.report(state, found)
-        positive = info["distance"] > 0
+        moves = jnp.asarray(info["distance"] > 0 if moves is None else moves)
         moved = state.maps.update(grads, rate)
-        maps = jax.tree.map(lambda new, old: jnp.where(positive, new, old), moved, state.maps)
-        report = {"moved": positive.astype(jnp.float32), "transforms": jnp.ones(())}
+        maps = jax.tree.map(lambda new, old: jnp.where(moves, new, old), moved, state.maps)
+        report = {"moved": moves.astype(jnp.float32), "transforms": jnp.ones(())}
         return state.replace(maps=maps), info | report
 
     def weigh_pairs(self, rows: Rows) -> PairData:

@@ -162,20 +162,23 @@ _ALIGNMENT: Changes = {
     "inputs": _RAW,
     "fan_in_rate": False,
     "pretrain": 100_000,
+    "reverse": "loss",
 }
 _ALIGNMENT_TRAINING = AdversarialTraining(
-    updates=5100, optimiser="rmsprop", critic_rate=1e-4, map_rate=1e-4, linear_decay=False
+    updates=5100, optimiser="rmsprop-tf", critic_rate=1e-4, map_rate=1e-4, linear_decay=False
 )
 WASSERSTEIN: dict[str, Changes] = {
     "paper": {
         "critic": (2,),
         "map_steps": 50,
+        "skip": "never",
         "training": AdversarialTraining(critic_steps=1).over(_ALIGNMENT_TRAINING),
     },
     "reference": {
         "critic": (2, 2),
         "critic_start": "identity",
         "map_steps": 1,
+        "skip": "last-loss",
         "training": AdversarialTraining(critic_steps=49).over(_ALIGNMENT_TRAINING),
     },
 }

@@ -24,7 +24,8 @@ from jbc.methods.constraints import Bandwidths, Factor, Fraction, NonNegative, P
 On = Literal["all", "controls"]
 """Which rows a method measures."""
 
-Optimiser = Literal["adam", "rmsprop", "lion", "sgd"]
+Optimiser = Literal["adam", "rmsprop", "rmsprop-tf", "lion", "sgd"]
+"""Those of Optax. ``"rmsprop-tf"`` is RMSProp as in TensorFlow: its mean square starts at 1, its epsilon is 1e-10."""
 
 LEFT: Any = None
 """Stands for a field that is left to the method."""
@@ -249,6 +250,7 @@ def build_optimiser(
     rules = {
         "adam": optax.scale_by_adam,
         "rmsprop": optax.scale_by_rms,
+        "rmsprop-tf": functools.partial(optax.scale_by_rms, eps=1e-10, initial_scale=1.0),
         "lion": optax.scale_by_lion,
         "sgd": optax.identity,
     }

@@ -69,6 +69,12 @@ class WassersteinAlignment(PairAlignment):
         Steps of the critics alone before anything moves.
     map_steps
         Updates of the maps in every turn of theirs.
+    reverse
+        What the maps descend on: the gap of the critics, or their whole loss with its sign reversed, the gap less
+        the penalty, as in print and by gradient reversal.
+    skip
+        When an update of the maps is left out: never, as in print; where the gap that it would descend on is not
+        positive; or where the gap less the penalty of the step before was not, as in the released code.
     training
         Minibatches and turns. A linear decay is that of the maps' rate.
 
@@ -77,10 +83,11 @@ class WassersteinAlignment(PairAlignment):
     *Paper, released code and default differ* (:mod:`jbc.presets` has the first two). The paper says that 50
     transform steps follow one critic step, the released code does it the other way round; its critics have a layer
     more. The released code trains ``x @ (W + b)`` and evaluates ``x @ W + b``, and takes the norm of the
-    gradient over the whole minibatch: both faults are not copied, so that its preset is what it meant. A transform
-    step is skipped while the estimated distance is not positive, as there. The default compares with original
-    rows, trains both players by Adam at a higher rate, the matrices of the maps at that rate divided by the number of
-    features (at one rate they diverge where features are many), and needs no early stop.
+    gradient over the whole minibatch: both faults are not copied, so that its preset is what it meant. The default
+    compares with original rows, trains both players by Adam at a higher rate, the matrices of the maps at that rate
+    divided by the number of features (at one rate they diverge where features are many), and needs no early stop.
+    Its maps see the gap of the critics alone: a penalty tells where critics are too steep, and nothing about domains.
+    Where the gap is not positive, critics have not caught up, and a step along it would move domains apart.
 
     *What is shared decides.* One group of rows, such as the controls, does not tell how a domain turns profiles:
     affine maps that make it alike turn the rest at random, unless they take small steps (``fan_in_rate``), which then
@@ -111,6 +118,8 @@ class WassersteinAlignment(PairAlignment):
     gamma: NonNegative = 10.0
     pretrain: Count = 1000
     map_steps: Positive = 1
+    reverse: Literal["gap", "loss"] = "gap"
+    skip: Literal["never", "gap", "last-loss"] = "gap"
     training: AdversarialTraining = AdversarialTraining(
         rows=100, updates=1600, critic_steps=5, optimiser="adam", map_rate=5e-3, critic_rate=2e-3,
         linear_decay=True, ema_decay=0.0,
@@ -154,7 +163,8 @@ class WassersteinAlignment(PairAlignment):
         critics = whose_turn(state.step, turns, before=self.pretrain) == 0
         more = self.weigh_pairs(rows)
         state, info = jax.lax.cond(critics, self._critic_step, self._map_step, key, state, x, more)
-        return state.replace(step=state.step + 1), info
+        last = info["distance"] - info["penalty"]
+        return state.replace(step=state.step + 1, last=last), info
 
     def _critic_step(
         self, key: Array, state: AlignmentState, x: Array, more: PairData
@@ -180,7 +190,15 @@ class WassersteinAlignment(PairAlignment):
     ) -> tuple[AlignmentState, Info]:
         """Move the domains."""
         rate = self.training.map_rate * self.training.rate_factor(state.maps.step)
-        return self.move_maps(state, x, self._pair_data(key, state, x) | more, self._terms, rate)
+        moves = {"never": True, "gap": None, "last-loss": state.last > 0}[self.skip]
+        return self.move_maps(
+            state, x, self._pair_data(key, state, x) | more, self._terms, rate,
+            objective=self._objective, moves=moves,
+        )  # fmt: skip
+
+    def _objective(self, terms: losses.Terms) -> Array:
+        """Return what the maps descend on, of every pair."""
+        return terms.gap if self.reverse == "gap" else terms.gap - terms.penalty
 
     def _pair_data(self, key: Array, state: AlignmentState, x: Array) -> PairData:
         """Return what every pair has of its own, (pairs, ...)."""

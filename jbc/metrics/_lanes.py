@@ -15,7 +15,7 @@ from jbc.numerics.linalg import moments, squared_distances
 AT_ONCE = 2**22
 
 
-@partial(jax.jit, static_argnames=("k", "across_domains"))
+@partial(jax.jit, static_argnames=("k", "across_domains", "possible"))
 def knn(
     x: Array,
     point: Array,
@@ -28,11 +28,14 @@ def knn(
     *,
     k: tuple[int, ...],
     across_domains: bool,
+    possible: bool = False,
     members: Array | None = None,
 ) -> Array:
-    """Return the share of each point's nearest neighbours that have its mechanism, (draws, L, p, K).
+    """Return the share of each point's nearest neighbours that have its mechanism, and how many these are.
 
-    Neighbours at the same distance as the last that counts share its place. NaN where no question is asked.
+    Both are (draws, L, p, K), stacked on the axis before the last. Neighbours at the same distance as the last that
+    counts share its place. The share is NaN where no question is asked. Where ``possible`` is true, no more
+    neighbours count than there are of the mechanism.
     """
     ks = jnp.array(k)
 
@@ -43,12 +46,14 @@ def knn(
         same = mechanism == mechanism[i]
         distance = jnp.where(eligible, distance, jnp.inf)
         nearest = -jax.lax.top_k(-distance, min(max(k), len(distance)))[0]
-        found = jnp.minimum(ks, eligible.sum())[:, None]
+        limit = (eligible & same if possible else eligible).sum()
+        found = jnp.minimum(ks, limit)[:, None]
         reach = nearest[found - 1]
         nearer, tied = distance < reach, distance == reach
         last = (found[:, 0] - nearer.sum(axis=1)) * (tied & same).sum(axis=1) / tied.sum(axis=1)
         share = ((nearer & same).sum(axis=1) + last) / found[:, 0]
-        return jnp.where(present[i] & (eligible & same).any(), share, jnp.nan)
+        asked = present[i] & (eligible & same).any()
+        return jnp.where(asked, jnp.stack([share, found[:, 0]]), jnp.array([[jnp.nan], [0.0]]))
 
     return _lanes(judge, x, point, weight, kept, origin, members)
 

@@ -8,13 +8,55 @@ unknown (-1, None, NaN, ``""``), because a metric that dropped them silently wou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jbc.errors import InputError
 from jbc.metrics._inputs import classes_in, confusion, known, positions, probabilities
 from jbc.validation import checks
+
+
+class ConfusionMatrix(NamedTuple):
+    """Counts (K, K) of rows of class k (down) that are predicted as class l (across), and the classes.
+
+    Examples
+    --------
+    >>> ConfusionMatrix(("a", "b"), np.array([[3, 1], [0, 4]])).recall.tolist()
+    [[0.75, 0.25], [0.0, 1.0]]
+    """
+
+    classes: Sequence[Any]
+    counts: np.ndarray
+
+    @property
+    def recall(self) -> np.ndarray:
+        """Shares of the rows of each class: lines add up to 1, or are NaN for a class without rows."""
+        rows = self.counts.sum(axis=1, keepdims=True)
+        return np.divide(self.counts, rows, where=rows > 0, out=np.full(self.counts.shape, np.nan))
+
+
+def confusion_matrix(y: Any, predicted: Any, *, classes: Sequence[Any] | None = None) -> ConfusionMatrix:
+    """Count rows by true and by predicted class.
+
+    Parameters
+    ----------
+    y, predicted
+        True and predicted classes, one per row.
+    classes
+        All classes, in the order of lines and columns. Without it, they are the sorted classes that occur.
+
+    Returns
+    -------
+    ConfusionMatrix
+
+    Examples
+    --------
+    >>> found = confusion_matrix(["case", "case", "control"], ["case", "control", "control"])
+    >>> found.classes, found.counts.tolist()
+    (('case', 'control'), [[1, 1], [0, 1]])
+    """
+    return ConfusionMatrix(*confusion(y, predicted, classes))
 
 
 def accuracy(y: Any, predicted: Any) -> float:

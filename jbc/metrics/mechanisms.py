@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from jbc.errors import InputError
-from jbc.metrics._points import Points, Table, gather, left_out
+from jbc.metrics._points import Points, gather, left_out
 
 
 class MechanismScore(NamedTuple):
@@ -30,6 +30,8 @@ class MechanismScore(NamedTuple):
         The score of each point, NaN where it is not asked.
     points : Points
         Treatment, compound, mechanism and domain of each point, (p,) each.
+    counted : (draws, groups, p, K) float64
+        How many neighbours of each point count; of a silhouette, 1 for every point that is asked.
 
     Examples
     --------
@@ -43,6 +45,7 @@ class MechanismScore(NamedTuple):
     asked: Any
     each: np.ndarray
     points: Points
+    counted: np.ndarray
 
 
 def mechanism_knn(
@@ -55,6 +58,7 @@ def mechanism_knn(
     control: Any = None,
     k: Sequence[int] = (1, 2, 3, 4),
     across_domains: bool = False,
+    count: Literal["k", "possible"] = "k",
     weight: Any = None,
     leave_out: Literal["compound", "domain"] | None = None,
     summary: Literal["mean", "median"] = "mean",
@@ -72,6 +76,10 @@ def mechanism_knn(
     the denominator. Among neighbours at exactly the same distance the expected share counts, so that no order of
     names or rows matters, and a table that is collapsed to one point scores by chance.
 
+    A point whose mechanism has fewer than k eligible points cannot reach 1. ``count="possible"`` takes
+    :math:`k_i = \min(k, |\{j \in E_i : m_j = m_i\}|)` instead, and pools the neighbours of all points:
+    :math:`\sum_i \sum_{j \in N_i} [m_j = m_i] / \sum_i k_i`. For k = 1 both rules agree.
+
     Parameters
     ----------
     x
@@ -85,6 +93,9 @@ def mechanism_knn(
         Numbers of neighbours.
     across_domains
         Accept neighbours from other domains only, so that what a domain shares does not count.
+    count
+        Count the ``"k"`` nearest neighbours of every point, as the text of Tabak et al. says; or only as many as
+        are ``"possible"``, as the program behind their printed numbers does.
     weight
         How often each row counts, (n,), or (draws, n) from :func:`~jbc.metrics.bootstrap_weights`.
     leave_out
@@ -105,6 +116,13 @@ def mechanism_knn(
     >>> found.score.tolist(), int(found.asked), found.each[:, 1].tolist()
     ([1.0, 0.8], 5, [1.0, 1.0, 0.5, 0.5, 1.0])
 
+    Two of the five points have a single other point of their mechanism, and only it counts:
+
+    >>> found = mechanism_knn(x, treatment=list("abcde"), compound=list("abcde"), mechanism=list("uuvvu"),
+    ...                       domain=[1, 2, 1, 2, 2], k=(1, 2), count="possible")
+    >>> found.score.tolist(), found.counted[:, 1].tolist()
+    ([1.0, 1.0], [2.0, 2.0, 1.0, 1.0, 2.0])
+
     References
     ----------
     Ljosa et al. (2013), Comparison of methods for image-based profiling (NSC); Ando et al. (2017), Improving
@@ -123,15 +141,23 @@ def mechanism_knn(
             code="bad-neighbours",
         )
     table, points = gather(x, treatment, compound, mechanism, domain, control, weight)
-    each = _lanes.knn(
+    if count not in ("k", "possible"):
+        raise InputError(
+            f"Unknown rule of counting neighbours: {count!r}",
+            why="The share of neighbours depends on how many of them count.",
+            fix='Pass "k" or "possible".',
+            code="bad-setting",
+        )
+    told = _lanes.knn(
         *table[:3],
         left_out(points, leave_out),
         *table[3:],
         k=tuple(int(each) for each in k),
         across_domains=bool(across_domains),
+        possible=count == "possible",
         members=_members(table.point) if summary == "median" else None,
     )
-    found = _averaged(each, table, points, weight, leave_out)
+    found = _averaged(told[..., 0, :], told[..., 1, :], points, weight, leave_out, pooled=count == "possible")
     if not found.asked.any():
         raise InputError(
             "No point has an eligible neighbour of its own mechanism",
@@ -204,20 +230,23 @@ def mechanism_silhouette(
         mechanisms=len(names),
         members=_members(table.point) if summary == "median" else None,
     )
-    found = _averaged(np.asarray(each)[..., None], table, points, weight, leave_out)
-    return found._replace(score=found.score[..., 0], each=found.each[..., 0])
+    each = np.asarray(each)[..., None]
+    found = _averaged(each, np.isfinite(each), points, weight, leave_out)
+    return found._replace(score=found.score[..., 0], each=found.each[..., 0], counted=found.counted[..., 0])
 
 
-def _averaged(each: Any, table: Table, points: Points, weight: Any, leave_out: str | None) -> MechanismScore:
-    """Average over the points that are asked, and drop the axes of what was not passed."""
-    each = np.asarray(each, dtype=np.float64)
-    each = each if leave_out else each[:, 0]
-    each = each if np.ndim(weight) == 2 else each[0]
-    asked = np.isfinite(each[..., 0])
-    count = asked.sum(axis=-1)
+def _averaged(
+    each: Any, counted: Any, points: Points, weight: Any, leave_out: str | None, *, pooled: bool = False
+) -> MechanismScore:
+    """Average over the points that are asked, or over all that counts; drop the axes of what was not passed."""
+    each, counted = (np.asarray(one, dtype=np.float64) for one in (each, counted))
+    each, counted = (one if leave_out else one[:, 0] for one in (each, counted))
+    each, counted = (one if np.ndim(weight) == 2 else one[0] for one in (each, counted))
+    asked = np.isfinite(each)
+    times = counted if pooled else asked
     with np.errstate(invalid="ignore"):
-        score = np.where(asked[..., None], each, 0).sum(axis=-2) / count[..., None]
-    return MechanismScore(score, count, each, points)
+        score = np.where(asked, each * times, 0).sum(axis=-2) / times.sum(axis=-2)
+    return MechanismScore(score, asked[..., 0].sum(axis=-1), each, points, counted)
 
 
 def _members(point: np.ndarray) -> np.ndarray:

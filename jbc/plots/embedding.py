@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -133,21 +133,79 @@ def before_after(
     >>> axes.shape, axes[0, 1].get_title(loc="left")
     ((2, 2), 'after')
     """
-    before, after, colourings = _same_rows(before, after, domain, label, common)
-    some = _chosen(len(before), kind, rows, seed)
-    maps = _maps(before[some], after[some], kind, common, seed)
-    axes = _panels(len(colourings), 2, 2.75)
+    tables, called = {"before": before, "after": after}, (domain_name, label_name)
+    return _compared(tables, titles, domain, label, kind, common, rows, seed, called)
+
+
+def side_by_side(
+    tables: Mapping[str, Any],
+    domain: Any,
+    label: Any = None,
+    *,
+    kind: Kind = "tsne",
+    common: bool = True,
+    rows: int | None = None,
+    seed: int = 0,
+    domain_name: str = "domain",
+    label_name: str = "class",
+) -> np.ndarray:
+    """Draw what several methods make of the same rows, a column each; as :func:`before_after` otherwise.
+
+    Parameters
+    ----------
+    tables
+        Method → the same rows, (n, d). On common axes, all of them are of one feature space, and one map is fitted to
+        all of them together: its time grows with their number.
+    domain, label, kind, common, rows, seed, domain_name, label_name
+        As in :func:`before_after`.
+
+    Returns
+    -------
+    (1 or 2, methods) array of Axes
+        The first row is coloured by domain, the second one by class.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(20, 3))
+    >>> tables = {"measured": x, "centred": x - x.mean(axis=0), "none": 0 * x}
+    >>> axes = side_by_side(tables, ["a", "b"] * 10, ["u", "v"] * 10, kind="pca")
+    >>> axes.shape, axes[0, 1].get_title(loc="left")
+    ((2, 3), 'centred')
+    """
     called = (domain_name, label_name)
+    return _compared(tables, tuple(tables), domain, label, kind, common, rows, seed, called)
+
+
+def _compared(
+    tables: Mapping[str, Any],
+    titles: Sequence[str],
+    domain: Any,
+    label: Any,
+    kind: Kind,
+    common: bool,
+    rows: int | None,
+    seed: int,
+    called: tuple[str, str],
+) -> np.ndarray:
+    """Draw the same rows of several tables, a column each."""
+    given, colourings = _same_rows(tables, domain, label, common)
+    some = _chosen(len(given[0]), kind, rows, seed)
+    maps = _maps([each[some] for each in given], kind, common, seed)
+    width = max(7.0, 1.6 * len(given) + 1.2)
+    height = 2.75 if len(given) < 3 else 0.85 * (width - 1.2) / len(given) + 0.2
+    axes = _panels(len(colourings), len(given), height, width)
     for j, (found, title) in enumerate(zip(maps, titles, strict=True)):
         frame = _frame(np.concatenate([each.coords for each in maps]) if common else found.coords)
         for i, (palette, names, codes) in enumerate(colourings):
-            place = "right" if j else None
+            place = "right" if j == len(given) - 1 else None
             outside = _draw(axes[i, j], found, frame, codes[some], names, palette, place, called[i])
-            axes[i, j].set_xlabel(found.axes[0] if i == len(colourings) - 1 else "")
+            last = i == len(colourings) - 1
+            axes[i, j].set_xlabel(found.axes[0] if last and (len(given) < 3 or j == 0 or not common) else "")
             axes[i, j].set_ylabel(found.axes[1] if j == 0 or not common else "")
         _titles(axes[0, j], title, outside, len(some))
-    of = "both tables together" if common else "each table"
-    _caption(axes[0, 0].figure, f"{IN_WORDS[kind]} of {of}", len(some), len(before))
+    whole = "both tables" if len(given) == 2 else f"all {len(given)} tables"
+    of = f"{whole} together" if common else "each table"
+    _caption(axes[0, 0].figure, f"{IN_WORDS[kind]} of {of}", len(some), len(given[0]))
     return axes
 
 
@@ -182,7 +240,7 @@ def overview(
     >>> [ax.get_title(loc="left") for ax in overview(x, ["a", "b"] * 10, ["u", "v"] * 10)]
     ['by domain', 'by class']
     """
-    x, _, colourings = _same_rows(x, x, domain, label, True)
+    (x,), colourings = _same_rows({"overview": x}, domain, label, True)
     some = _chosen(len(x), kind, rows, seed)
     found = embed(x[some], kind, seed)
     axes = _panels(1, len(colourings), 3.4)[0]
@@ -201,11 +259,11 @@ def _chosen(n: int, kind: Kind, rows: int | None, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(n)[: ROWS[kind] if rows is None else rows])
 
 
-def _panels(rows: int, columns: int, height: float) -> np.ndarray:
-    """Return the axes of a new figure, as wide as a page."""
+def _panels(rows: int, columns: int, height: float, width: float = 7.0) -> np.ndarray:
+    """Return the axes of a new figure, as wide as a page or as it says."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.0, height * rows + 0.45), layout="constrained")
+    figure = Figure(figsize=(width, height * rows + 0.45), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.05, h_pad=0.05)  # pyright: ignore[reportOptionalMemberAccess, reportCallIssue]
     return figure.subplots(rows, columns, squeeze=False)
 
@@ -246,35 +304,37 @@ def _caption(figure: Any, what: str, drawn: int, rows: int) -> None:
 
 
 def _same_rows(
-    before: Any, after: Any, domain: Any, label: Any, common: bool
-) -> tuple[np.ndarray, np.ndarray, list[tuple[Literal["domain", "class"], Sequence[object], np.ndarray]]]:
-    """Check two tables of the same rows, and translate what colours them."""
-    tables = []
-    for when, x in (("before", before), ("after", after)):
+    tables: Mapping[str, Any], domain: Any, label: Any, common: bool
+) -> tuple[list[np.ndarray], list[tuple[Literal["domain", "class"], Sequence[object], np.ndarray]]]:
+    """Check tables of the same rows, and translate what colours them."""
+    found = []
+    for name, x in tables.items():
         x, observed = checks.values(x)
         if observed is not None:
-            raise checks.incomplete(observed, checks.feature_names(None, x.shape[1]), f"The picture {when}")
-        tables.append(x)
-    before, after = tables
-    if len(before) != len(after) or (common and before.shape != after.shape):
+            raise checks.incomplete(observed, checks.feature_names(None, x.shape[1]), f"The picture {name}")
+        found.append(x)
+    shapes = {x.shape if common else len(x) for x in found}
+    if len(shapes) != 1:
         raise InputError(
-            f"Tables of shape {before.shape} before and {after.shape} after",
-            why="Every point is drawn twice, and common axes need one feature space.",
-            fix="Pass the same rows; for two feature spaces also common=False.",
+            f"{len(found)} tables that are drawn together, of different shapes",
+            which=[f"{name}: {x.shape}" for name, x in zip(tables, found, strict=True)],
+            why="Every point is drawn in each of them, and common axes need one feature space.",
+            fix="Pass the same rows; for several feature spaces also common=False.",
             code="bad-shape",
         )
-    colourings: list[Any] = [("domain", *checks.domains(domain, len(before)))]
+    n = len(found[0])
+    colourings: list[Any] = [("domain", *checks.domains(domain, n))]
     if label is not None:
-        colourings.append(("class", *checks.labels(label, len(before))))
-    return before, after, colourings
+        colourings.append(("class", *checks.labels(label, n)))
+    return found, colourings
 
 
-def _maps(before: np.ndarray, after: np.ndarray, kind: Kind, common: bool, seed: int) -> list[Map]:
-    """Map both tables to two dimensions, together or each for itself."""
+def _maps(tables: list[np.ndarray], kind: Kind, common: bool, seed: int) -> list[Map]:
+    """Map tables to two dimensions, together or each for itself."""
     if not common:
-        return [embed(before, kind, seed), embed(after, kind, seed)]
-    both = embed(np.concatenate([before, after]), kind, seed)
-    return [both._replace(coords=part) for part in np.split(both.coords, 2)]
+        return [embed(each, kind, seed) for each in tables]
+    joint = embed(np.concatenate(tables), kind, seed)
+    return [joint._replace(coords=part) for part in np.split(joint.coords, len(tables))]
 
 
 def _frame(coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,9 +1,9 @@
-"""Distributions of scores."""
+"""Distributions of scores, and how classes are confused."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,6 +81,97 @@ def mmd_boxes(
     ax.set_ylim(bottom=0)
     if floor is not None:
         _dashed(ax, float(np.median(floor)), floor_name)
+    return ax
+
+
+def permutation_null(
+    ax: Axes, null: Any, observed: float, *, p: float | None = None, xlabel: str = "accuracy"
+) -> Axes:
+    """Draw the scores of shuffled labels as a histogram, and that of the true ones as a line.
+
+    Parameters
+    ----------
+    ax
+        Where to draw.
+    null, observed, p
+        As :class:`jbc.metrics.PermutationTest` has them.
+    xlabel
+        What is measured.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = permutation_null(Figure().subplots(), [0.4, 0.5, 0.5, 0.6], 0.9, p=0.2)
+    >>> int(sum(bar.get_height() for bar in ax.patches)), ax.texts[0].get_text()
+    (4, 'true labels: 0.900, p = 0.2')
+    """
+    null = np.asarray(null, dtype=np.float64)
+    ax.hist(null, bins=min(20, max(len(null) // 4, 5)), color=_style.PALETTES["domain"][0], alpha=0.75)
+    ax.axvline(observed, color=_style.PALETTES["domain"][5], linewidth=1.8)
+    text = f"true labels: {observed:.3f}" + ("" if p is None else f", p = {p:.2g}")
+    low, high = ax.get_xlim()
+    right = observed > (low + high) / 2
+    ax.annotate(
+        text,
+        (observed, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(-4 if right else 4, -4),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        va="top",
+        fontsize=8,
+        color=_style.INK,
+    )
+    _style.quiet(ax)
+    ax.margins(y=0.18)
+    ax.set_xlabel(xlabel, fontsize=9, color=_style.MUTED, parse_math=False)
+    ax.set_ylabel("shuffles", fontsize=9, color=_style.MUTED)
+    return ax
+
+
+def confusion_matrix(ax: Axes, counts: Any, classes: Sequence[object], *, title: str = "") -> Axes:
+    r"""Draw how many rows of every class are predicted as which: colours are shares of the true class.
+
+    Parameters
+    ----------
+    ax
+        Where to draw.
+    counts, classes
+        As :class:`jbc.metrics.ConfusionMatrix` has them.
+    title
+        The method.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = confusion_matrix(Figure().subplots(), [[8, 2], [1, 9]], ["case", "control"])
+    >>> [text.get_text() for text in ax.texts]
+    ['8\n80 %', '2\n20 %', '1\n10 %', '9\n90 %']
+    """
+    counts = np.asarray(counts)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (i, j), value in np.ndenumerate(share):
+        ink = "white" if value > 0.6 else _style.INK
+        ax.text(
+            j, i, f"{counts[i, j]:,}\n{100 * value:.0f} %", ha="center", va="center", fontsize=8, color=ink
+        )
+    names = [_style.short(name) for name in classes]
+    ax.set_xticks(range(len(names)), names, parse_math=False, fontsize=8, color=_style.INK)
+    ax.set_yticks(range(len(names)), names, parse_math=False, fontsize=8, color=_style.INK)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_xlabel("predicted", fontsize=9, color=_style.MUTED)
+    ax.set_ylabel("true", fontsize=9, color=_style.MUTED)
+    ax.set_title(_style.short(title), fontsize=10, color=_style.INK, loc="left", parse_math=False)
     return ax
 
 

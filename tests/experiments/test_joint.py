@@ -118,9 +118,10 @@ def test_summaries_over_seeds_sources_and_tasks(work):
     assert (single["mean"], single["sd"], single["seeds"]) == (0.25, None, 1)
 
 
-def test_printed_numbers_are_read_where_they_are(work, tmp_path, capsys):
+def test_printed_numbers_are_read_where_they_are(work, tmp_path, capsys, monkeypatch):
     data = work.Data("mi", "MI", 2, ("1a",))
-    assert work.published_rows(tmp_path, data, "mi") == []
+    monkeypatch.setenv("JBC_DATA", str(tmp_path / "data"))
+    assert work.published_rows(data, "mi") == []
     assert "left out" in capsys.readouterr().out
     lines = [
         "paper,table,dataset,level,source,target,method,metric,statistic,value",
@@ -130,8 +131,9 @@ def test_printed_numbers_are_read_where_they_are(work, tmp_path, capsys):
         "multibatch,1a,CHD,sample,1+3,2,ours,acc,value,0.5",
         "multibatch,1a,MI,sample,2,2,crossvalidation,acc,value,0.9",
     ]
-    (tmp_path / "published.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    rows = work.published_rows(tmp_path, data, "mi")
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "published.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = work.published_rows(data, "mi")
     assert [(row["source"], row["target"], row["published"]) for row in rows] == [
         ("2+3", "1", 0.721),
         ("1+3", "2", 0.6),
@@ -140,7 +142,7 @@ def test_printed_numbers_are_read_where_they_are(work, tmp_path, capsys):
     assert {(row["method"], row["metric"], row["mean"]) for row in rows} == {
         ("reconstruct targets (1a)", "auc_hard", None)
     }
-    inside = work.published_rows(tmp_path, data, "ceilings", inside=True)
+    inside = work.published_rows(data, "ceilings", inside=True)
     assert [(row["target"], row["published"]) for row in inside] == [("2", 0.9), ("all", 0.9)]
 
 
@@ -168,12 +170,69 @@ def test_ablations_change_what_the_default_has(joint):
 def test_published_configurations_of_cytof_say_how_short_they_were(joint):
     methods = joint.methods.compared_methods
     found = methods("cytof", 500)
-    assert list(found) == ["default", "reference, 500 of 2000 epochs", "paper, 500 of 2000 epochs"]
-    assert found["paper, 500 of 2000 epochs"] == jbc.presets.joint(
-        "cytof", "paper", training=Training(epochs=500)
+    short = ", 500 of 2000 epochs"
+    assert list(found) == [
+        "default", f"reference{short}", f"paper{short}", f"paper, Remove_R{short}", f"baseline network{short}"
+    ]  # fmt: skip
+    assert found[f"paper{short}"].method == jbc.presets.joint("cytof", training=Training(epochs=500))
+    assert methods("cytof", 2000)["reference"].method == jbc.presets.joint("cytof", "reference")
+
+
+def test_spectra_have_the_comparators_of_their_paper(joint):
+    found = joint.methods.compared_methods("chd", 500)
+    assert found["paper"].method == jbc.presets.joint("chd")
+    assert found["paper, Recon_T"].method == jbc.presets.joint("chd", rebuild="all")
+    assert found["baseline network"][:2] == (jbc.presets.joint_baseline("chd"), "pooled sources")
+    assert {name for name, each in found.items() if each.composition == "estimate"} == {
+        "default", "default, pairwise"
+    }  # fmt: skip
+    assert {name for name, each in found.items() if each.given == "one source"} == {
+        f"pairwise, {joint.methods.PAIR_EPOCHS} of 2000 epochs"
+    }
+
+
+def test_pooled_rows_are_those_of_the_sources(work, cohort):
+    part = work.make_task(cohort, ["plate 2", "plate 4"])
+    one = work.pooled(cohort, part)
+    np.testing.assert_array_equal(one.x, cohort.x[one.row])
+    assert one.names.domains == ("all",)
+    source = np.isin(np.asarray(cohort.domain), [1, 3])[one.row]
+    np.testing.assert_array_equal(np.asarray(one.weight) > 0, source)
+    np.testing.assert_array_equal(one.label, np.where(source, cohort.label[one.row], -1))
+
+
+@pytest.mark.slow
+def test_probabilities_of_pooled_rows_come_back_in_the_order_of_the_cohort(joint, work, cohort):
+    parts = work.make_tasks(cohort, 2)[:2]
+    compared = joint.methods.Compared(
+        jbc.presets.joint_baseline("mi", training=Training(rows=8)), "pooled sources"
     )
-    assert methods("cytof", 2000)["reference"] == jbc.presets.joint("cytof", "reference")
-    assert list(methods("chd", 500)) == ["default", "default, pairwise", "reference", "paper"]
+    _, trained = joint.lanes.train_and_score(compared, cohort, parts, 1, 3)
+    one = work.pooled(cohort, parts[1])
+    key = jax.random.split(jax.random.key(0), 1)[0]
+    alone = fit(compared.method, one, key, steps=3)
+    logits = compared.method.predict(alone.fitted, cohort.x, np.zeros(len(cohort.x), np.int32))
+    np.testing.assert_allclose(trained.probability[1, 0], jax.nn.softmax(logits), atol=1e-4)
+
+
+def test_rows_of_methods_that_are_not_asked_for_stay(joint, work, cohort, monkeypatch, tmp_path):
+    data = work.Data("mi", "", 2)
+    stored = [
+        work.row(table="mi", dataset="mi", method=name, mean=0.5) for name in ("paper", work.PIPELINES[0])
+    ]
+    joint.results.write(tmp_path / "joint_mi.json", {}, stored)
+    chosen = {name: joint.methods.Compared(None) for name in ("paper", "reference", "new")}
+    monkeypatch.setattr(joint.methods, "compared_methods", lambda *given: chosen)
+    score = {("sample", "acc"): {("1+2", "3"): np.array([0.25])}}
+    monkeypatch.setattr(
+        joint.lanes, "train_and_score", lambda *given: (score, joint.lanes.Trained(np.zeros(0), 1, 0.0))
+    )
+    options = joint.Options(methods=("new",), out=tmp_path)
+    rows = joint.compare("mi", data, cohort, options)
+    assert [(row["method"], row["mean"]) for row in rows if row["level"] is None] == [
+        ("paper", 0.5), (work.PIPELINES[0], 0.5)
+    ]  # fmt: skip
+    assert {row["method"] for row in rows if row["mean"] == 0.25} == {"new"}
 
 
 def test_chd_is_skipped_without_asking_for_it(joint, monkeypatch, tmp_path, capsys):
@@ -212,7 +271,7 @@ def test_pipelines_see_domains_standardised_and_no_label_of_a_target(work, cohor
             np.testing.assert_allclose(seen[name][rows], expected, atol=2e-3)
     part = work.make_task(cohort, ["plate 1", "plate 2"])
     told = dict(work.simple_pipelines(cohort, [part]))
-    assert len(told) == 6
+    assert tuple(told) == work.PIPELINES
     for probability in told.values():
         assert probability.shape == (1, 1, 240, 2)
         np.testing.assert_allclose(probability.sum(axis=-1), 1)
@@ -229,16 +288,16 @@ def test_pipelines_see_domains_standardised_and_no_label_of_a_target(work, cohor
 @pytest.mark.slow
 def test_held_out_rows_are_told_by_the_lane_that_did_not_see_them(joint, work, cohort, monkeypatch):
     plate = work.one_domain(cohort, "plate 1")
-    folds = [fold_weights(plate.unit, plate.domain, joint.FOLDS, seed) for seed in range(2)]
+    folds = [fold_weights(plate.unit, plate.domain, joint.ceilings.FOLDS, seed) for seed in range(2)]
 
     def lanes(method, cohorts, seeds, steps):
         seen = np.stack([each.weight for each in cohorts]).astype(float)
-        return joint.Trained(np.stack([seen, 1 - seen], axis=-1)[:, None], 0, 0.0)
+        return joint.lanes.Trained(np.stack([seen, 1 - seen], axis=-1)[:, None], 0, 0.0)
 
-    monkeypatch.setattr(joint, "train", lanes)
-    told = joint.held_out(plate, folds, jbc.JointCalibration(), None)
+    monkeypatch.setattr(joint.lanes, "train", lanes)
+    told = joint.ceilings.held_out(plate, folds, jbc.JointCalibration(), None)
     np.testing.assert_array_equal(told, np.broadcast_to([0.0, 1.0], (2, 60, 2)))
-    trees = joint.held_out_trees(plate, folds)
+    trees = joint.ceilings.held_out_trees(plate, folds)
     out = folds[1][3] == 0
     model = HistGradientBoostingClassifier(random_state=0).fit(plate.x[~out], plate.label[~out])
     np.testing.assert_allclose(trees[1, out], model.predict_proba(plate.x[out]))
@@ -249,7 +308,7 @@ def test_a_table_of_a_simulated_world(joint, work, page, cohort, monkeypatch, tm
     """Tasks and seeds are the lanes that they are said to be, and the rows become a table."""
     method = jbc.JointCalibration(members=1, training=Training(rows=8))
     parts = work.make_tasks(cohort, 2)
-    trained = joint.train(method, [part.cohort for part in parts], 2, 3)
+    trained = joint.lanes.train(method, [part.cohort for part in parts], 2, 3)
     assert trained.probability.shape == (6, 2, 240, 2)
     assert trained.steps == 3
     key = jax.random.split(jax.random.key(0), 2)[1]
@@ -257,11 +316,12 @@ def test_a_table_of_a_simulated_world(joint, work, page, cohort, monkeypatch, tm
     expected = jax.nn.softmax(method.predict(alone.fitted, cohort.x, cohort.domain))
     np.testing.assert_allclose(trained.probability[4, 1], expected, atol=1e-4)
 
-    monkeypatch.setattr(joint.methods, "compared_methods", lambda *given: {"default": method})
-    monkeypatch.setattr(joint, "train", lambda *given: trained)
+    compared = {"default": joint.methods.Compared(method)}
+    monkeypatch.setattr(joint.methods, "compared_methods", lambda *given: compared)
+    monkeypatch.setattr(joint.lanes, "train", lambda *given: trained)
     options = joint.Options(seeds=2, steps=3, out=tmp_path)
     data = work.Data("chd", "CHD", 2, ("2a", "2b"))
-    monkeypatch.setattr(joint, "papers_folder", lambda: tmp_path)
+    monkeypatch.setenv("JBC_DATA", str(tmp_path / "data"))
     rows = joint.compare("chd", data, cohort, options)
     path = tmp_path / "joint_chd.json"
     joint.results.write(path, joint.results.describe_run(options), rows)
@@ -306,3 +366,19 @@ def test_what_is_said_follows_from_the_numbers(page, work, rival, said):
     assert said in text
     assert "about 96 units" in text
     assert "error of 0.050" in text
+
+
+def test_every_choice_of_sources_is_a_line(page, work):
+    found = {("1", "2"): 0.5, ("1", "3"): 0.6, ("2", "3"): 0.7}
+    score = {("sample", "acc"): {where: np.array([value]) for where, value in found.items()}}
+    printed = work.row(
+        method="ours (2b)", source="1", target="3", level="sample", metric="acc", published=0.9
+    )
+    rows = [*work.summary_rows(score, method="default"), printed]
+    assert page.every_task(rows, ["default", "ours (2b)"]).splitlines() == [
+        "| accuracy | default | *ours (2b)* |",
+        "|:--|--:|--:|",
+        "| 1 → 2 | 0.500 |  |",
+        "| 1 → 3 | 0.600 | 0.900 |",
+        "| 2 → 3 | 0.700 |  |",
+    ]

@@ -49,6 +49,8 @@ def test_a_compound_is_scored_at_the_step_that_is_best_for_the_others(work, scre
             assert told[rule].x is screen.x
             values = work.mean_over_points(told[rule].points)
             np.testing.assert_allclose([values[f"{name} {k}"] for k in range(1, 5)], expected)
+            pooled = metrics.mechanism_knn(x, across_domains=far, count="possible", **screen.about).score
+            np.testing.assert_allclose([values[f"{name} {k}, possible"] for k in range(1, 5)], pooled)
 
 
 @pytest.mark.slow
@@ -58,7 +60,7 @@ def test_bootstraps_stop_by_themselves(work, screen):
     for told in work.stop_early(work.score(found, screen, draws)):
         values = work.mean_over_points(told.points)
         assert {each.shape for each in values.values()} == {(3,)}
-        assert len(values) == 9
+        assert len(values) == 17
 
 
 @pytest.mark.slow
@@ -99,7 +101,7 @@ def test_tables_and_figures_come_from_the_same_scores(work, screen, tmp_path, mo
     rows = program.compare("bbbc021", "TVN", found, screen, options)
     methods = {"TVN", "TVN, centred", *(f"TVN, ours, critics, {rule}" for rule in work.STOPPED)}
     assert {row["method"] for row in rows} == methods
-    assert len(rows) == 4 * 10
+    assert len(rows) == 4 * 18
     names = {"bbbc021-tvn_steps.png", "bbbc021-tvn_bootstrap.png", "bbbc021-tvn_controls.png"}
     files = list((tmp_path / "new").iterdir())
     assert {path.name for path in files} == names

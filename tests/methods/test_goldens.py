@@ -136,9 +136,8 @@ def compare(golden, prefix, family, state, noise=None):
 def gradients(method, state, rows, parts):
     names = ["calibrator"] + [p for p in ("classifier", "reconstructors") if p in parts]
     params = {n: getattr(state, n).params for n in names}
-    loss = lambda p: method._loss(
-        p, key=jax.random.key(0), state=state, x=rows.x, rows=rows, align=method.align
-    )  # noqa: E731
+    given = {"key": jax.random.key(0), "state": state, "x": rows.x, "rows": rows, "align": method.align}
+    loss = partial(method._loss, **given)
     (_, (info, _)), grads = jax.jit(jax.value_and_grad(loss, has_aux=True), compiler_options=OPTIMISED)(
         params
     )

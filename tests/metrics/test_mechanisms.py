@@ -60,9 +60,9 @@ def points(x, names, summary="mean"):
     return groups.agg(summary).to_numpy(), first
 
 
-def nearest_by_hand(x, first, k, across):
-    """Ask every point with loops and sorting."""
-    distance, shares = cosine_distances(x), []
+def nearest_by_hand(x, first, k, across, possible=False):
+    """Ask every point with loops and sorting; return shares and how many neighbours count."""
+    distance, shares, counted = cosine_distances(x), [], []
     compound, mechanism, domain = (first[name].to_numpy() for name in ("compound", "mechanism", "domain"))
     for i in range(len(x)):
         eligible = [
@@ -71,8 +71,10 @@ def nearest_by_hand(x, first, k, across):
             if compound[j] != compound[i] and not (across and domain[j] == domain[i])
         ]
         hits = [mechanism[j] == mechanism[i] for j in eligible]
-        shares.append([np.mean(hits[:n]) if any(hits) else np.nan for n in k])
-    return np.array(shares)
+        most = [min(n, sum(hits) if possible else len(hits)) for n in k]
+        shares.append([np.mean(hits[:n]) if any(hits) else np.nan for n in most])
+        counted.append([n if any(hits) else 0 for n in most])
+    return np.array(shares), np.array(counted)
 
 
 @pytest.mark.parametrize("across", [False, True])
@@ -83,12 +85,41 @@ def test_neighbours_agree_with_scikit_learn(across, summary, seed):
     x, names = screen(seed)
     found = mechanism_knn(x, **names, across_domains=across, summary=summary, k=(1, 3, 4, 99))
     means, first = points(x, names, summary)
-    expected = nearest_by_hand(means, first, (1, 3, 4, 99), across)
+    expected, counted = nearest_by_hand(means, first, (1, 3, 4, 99), across)
     assert found.points.treatment.tolist() == first.index.get_level_values(0).tolist()
     assert found.points.domain.tolist() == first["domain"].tolist()
     np.testing.assert_allclose(found.each, expected, rtol=1e-6)
     np.testing.assert_allclose(found.score, np.nanmean(expected, axis=0), rtol=1e-6)
+    np.testing.assert_array_equal(found.counted, counted)
     assert found.asked == np.isfinite(expected[:, 0]).sum()
+
+
+@pytest.mark.parametrize("across", [False, True])
+@pytest.mark.slow
+def test_only_possible_neighbours_count_and_all_are_pooled(across):
+    x, names = screen()
+    ks = (1, 2, 4, 99)
+    found = mechanism_knn(x, **names, across_domains=across, k=ks, count="possible")
+    means, first = points(x, names)
+    expected, counted = nearest_by_hand(means, first, ks, across, possible=True)
+    np.testing.assert_allclose(found.each, expected, rtol=1e-6)
+    np.testing.assert_array_equal(found.counted, counted)
+    pooled = np.nansum(expected * counted, axis=0) / counted.sum(axis=0)
+    np.testing.assert_allclose(found.score, pooled, rtol=1e-6)
+    usual = mechanism_knn(x, **names, across_domains=across, k=ks).score
+    assert found.score[0] == pytest.approx(usual[0])
+    assert found.score[3] > usual[3] + 0.1
+    weight = bootstrap_weights(names["treatment"], names["domain"], draws=2)
+    some = {"count": "possible", "leave_out": "compound", "k": ks, "across_domains": across}
+    lanes = mechanism_knn(x, **names, weight=weight, **some)
+    alone = mechanism_knn(x, **names, weight=weight[1], **some)
+    np.testing.assert_allclose(lanes.score[1], alone.score, rtol=1e-6)
+
+
+def test_an_unknown_rule_of_counting_is_refused():
+    x, names = hand()
+    with pytest.raises(InputError, match="Unknown rule of counting neighbours: 'all'"):
+        mechanism_knn(x, **names, count="all")
 
 
 @pytest.mark.parametrize("summary", ["mean", "median"])

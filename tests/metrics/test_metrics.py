@@ -53,6 +53,17 @@ def test_agrees_with_scikit_learn(classes, ties, names):
         assert expected["auc_hard"] == pytest.approx(theirs.balanced_accuracy_score(y, predicted))
 
 
+def test_confusion_matrices_are_those_of_scikit_learn():
+    y, probability = problem(4)
+    predicted = probability.argmax(axis=1)
+    found = metrics.confusion_matrix(y, predicted)
+    assert found.classes == (0, 1, 2, 3)
+    np.testing.assert_array_equal(found.counts, theirs.confusion_matrix(y, predicted))
+    np.testing.assert_allclose(found.recall, theirs.confusion_matrix(y, predicted, normalize="true"))
+    named = metrics.confusion_matrix(y, predicted, classes=[3, 1, 0, 2, 7])
+    np.testing.assert_array_equal(named.counts, theirs.confusion_matrix(y, predicted, labels=[3, 1, 0, 2, 7]))
+
+
 def test_auc_by_counting_pairs():
     rng = np.random.default_rng(3)
     y, p = rng.integers(2, size=60), rng.integers(5, size=60) / 4

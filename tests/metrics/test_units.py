@@ -39,6 +39,7 @@ NAMES = {
     "mechanism": np.array([f"m{k % 3}" for k in KIND]),
     "domain": np.array([f"d{g}" for g in DOMAIN]),
 }
+AGE = np.random.default_rng(4).normal(size=N)
 ALL = 10 * N  # rows, so that none is left to chance
 
 
@@ -57,6 +58,10 @@ class Score(NamedTuple):
 
 def two(call: Callable[[np.ndarray, np.ndarray], Any]) -> Callable[[np.ndarray, dict[str, np.ndarray]], Any]:
     return lambda x, names: call(x[names["domain"] == "d0"], x[names["domain"] == "d1"])
+
+
+def tested(x: np.ndarray, names: dict[str, np.ndarray], **options: Any) -> metrics.DifferentialFeatures:
+    return metrics.differential_features(x, names["mechanism"], names["domain"], positive="m0", **options)
 
 
 SCORES = {
@@ -101,6 +106,23 @@ SCORES = {
     "mechanism_silhouette, medians": Score(
         lambda x, names: metrics.mechanism_silhouette(x, **names, summary="median").score, angles=True
     ),
+    "differential_features": Score(lambda x, names: 1 - tested(x, names).p, columns=True),
+    "differential_features, q": Score(lambda x, names: 1 - tested(x, names, test="welch").q, columns=True),
+    "differential_features, difference": Score(
+        lambda x, names: tested(x, names).difference, power=1, columns=True
+    ),
+    "biomarkers": Score(
+        lambda x, names: metrics.biomarkers(x, names["mechanism"], positive="m0", draws=5).frequency,
+        chance=True,
+        columns=True,
+    ),
+    "rank_variables": Score(
+        lambda x, names: [
+            [each.share, each.p, *each.components]
+            for each in metrics.rank_variables(x, names | {"age": AGE}, shuffles=9, components=1).variables
+        ],
+        chance=True,
+    ),
 }
 every_score = pytest.mark.parametrize("name", SCORES)
 wherever_it_lies = pytest.mark.parametrize("name", [name for name, each in SCORES.items() if not each.angles])
@@ -108,7 +130,9 @@ in_any_order = pytest.mark.parametrize("name", [name for name, each in SCORES.it
 of_any_column = pytest.mark.parametrize("name", [name for name, each in SCORES.items() if not each.columns])
 NOT_ABOUT_MEASUREMENTS = {
     "accuracy", "auc", "auc_hard", "bootstrap_weights", "classification_report", "f_score", "mcc", "unit_medians",
-    "ByTreatment", "MechanismScore", "CrossValidated",
+    "confusion_matrix", "overlap", "permutation_test", "shuffle_labels",
+    "ByTreatment", "MechanismScore", "CrossValidated", "Biomarkers", "ConfusionMatrix", "DifferentialFeatures",
+    "Overlap", "PermutationTest", "Ranking", "Variable",
 }  # fmt: skip
 
 
