@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import tyro
 
+from experiments import published
 from experiments._lib import program
 from experiments.composition import page as composition
 from experiments.gan import page as gan
@@ -81,6 +82,7 @@ def documents() -> dict[Path, str]:
     """Return the text of every generated file, by its path."""
     headlines = {name: page.headline() for name, page in DETAILS.items()}
     texts = {ROOT / "BENCHMARKS.md": OVERVIEW.format(**headlines, missing=NOT_RUN)}
+    texts[ROOT / "docs/benchmarks/published.md"] = published.page()
     return texts | {ROOT / f"docs/benchmarks/{name}.md": page.page() for name, page in DETAILS.items()}
 
 

@@ -70,3 +70,11 @@ def read_from(path: Path) -> list[dict]:
 def stored(name: str) -> bool:
     """Return whether rows of this name are stored."""
     return (RESULTS / f"{name}.json").is_file()
+
+
+def with_new(path: Path, rows: Sequence[dict], *keys: str) -> tuple[dict[str, Any], list[dict]]:
+    """Return what a file holds: its description, and its rows with new ones in the place of those with equal keys."""
+    held = json.loads(path.read_text(encoding="utf-8"))
+    fresh = {tuple(row.get(key) for key in keys): row for row in rows}
+    kept = [fresh.pop(tuple(row.get(key) for key in keys), row) for row in held["rows"]]
+    return held["about"], kept + list(fresh.values())

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # Small decompositions wait longer for their threads than they compute.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -36,6 +36,7 @@ from jbc.data import cache
 from jbc.methods import presets
 from jbc.methods.base import Fitted, Method, Trainable
 from jbc.methods.inputs import Inputs
+from jbc.methods.prepare import Mixtures
 from jbc.methods.rules import changed
 from jbc.methods.settings import Route, Training
 from jbc.model.inference import apply
@@ -61,19 +62,21 @@ class Options:
 
 
 class Version(NamedTuple):
-    """A method, what is looked at of it, whether it reads intensities instead of logarithms and is slow, and what
-    prepares the rows for it."""
+    """A method, what is looked at of it, whether it reads intensities instead of logarithms, whether it is slow, what
+    prepares the rows for it, and whether mixtures of the days are estimated: what is published does not."""
 
     method: Method | None
     views: tuple[str, ...] = ("transform",)
     raw: bool = False
     slow: bool = False
     first: Method | None = None
+    composition: Mixtures = "estimate"
 
 
 def versions(cell_epochs: int) -> dict[str, Version]:
     """Return what is compared; all else than the direction and the logarithm, which is taken before, is as named."""
     joint, published = ("transform", "encode"), presets.joint("cytof", training=Training(epochs=cell_epochs))
+    equal: dict[str, Any] = {"composition": "assume-equal"}
     printed = presets.adversarial("paper", inputs=Inputs(log=False), route=Route(target=TARGET))
     return {
         "measured": Version(None),
@@ -84,17 +87,19 @@ def versions(cell_epochs: int) -> dict[str, Version]:
             jbc.MMDResNet(route=Route(target=TARGET)), slow=True, first=jbc.DenoisingAutoencoder()
         ),
         "MMD-ResNet, as printed": Version(
-            presets.mmd_resnet(inputs=Inputs(log=False), route=Route(target=TARGET)), slow=True
+            presets.mmd_resnet(inputs=Inputs(log=False), route=Route(target=TARGET)), slow=True, **equal
         ),
         "GAN": Version(jbc.AdversarialCorrection(route=Route(target=TARGET))),
-        "GAN, as printed": Version(printed),
-        "GAN, as printed, zeros filled in": Version(printed, slow=True, first=jbc.DenoisingAutoencoder()),
+        "GAN, as printed": Version(printed, **equal),
+        "GAN, as printed, zeros filled in": Version(
+            printed, slow=True, first=jbc.DenoisingAutoencoder(), **equal
+        ),
         "GAN, as printed, averaged": Version(
-            changed(printed, {"training.linear_decay": True, "training.ema_decay": 0.99})
+            changed(printed, {"training.linear_decay": True, "training.ema_decay": 0.99}), **equal
         ),
         "joint": Version(jbc.JointCalibration(inputs=Inputs(log=False)), joint),
-        "joint, as printed": Version(published, joint, raw=True, slow=True),
-        "joint, as printed, of logarithms": Version(published, joint, slow=True),
+        "joint, as printed": Version(published, joint, raw=True, slow=True, **equal),
+        "joint, as printed, of logarithms": Version(published, joint, slow=True, **equal),
     }
 
 
@@ -128,7 +133,8 @@ def correct(version: Version, cohort: Cohort, halves: np.ndarray, steps: int | N
     if version.raw:
         cohort = dataclasses.replace(cohort, x=np.expm1(x))
     hidden = cohort.mask_labels(TARGET)
-    fits = fit_all(version.method, [hidden.weigh_rows(half) for half in halves], steps)
+    cohorts = [hidden.weigh_rows(half) for half in halves]
+    fits = fit_all(version.method, cohorts, steps, version.composition)
     found = []
     for view in version.views:
         out = np.stack(
@@ -139,12 +145,16 @@ def correct(version: Version, cohort: Cohort, halves: np.ndarray, steps: int | N
     return found
 
 
-def fit_all(method: Method, cohorts: Sequence[Cohort], steps: int | None) -> list[Fitted]:
+def fit_all(
+    method: Method, cohorts: Sequence[Cohort], steps: int | None, composition: Mixtures = "estimate"
+) -> list[Fitted]:
     """Return a method fitted to every cohort; those that are trained are lanes of one program."""
     keys = jax.random.split(jax.random.key(0), len(cohorts))
     if not isinstance(method, Trainable):
-        return [fit(method, cohort, key).fitted for cohort, key in zip(cohorts, keys, strict=True)]
-    lanes = jax.device_get(fit_lanes(method, cohorts, keys, steps=steps).fitted)
+        pairs = zip(cohorts, keys, strict=True)
+        return [fit(method, cohort, key, composition=composition).fitted for cohort, key in pairs]
+    lanes = fit_lanes(method, cohorts, keys, steps=steps, composition=composition)
+    lanes = jax.device_get(lanes.fitted)
     return [jax.tree.map(lambda leaf, k=k: leaf[k], lanes) for k in range(len(cohorts))]
 
 

@@ -75,7 +75,8 @@ def edit_neurons(pulls: tuple[float, ...] = (), **settings: Any) -> Version:
         ]
         cohort = ours.resolve(Cohort.from_arrays(x, domain))
         for family in families:
-            found = fit(next(iter(family.values())), cohort, jax.random.key(seed))
+            mixtures = "assume-equal" if EDITING in family else "estimate"  # what is published estimates none
+            found = fit(next(iter(family.values())), cohort, jax.random.key(seed), composition=mixtures)
             for name, method in family.items():
                 fitted = _finish(method, found.state, cohort.without_names())
                 yield name, _moved(method, fitted, cohort, task.new, NEW)
@@ -122,7 +123,7 @@ def correct_new(method: Any, task: Task, seed: int) -> np.ndarray:
     knows = bool(method.route.extrapolate)
     seen = np.full(len(x), True) if knows else domain != NEW
     cohort = method.resolve(Cohort.from_arrays(x[seen], domain[seen]))
-    fitted = fit(method, cohort, jax.random.key(seed)).fitted
+    fitted = fit(method, cohort, jax.random.key(seed), composition="assume-equal").fitted
     return _moved(method, fitted, cohort, task.new, NEW if knows else SOURCE)
 
 

@@ -3,3 +3,4 @@
 ALONE = "percentiles of single features"
 EDITING, DEFAULT = "neuron editing, as printed", "neuron editing, ours"
 TRUTH = "the truth"
+GANS = ("GAN", "ResnetGAN", "CycleGAN")

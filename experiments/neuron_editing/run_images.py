@@ -1,7 +1,8 @@
 """A change of images, learned from some and made to others, in the form of neuron editing's Figure 2 and Table 1.
 
 python experiments/neuron_editing/run_images.py [--seeds 3] [--figures FOLDER] learns to make digits 0 to 4 bold, or
-slanted, does it to digits 5 to 9, compares with the true change, and writes experiments/results/image_editing.json.
+slanted, does it to digits 5 to 9, compares with the true change, and writes experiments/results/image_editing.json
+with the numbers in print. With --only, stored rows of other methods are kept.
 With --images FOLDER --attributes FILE it learns the paper's change of faces: black hair to blond, from men to women.
 """
 
@@ -23,8 +24,8 @@ import tyro
 
 import jbc
 from experiments._lib import program, results
-from experiments._lib.figures import panels, save
-from experiments.neuron_editing import methods, names, page
+from experiments._lib.figures import keep, panels
+from experiments.neuron_editing import methods, names, page, printed
 from experiments.neuron_editing.digits import digit_edits
 from experiments.neuron_editing.images import read_images
 from experiments.neuron_editing.methods import Task
@@ -69,6 +70,7 @@ class Options:
     components: int = 50  # of the pixels, in which distances between groups of faces are measured
     steps: int | None = None  # stop the training of autoencoders there, to see whether everything runs
     slow_seeds: int = 1  # of these, for which networks that make rows anew are compared as well
+    only: Literal["gans"] | None = None  # store the rows of these methods, and keep those of all others
     figures: Path | None = None  # where the pictures go
     out: Path = results.RESULTS / "image_editing.json"  # where the rows go
 
@@ -141,29 +143,43 @@ def versions(options: Options, shape: tuple[int, int, int], seed: int) -> list[m
     return [*found, methods.regularise, methods.train_gans] if seed < options.slow_seeds else found
 
 
-def draw(folder: Path, name: str, found: dict[str, np.ndarray], shape: tuple[int, int, int]) -> None:
-    """Write a picture of some images, and of what became of them."""
-    shown = {said: found[of][:COLUMNS] for of, said in SHOWN.items() if of in found}
-    figure, axes = panels(1, 1, 7.0, 0.45 * len(shown) + 0.3)
-    plots.image_rows(axes[0, 0], shown, shape)
-    save(figure, folder / f"image_editing_{name}.png", dpi=160, bbox_inches="tight")
+def draw(folder: Path, drawn: dict[str, dict[str, np.ndarray]], shape: tuple[int, int, int]) -> None:
+    """Write a picture of some images of every task, and of what became of them."""
+    shown = {
+        name: {said: found[of][:COLUMNS] for of, said in SHOWN.items() if of in found}
+        for name, found in drawn.items()
+    }
+    longest = max(map(len, shown.values()))
+    figure, axes = panels(1, len(shown), 5.0, 0.4 * longest + 0.3)
+    for ax, (name, groups) in zip(axes.flat, shown.items(), strict=True):
+        plots.image_rows(ax, groups, shape)
+        ax.set_title(name, fontsize=9, loc="left")
+    keep(figure, folder / f"neuron_editing_{'faces' if 'faces' in drawn else 'digits'}.png")
 
 
 def main() -> None:
     """Make the table."""
     options = tyro.cli(Options)
     cache.keep_compiled()
-    rows = []
+    rows, drawn = [], {}
     for name, seed, (task, shape) in tasks(options):
         print(name, seed, file=sys.stderr, flush=True)
         found = {method: x for version in versions(options, shape, seed) for method, x in version(task, seed)}
         found[names.TRUTH] = task.truth
-        if options.figures is not None and seed == 0:
-            draw(options.figures, name, found, shape)
+        if seed == 0:
+            drawn[name] = found
         for method, x in found.items():
+            if options.only == "gans" and method not in names.GANS:
+                continue
             scores = {key: round(value, 5) for key, value in score(task, x, options.components).items()}
             rows.append({"task": name, "seed": seed, "method": method} | scores)
-    results.write(options.out, results.describe_run(options), rows)
+    if options.figures is not None:
+        draw(options.figures, drawn, shape)
+    run = results.describe_run(options)
+    if options.only is not None:
+        run, rows = results.with_new(options.out, rows, "method", "task", "seed")
+    rows = [row for row in rows if "published" not in row]
+    results.write(options.out, run, rows + printed.rows("1"))
     print(page.image_table(rows))
 
 

@@ -283,7 +283,6 @@ def adversarial(kind: Kind = "paper", **changes: Any) -> AdversarialCorrection:
     return _with(AdversarialCorrection, _choose("kind", ADVERSARIAL, kind), changes)
 
 
-# 1000 steps are a guess: the paper does not tell.
 NEURON_EDITING: Changes = {
     "widths": (500, 250, 50),
     "editing": Editing(layers=(3,), residual=False, percentiles=101, cautious=False),
@@ -293,6 +292,9 @@ NEURON_EDITING: Changes = {
 
 def neuron_editing(**changes: Any) -> NeuronEditing:
     """Return neuron editing as published: the inner layer is edited, and what the decoder makes of it is the output.
+
+    The paper has minibatches of 100 rows; here they have 100 of every domain. It tells neither how inputs are scaled,
+    here over all rows, nor how long it trains, here 100 epochs within 1000 to 4000 steps.
 
     Parameters
     ----------

@@ -8,8 +8,9 @@ from problems import experiment
 
 import jbc
 
-methods, cells, images, page, names = (
-    experiment(f"neuron_editing.{name}") for name in ("methods", "run", "run_images", "page", "names")
+methods, cells, images, page, names, figures = (
+    experiment(f"neuron_editing.{name}")
+    for name in ("methods", "run", "run_images", "page", "names", "figures")
 )
 
 
@@ -93,3 +94,36 @@ def test_pages_are_tables():
         for method in ("as measured", names.ALONE)
     ]
     assert page.markdown("spike-in", rows).count("0.250") == 8
+
+
+def test_the_features_that_are_drawn_are_chosen_without_the_truth(task):
+    """The first changes most from source to target; the second hardly does, and differs between the samples."""
+    source, target, new = (np.zeros((9, 4), np.float32) for _ in range(3))
+    target[:, 2], target[:, 3], new[:, 3], new[:, 1] = 3, 2, 5, 1
+    told = methods.Task(source, target, new, np.full((9, 4), np.nan, np.float32), paired=True)
+    assert figures.chosen(told) == (2, 1)
+
+
+def test_figures_are_small_and_complete(task, tmp_path):
+    edited = dict.fromkeys(figures.EDITED, task.truth)
+    groups = {name: name for name in ("source", "target", "new", "truth")}
+    world = figures.World(task, groups, tuple("abcd"), (0, 1), edited)
+    for draw in (figures.biaxial, figures.components, figures.medians):
+        draw(tmp_path, {"CytoNorm": world, "drugs": world})
+    images.draw(tmp_path, {"bold": {"as measured": np.eye(16, 64)}}, (8, 8, 1))
+    written = {path.name: path for path in tmp_path.iterdir()}
+    assert set(written) == {f"neuron_editing_{name}.png" for name in ("biaxial", "pca", "medians", "digits")}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written.values())
+    assert all(path.stat().st_size < 60_000 for path in written.values())
+
+
+def test_only_gans_replace_their_rows_and_keep_all_others(task, monkeypatch, tmp_path):
+    results = cells.results
+    held = [{"method": method, "task": "t", "seed": 0, "w1": 1.0} for method in ("as measured", "GAN")]
+    results.write(tmp_path / "some.json", {"date": "then"}, held)
+    run, rows = results.with_new(tmp_path / "some.json", [{**held[1], "w1": 0.5}], "method", "task", "seed")
+    assert run == {"date": "then"}
+    assert [row["w1"] for row in rows] == [1.0, 0.5]
+    options = cells.Options(only="gans", slow_seeds=1)
+    assert cells.versions(options, "drugs", 0) == [methods.train_gans]
+    assert cells.versions(options, "drugs", 1) == []
