@@ -83,12 +83,13 @@ def neighbours(shown: Mapping[str, Shown]) -> Figure:
 def silhouettes(shown: Mapping[str, Shown]) -> Figure:
     """Return Figure 6: the silhouette along the training, beside methods without steps."""
     parts = trainings(shown)
-    figure, axes = panels(2, -(-len(parts) // 2), 4.4, 2.2)
-    for ax, (name, method) in zip(axes.flat, parts, strict=True):
+    figure, axes = panels(-(-len(parts) // 2), 2, 4.4, 2.2)
+    for ax, (name, method) in zip(axes.flat, parts, strict=False):
         scores = shown[name].drawn
         told = {other: screens.mean_over_points(one.points)["silhouette"] for other, one in scores.items()}
         beside = {other: told[other][0] for other, one in scores.items() if not one.without}
         curve(ax, shown, (name, method), "silhouette", {"as published": told[method]}, beside)
+    remove_empty(axes)
     return keep_one_legend(figure, axes)
 
 
@@ -132,13 +133,21 @@ def controls(shown: Mapping[str, Shown]) -> Figure:
     """Return Figure 8: principal components of the controls by domain, at the end of every training."""
     figure, axes = panels(len(shown), max(len(one.drawn) for one in shown.values()), 2.5, 2.4)
     for row, (name, one) in zip(axes, shown.items(), strict=True):
-        for ax, (method, scored) in zip(row, one.drawn.items(), strict=True):
+        for ax, (method, scored) in zip(row, one.drawn.items(), strict=False):
             last, corner = scored.found.versions[-1], ax is axes[0, -1]
             title = f"{name}: as prepared" if method == name else method
             plots.controls_pca(
                 ax, last, one.screen.domain, control=one.screen.control, title=title, legend=corner
             )
+    remove_empty(axes)
     return figure
+
+
+def remove_empty(axes: np.ndarray) -> None:
+    """Remove panels in which nothing was drawn."""
+    for ax in axes.flat:
+        if not ax.has_data():
+            ax.remove()
 
 
 def renamed(told: dict, name: str) -> dict:
