@@ -29,8 +29,8 @@ the first seed, and 0 is no correction at all. Before step 100,000 only critics 
 
 `reference` does what the paper reports: neighbours gain a little or nothing, weeks become harder to tell apart, and
 longer training destroys the mechanisms (Figures 4, 6 and 7). `paper` does the same for some 500 updates of the maps.
-After that its critics, which get one step for 50 of the maps, no longer follow, and the maps move the weeks apart. The
-released program has it the other way round: 49 steps of the critics for one of the maps."""
+After that its critics, which get one step for 50 of the maps, no longer follow, and the maps move the weeks apart.
+The released program has it the other way round: 49 steps of the critics for one of the maps."""
 NOT_TRAINED = """*paper* and *reference* were not trained on these wells (`--left-out` in the command below): with 187
 features they take an hour and more on two cores."""
 FIGURES = """## Figures 4 to 8
