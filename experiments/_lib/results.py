@@ -15,7 +15,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parents[1] / "results"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn")
-NOT_RECORDED = ("figures", "methods", "out", "tables")  # options that do not change a row
+NOT_RECORDED = ("figures", "keep", "methods", "out", "tables")  # options that do not change a row
 
 
 def describe_run(options: Any, *packages: str) -> dict[str, Any]:

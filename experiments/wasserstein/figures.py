@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from experiments._lib.figures import panels, save
+from experiments._lib.figures import keep, panels
 from experiments.wasserstein import screens, training
 from jbc import plots
+from jbc.methods import presets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,22 +43,27 @@ def draw(folder: Path, shown: Mapping[str, Shown]) -> None:
         "domain": domains(shown),
         "pca": controls(shown),
     }.items():
-        save(figure, folder / f"wasserstein_{name}.png", dpi=80)
+        keep(figure, folder / f"wasserstein_{name}.png")
 
 
-def trainings(shown: Mapping[str, Shown]) -> list[tuple[str, str]]:
+def trainings(shown: Mapping[str, Shown]) -> list[tuple[str, presets.Truth]]:
     """Return preparations and configurations that were trained with snapshots."""
     return [(name, method) for name, one in shown.items() for method in training.TURNS if method in one.drawn]
 
 
 def curve(
-    ax: Axes, shown: Mapping[str, Shown], part: tuple[str, str], label: str, curves: dict, beside: dict
+    ax: Axes,
+    shown: Mapping[str, Shown],
+    part: tuple[str, presets.Truth],
+    label: str,
+    curves: dict,
+    beside: dict,
 ) -> None:
     """Draw metrics by updates of the maps, on a logarithmic axis that begins with 0, beside what has no steps."""
     name, method = part
     updates = training.updates(method, shown[name].drawn[method].found.steps)
     plots.metric_curve(ax, updates, curves, references=renamed(beside, name), ylabel=label)
-    ax.set_xscale("symlog", linthresh=updates[1])
+    ax.set_xscale("symlog", linthresh=max(updates[1], 1))
     ax.set_xlabel("updates of the maps", fontsize=9)
     ax.set_title(f"{name}: {method}", fontsize=9, loc="left")
 
@@ -128,7 +134,7 @@ def controls(shown: Mapping[str, Shown]) -> Figure:
     for row, (name, one) in zip(axes, shown.items(), strict=True):
         for ax, (method, scored) in zip(row, one.drawn.items(), strict=True):
             last, corner = scored.found.versions[-1], ax is axes[0, -1]
-            title = method if method == name else f"{name}: {method}"
+            title = f"{name}: as prepared" if method == name else method
             plots.controls_pca(
                 ax, last, one.screen.domain, control=one.screen.control, title=title, legend=corner
             )

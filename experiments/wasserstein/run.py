@@ -1,7 +1,7 @@
-"""Wasserstein alignment on BBBC021, in the form of the paper's tables, and on a screen that repeats its treatments.
+"""Wasserstein alignment with settings of ours, on BBBC021 and on a screen that repeats its treatments.
 
-python experiments/wasserstein/run.py [--tables bbbc021 screen ...] [--figures FOLDER] writes
-experiments/results/wasserstein_<table>.json, prints the tables, and draws the paper's figures from the same scores.
+python experiments/wasserstein/run.py [--tables bbbc021 screen ...] writes
+experiments/results/wasserstein_<table>.json and prints the tables.
 On BBBC021 ours stops early by leave-one-compound-out: the step at which a compound is scored is chosen by the others.
 """
 
@@ -23,7 +23,7 @@ import tyro
 
 import jbc
 from experiments._lib import program, results
-from experiments.wasserstein import figures, page, screens
+from experiments.wasserstein import page, screens
 from experiments.wasserstein.diagnosis import diagnosis
 from jbc import metrics
 from jbc.methods.settings import AdversarialTraining
@@ -41,7 +41,6 @@ class Options:
     worlds: int = 5  # simulated screens; the settings were chosen on another one
     points: int = 10  # snapshots of a training, from which its end is chosen
     splits: int = 3  # of the controls into halves
-    figures: Path | None = None  # where the figures of BBBC021 go
     out: Path = results.RESULTS  # where the rows go
 
 
@@ -85,8 +84,6 @@ def compare(
         for two in zip(plain, drawn, strict=True)
         for pair in zip(*map(screens.stop_early, two), strict=True)
     ]
-    if options.figures is not None:
-        figures.draw(options.figures, f"{table} {name}", screen, drawn, pairs)
     rows = []
     for vanilla, bootstrap in pairs:
         method = name if vanilla.name == name else f"{name}, {vanilla.name}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -151,14 +151,18 @@ def align(
     keep = jax.jit(functools.partial(method.finish, cohort=cohort.without_names()))
     steps = method.steps(cohort)
     fit(method, cohort, jax.random.key(seed), chunk=steps // points, hooks=[snapshots(keep, taken)])
+    return Corrected(name, versions(method, screen, cohort, taken.values()), (0, *taken))
+
+
+def versions(method: Any, screen: Screen, cohort: Cohort, fitted: Iterable[Any]) -> list[np.ndarray]:
+    """Return the rows as they are, and corrected by all that was fitted."""
     code = np.searchsorted(np.array(cohort.names.domains), screen.domain)
     transform = jax.jit(method.transform)
     # What is fitted is about the rows as the cohort holds them, less what features far from 0 have in common.
-    x = centre(screen.x, cohort.offset)
-    versions = [x, *(np.asarray(transform(fitted, x, code)) for fitted in taken.values())]
-    return Corrected(
-        name, [put_back(each, cohort.offset).astype(np.float64) for each in versions], (0, *taken)
-    )
+    offset = None if cohort.offset is None else np.asarray(cohort.offset)
+    x = centre(screen.x, offset)
+    found = [x, *(np.asarray(transform(each, x, code)) for each in fitted)]
+    return [put_back(each, offset).astype(np.float64) for each in found]
 
 
 def last_version(corrected: Corrected) -> Corrected:

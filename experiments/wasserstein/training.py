@@ -9,15 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.wasserstein.screens import Screen
+from experiments.wasserstein.screens import Screen, versions
 from jbc.data.io.atomic import atomic_path
 from jbc.methods import presets
-from jbc.numerics.centring import centre, put_back
 from jbc.train import fit_lanes, snapshots
 
 # Turns of the maps after which they are kept: of 50 updates each in print, of one in the released program, whose
 # checkpoints, every 2000 steps, are 40 turns apart.
-TURNS = {
+TURNS: dict[presets.Truth, tuple[int, ...]] = {
     "paper": (1, 2, 3, 5, 8, 12, 18, 27, 40, 60, 80, 102),
     "reference": tuple(40 * n for n in (1, 2, 3, 4, 6, 9, 15, 25, 40, 60, 90, 127)),
 }
@@ -78,7 +77,18 @@ def _fitted(method: Any, state: Any) -> Any:
     return jax.vmap(lambda lane: method.finish(lane, None))(state)
 
 
-def updates(truth: str, steps: Collection[int]) -> list[int]:
+def seeds_of(taken: dict[int, Any]) -> int:
+    """Return for how many seeds maps were kept.
+
+    Examples
+    --------
+    >>> seeds_of({100_051: {"shift": np.zeros((4, 10, 50))}})
+    4
+    """
+    return len(jax.tree.leaves(next(iter(taken.values())))[0])
+
+
+def updates(truth: presets.Truth, steps: Collection[int]) -> list[int]:
     """Return how often the maps were updated before these steps.
 
     Examples
@@ -93,10 +103,5 @@ def updates(truth: str, steps: Collection[int]) -> list[int]:
 
 def corrected(truth: presets.Truth, screen: Screen, taken: dict[int, Any], seed: int) -> list[np.ndarray]:
     """Return the rows by the maps of every step of one seed; the first version is not corrected."""
-    method, cohort = presets.wasserstein(truth), screen.cohort()
-    code = np.searchsorted(np.array(cohort.names.domains), screen.domain)
-    transform = jax.jit(method.transform)
-    x = centre(screen.x, cohort.offset)
-    moved = (transform(jax.tree.map(lambda leaf: leaf[seed], fitted), x, code) for fitted in taken.values())
-    versions = [x, *map(np.asarray, moved)]
-    return [put_back(each, cohort.offset).astype(np.float64) for each in versions]
+    lane = (jax.tree.map(lambda leaf: leaf[seed], fitted) for fitted in taken.values())
+    return versions(presets.wasserstein(truth), screen, screen.cohort(), lane)

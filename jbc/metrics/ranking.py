@@ -150,6 +150,8 @@ def rank_variables(
     A share tells how much of the variance goes with a column, not whether it is technical: a diagnosis explains some
     as well. Neither does it tell causes apart that go together: see :attr:`Ranking.confounded`.
 
+    Every shuffle reads the table once. Of a large one, pass some components: ``jbc.plots.pca(x, components=50)``.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)
@@ -313,8 +315,8 @@ def _association(one: _Column, a: np.ndarray, other: _Column, b: np.ndarray) -> 
         i, j = (np.unique(each, return_inverse=True)[1] for each in (a, b))
         counts = np.zeros((i.max() + 1, j.max() + 1))
         np.add.at(counts, (i, j), 1)
-        chi2 = chi2_contingency(counts, correction=False).statistic
-        return float(np.sqrt(chi2 / (len(a) * (min(counts.shape) - 1))))
+        found: Any = chi2_contingency(counts, correction=False)
+        return float(np.sqrt(found.statistic / (len(a) * (min(counts.shape) - 1))))
     group, number = (a, b) if one.kind == "categories" else (b, a)
     size, number = np.bincount(group), number - number.mean()
     between = np.bincount(group, number) ** 2 / np.maximum(size, 1)

@@ -92,20 +92,16 @@ def test_a_line_holds_the_value_and_the_spread(work, page):
 
 
 @pytest.mark.slow
-def test_tables_and_figures_come_from_the_same_scores(work, screen, tmp_path, monkeypatch):
+def test_a_table_has_every_method_by_every_rule(work, screen, monkeypatch):
     program = experiment("wasserstein.run")
     monkeypatch.setattr(work, "domain_visibility", lambda *given: {"domain, floor": np.array([0.5])})
     trained = work.Corrected("ours, critics", [screen.x, 0.9 * screen.x + 1], (0, 5))
     found = [work.Corrected("TVN", [screen.x]), work.correct("centred", work.CENTRE, screen), trained]
-    options = program.Options(draws=3, forests=1, figures=tmp_path / "new")
+    options = program.Options(draws=3, forests=1)
     rows = program.compare("bbbc021", "TVN", found, screen, options)
     methods = {"TVN", "TVN, centred", *(f"TVN, ours, critics, {rule}" for rule in work.STOPPED)}
     assert {row["method"] for row in rows} == methods
     assert len(rows) == 4 * 18
-    names = {"bbbc021-tvn_steps.png", "bbbc021-tvn_bootstrap.png", "bbbc021-tvn_controls.png"}
-    files = list((tmp_path / "new").iterdir())
-    assert {path.name for path in files} == names
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in files)
 
 
 def test_halves_are_of_every_treatment_and_domain(why, screen):

@@ -99,6 +99,18 @@ def test_constant_features_do_not_differ():
         assert not metrics.biomarkers(x, label, domain, unit=unit, test=test, draws=3).frequency[:, 0].any()
 
 
+def test_few_units_are_tested_exactly_and_ties_stay_ties():
+    """A feature with ties does not cost the others their exact test, and means of equal replicates are equal."""
+    rng = np.random.default_rng(0)
+    label, x = np.repeat(["u", "v"], 6), rng.normal(size=(12, 3))
+    x[:, 1] = [0.1, 0.1, 0.7, 0.1, 0.3, 0.1, 0.7, 0.7, 0.1, 0.9, 0.9, 0.7]
+    times = rng.integers(1, 8, size=12)
+    rows = np.repeat(np.arange(12), times)
+    found = metrics.differential_features(x[rows], label[rows], unit=rows)
+    expected = [stats.mannwhitneyu(x[label == "v", j], x[label == "u", j]).pvalue for j in range(3)]
+    np.testing.assert_allclose(found.p[0], expected, rtol=1e-12)
+
+
 def test_false_discoveries_are_controlled_where_nothing_differs():
     rng = np.random.default_rng(1)
     tables = 200

@@ -60,7 +60,7 @@ def two(call: Callable[[np.ndarray, np.ndarray], Any]) -> Callable[[np.ndarray, 
     return lambda x, names: call(x[names["domain"] == "d0"], x[names["domain"] == "d1"])
 
 
-def tested(x: np.ndarray, names: dict[str, np.ndarray], **options: Any) -> metrics.DifferentialFeatures:
+def compared(x: np.ndarray, names: dict[str, np.ndarray], **options: Any) -> metrics.DifferentialFeatures:
     return metrics.differential_features(x, names["mechanism"], names["domain"], positive="m0", **options)
 
 
@@ -106,10 +106,10 @@ SCORES = {
     "mechanism_silhouette, medians": Score(
         lambda x, names: metrics.mechanism_silhouette(x, **names, summary="median").score, angles=True
     ),
-    "differential_features": Score(lambda x, names: 1 - tested(x, names).p, columns=True),
-    "differential_features, q": Score(lambda x, names: 1 - tested(x, names, test="welch").q, columns=True),
+    "differential_features": Score(lambda x, names: 1 - compared(x, names).p, columns=True),
+    "differential_features, q": Score(lambda x, names: 1 - compared(x, names, test="welch").q, columns=True),
     "differential_features, difference": Score(
-        lambda x, names: tested(x, names).difference, power=1, columns=True
+        lambda x, names: compared(x, names).difference, power=1, columns=True
     ),
     "biomarkers": Score(
         lambda x, names: metrics.biomarkers(x, names["mechanism"], positive="m0", draws=5).frequency,

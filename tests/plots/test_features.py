@@ -92,7 +92,7 @@ def test_a_confusion_matrix_has_true_classes_down_and_shares_as_colours():
     y, predicted = ["a"] * 4 + ["b"], ["a", "a", "a", "b", "b"]
     found = metrics.confusion_matrix(y, predicted, classes=["a", "b", "_c"])
     ax = plots.confusion_matrix(axes(), found.counts, found.classes, title="$\\frac")
-    np.testing.assert_allclose(ax.images[0].get_array(), np.nan_to_num(found.recall))
+    np.testing.assert_allclose(np.asarray(ax.images[0].get_array()), np.nan_to_num(found.recall))
     texts = {(text.get_position()): text.get_text() for text in ax.texts}
     assert texts[1, 0] == "1\n25 %"  # of a, predicted as b: the second column of the first line
     assert ticks(ax.yaxis) == ticks(ax.xaxis) == ["a", "b", "_c"]
@@ -102,7 +102,11 @@ def test_a_confusion_matrix_has_true_classes_down_and_shares_as_colours():
 
 def test_several_tables_share_axes_and_a_legend():
     rng = np.random.default_rng(0)
-    x, domain, label = rng.normal(size=(50, 4)), np.repeat(["p1", "p2"], 25), np.tile(["u", None], 25)
+    x, domain, label = (
+        rng.normal(size=(50, 4)),
+        np.repeat(["p1", "p2"], 25),
+        np.array(["u", None] * 25, dtype=object),
+    )
     tables = {"measured": x, NAMES[1]: x + 3, "shrunk": 0.1 * x}
     found = plots.side_by_side(tables, domain, label, kind="pca", domain_name="plate")
     assert found.shape == (2, 3)
