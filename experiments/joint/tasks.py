@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 import jbc
 from experiments._lib import published
 from jbc.cohort import Cohort
+from jbc.data import prepare_counts
 from jbc.methods.inputs import Inputs
 from jbc.metrics import classification_report, unit_medians
 
@@ -74,11 +75,8 @@ def cohort_of(adata: AnnData) -> Cohort:
 def cell_lines(adata: AnnData) -> AnnData:
     """Return single cells of three lines, as counts per 10,000, and the genes that vary most (no label is used)."""
     obs = adata.obs
-    adata = adata[obs["label"].isin(LINES) & ~obs["doublet"] & ~obs["two_cells"]].copy()
-    counts = np.asarray(adata.X)
-    adata.X = 1e4 * counts / counts.sum(axis=1, keepdims=True)
-    genes = np.argsort(-np.log1p(adata.X).var(axis=0), kind="stable")[:GENES]
-    return adata[:, np.sort(genes)].copy()
+    adata = adata[obs["label"].isin(LINES) & ~obs["doublet"] & ~obs["two_cells"]]
+    return prepare_counts(adata, genes=GENES, domain_key=None, deviations=None)
 
 
 def make_task(cohort: Cohort, sources: Sequence[str]) -> Task:

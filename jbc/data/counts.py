@@ -76,7 +76,7 @@ def prepare_counts(
     rows = {name: domain == name for name in np.unique(domain)}
     detected = np.logical_and.reduce([(counts[own] > 0).any(axis=0) for own in rows.values()])
     counts = counts[:, detected]
-    kept: np.ndarray = counts.any(axis=1)
+    kept = np.asarray(counts.any(axis=1))
     if deviations is not None:
         for own in rows.values():
             for each in (counts.sum(axis=1), (counts > 0).sum(axis=1)):

@@ -35,14 +35,7 @@ def test_the_stored_counts_are_those_of_the_file():
     assert Counter(cell["paper"] for cell in cells) == TOTALS
     keys = [tuple(cell.values())[:-1] for cell in cells]
     assert len(set(keys)) == len(keys) == 749
-
-    def totals(rows):
-        found = Counter()
-        for row in rows:
-            found[row["paper"], row["table"], row["dataset"]] += row["cells"]
-        return found
-
-    assert totals(work.count(cells)) == totals(results.read("published")["rows"])
+    assert work.count(cells) == results.read("published")["rows"], "run experiments/published.py"
 
 
 def cell(value, table="1a", paper="multibatch", dataset="MI"):

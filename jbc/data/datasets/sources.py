@@ -189,9 +189,9 @@ CYTONORM_CONTROLS = tuple(
     )
 )
 ARCHIVES = {
-    "GSE81076": "https://www.ncbi.nlm.nih.gov/geo/query/acc.cgi?acc=GSE81076",
-    "GSE86469": "https://www.ncbi.nlm.nih.gov/geo/query/acc.cgi?acc=GSE86469",
-    "E-MTAB-5061": "https://www.ebi.ac.uk/biostudies/arrayexpress/studies/E-MTAB-5061",
+    "GSE81076": "https://identifiers.org/geo:GSE81076",
+    "GSE86469": "https://identifiers.org/geo:GSE86469",
+    "E-MTAB-5061": "https://identifiers.org/arrayexpress:E-MTAB-5061",
 }
 PANCREAS = tuple(
     Remote(f"pancreas/{accession}.{part}.csv.gz", url, "")
