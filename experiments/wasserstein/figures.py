@@ -120,7 +120,9 @@ def bootstraps(shown: Mapping[str, Shown]) -> Figure:
             )
             plots.violins(ax, drawn, names=[f"{k}-NN" for k in range(1, 5)], vanilla=plain)
             ax.set_title(f"{name}: {kind}", fontsize=9, loc="left")
-    return keep_one_legend(figure, axes)
+            if ax is not row[-1]:  # methods, and so colours, differ by row
+                ax.get_legend().remove()
+    return figure
 
 
 def scores(one: screens.Stopped, kind: str) -> np.ndarray:
@@ -132,12 +134,11 @@ def scores(one: screens.Stopped, kind: str) -> np.ndarray:
 def controls(shown: Mapping[str, Shown]) -> Figure:
     """Return Figure 8: principal components of the controls by domain, at the end of every training."""
     figure, axes = panels(len(shown), max(len(one.drawn) for one in shown.values()), 2.5, 2.4)
-    for row, (name, one) in zip(axes, shown.items(), strict=True):
+    for row, one in zip(axes, shown.values(), strict=True):
         for ax, (method, scored) in zip(row, one.drawn.items(), strict=False):
             last, corner = scored.found.versions[-1], ax is axes[0, -1]
-            title = f"{name}: as prepared" if method == name else method
             plots.controls_pca(
-                ax, last, one.screen.domain, control=one.screen.control, title=title, legend=corner
+                ax, last, one.screen.domain, control=one.screen.control, title=method, legend=corner
             )
     remove_empty(axes)
     return figure

@@ -89,8 +89,9 @@ def test_rows_tables_and_figures_of_a_screen(program, training, page, screen, tm
                      **dict.fromkeys(rules[2:], 1), "default": 2}  # fmt: skip
     steps = [row["step"] for row in rows if row["method"] == "paper, by step" and row["metric"] == "NSC 1"]
     assert len(steps) == 3
-    fewer = {name: each for name, each in shown.drawn.items() if name != "reference"}
-    both = {"percentiles, factors": shown, "TVN": shown._replace(drawn=fewer)}
+    drawn, seen = ({name: each for name, each in all_of.items() if name != "reference"}
+                   for all_of in (shown.drawn, shown.seen))  # fmt: skip
+    both = {"percentiles, factors": shown, "TVN": shown._replace(drawn=drawn, seen=seen)}
     experiment("wasserstein.figures").draw(tmp_path / "new", both)
     names = {f"wasserstein_{name}.png" for name in ("knn", "bootstrap", "silhouette", "domain", "pca")}
     assert {path.name for path in (tmp_path / "new").iterdir()} == names
