@@ -87,7 +87,10 @@ def method_of(configuration: Configuration):
 
     if configuration == "default":
         return jbc.JointCalibration()
-    return jbc.presets.joint("mi", configuration)
+    still = (
+        {"idle_moves": False} if configuration == "reference" else {}
+    )  # as in the PyTorch that it is compared with
+    return jbc.presets.joint("mi", configuration, **still)
 
 
 def measure_torch(side: Side, options: Options) -> dict[str, Any]:
