@@ -11,6 +11,7 @@ from jbc.methods.rules import changed
 
 PAIR_EPOCHS = 200
 SHORT = f", {PAIR_EPOCHS} of 2000 epochs"
+STILL = "reference, idle players stand still"
 PAIRWISE = f"pairwise{SHORT}"
 # One thing changed at a time.
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -66,7 +67,7 @@ def compared_methods(table: str, epochs: int) -> dict[str, Compared]:
         "default": DEFAULT,
         "default, pairwise": pairwise,
         **shown,
-        "reference, idle players move": Compared(jbc.presets.joint(table, "reference", idle_moves=True)),
+        STILL: Compared(jbc.presets.joint(table, "reference", idle_moves=False)),
         "paper, Recon_T": Compared(jbc.presets.joint(table, rebuild="all")),
         "paper, L1 norm of (1)": Compared(jbc.presets.joint(table, discrepancy="l1")),
         PAIRWISE: Compared(jbc.PairwiseCalibration(of_spectra()), "one source"),

@@ -11,7 +11,8 @@ in `experiments/results/`.
 - `default` is `jbc.JointCalibration()`, and `default, pairwise` is `jbc.PairwiseCalibration()`, which averages the
   probabilities of one source and one target at a time. `paper` and `reference` are presets: what is in print, and the
   released program. *Recon_T* rebuilds the targets as well, *Remove_R* nothing, and *L1 norm* aligns by equation (1)
-  of [1] as it stands.
+  of [1] as it stands. In the released programs, players without a loss in a step move on by the moments of their
+  optimiser, by the PyTorch that they were pinned to; a later one lets them *stand still*.
 - `pairwise` is what [1] compares with: the two-batch method of [2] by one source at a time, whose *scores* are
   averaged. Its settings for these data are not in print; here they are those of its released program for spectra, but
   for the epochs. `baseline network` is the classifier of the method alone, on raw rows of the sources together.

@@ -87,7 +87,8 @@ def method_of(configuration: Configuration):
 
     if configuration == "default":
         return jbc.JointCalibration()
-    return jbc.presets.joint("mi", configuration)
+    # Players without a loss stand still in the PyTorch that it is compared with.
+    return jbc.presets.joint("mi", configuration, idle_moves=False)
 
 
 def measure_torch(side: Side, options: Options) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Many-batch joint calibration in plain PyTorch, written as a published program is: jbc's speed is compared with it.
 
-It does what `jbc.presets.joint("mi", "reference")` does: the same networks, losses and draws per step. No part of jbc
-needs it; torch comes with the extra `bench`.
+It does what `jbc.presets.joint("mi", "reference", idle_moves=False)` does: the same networks, losses and draws per
+step. No part of jbc needs it; torch comes with the extra `bench`.
 """
 
 from __future__ import annotations

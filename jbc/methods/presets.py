@@ -64,11 +64,13 @@ _PROGRAMS: Changes = {
     "domains_reduced": "sum",
     "restart": True,
 }
-# What a program has of its own: the activated skip of the classifier; a mean over rows, of the last source alone.
+# What a program has of its own: the activated skip of the classifier, one optimiser over all players, and for single
+# cells a mean over rows, of the last source alone.
+_RELEASED: Changes = {"family": "multibatch-released", "idle_moves": True}
 _PROGRAM: dict[str, Changes] = {
-    "mi": {"family": "multibatch-released"},
-    "chd": {"family": "multibatch-released"},
-    "scrna": {"family": "multibatch-released", "rows_reduced": "mean", "labelled": "last"},
+    "mi": _RELEASED,
+    "chd": _RELEASED,
+    "scrna": _RELEASED | {"rows_reduced": "mean", "labelled": "last"},
     "cytof": {},
 }
 

@@ -162,7 +162,9 @@ def expected_gradients(golden, prefix, family, names):
 @pytest.mark.slow
 def test_manybatch_step(goldens):
     golden = read(goldens / "joint_multibatch_step.npz")
-    method = presets.joint("mi", "reference", dropout=0.0, restart=False, inputs=Inputs(log=False))
+    # Made by a PyTorch in which players without a loss stand still.
+    still = {"restart": False, "idle_moves": False}
+    method = presets.joint("mi", "reference", dropout=0.0, inputs=Inputs(log=False), **still)
     cohort, rows, first = start(method, golden, 3, "multibatch")
     update = jax.jit(
         partial(method._update, jax.random.key(0), x=rows.x, rows=rows, rate=1e-3 * 0.9 ** (1 / 10_000)),
