@@ -119,12 +119,20 @@ def joint(data: str, truth: Truth = "paper", **changes: Any) -> JointCalibration
     return _with(JointCalibration, published, changes)
 
 
-# Rate, epochs, and epochs between two falls of the rate by a tenth: between batches, and inside one.
-_BASELINES: dict[str, tuple[float, int, int]] = {
-    "mi": (1e-4, 100, 10_000),
-    "chd": (1e-4, 50, 10_000),
-    "scrna": (1e-5, 50, 10_000),
-    "within": (1e-3, 10, 100),
+_ALONE: Changes = _MANY | {
+    "rows_reduced": "sum",
+    "calibrate": False,
+    "align": 0.0,
+    "reconstruct": 0.0,
+    "rebuild": "none",
+    "alternate": False,
+}
+_BETWEEN = Training(decay=0.9, decay_epochs=10_000, weight_decay=5e-5).over(_ANY_LENGTH)
+BASELINES: dict[str, Changes] = {
+    "mi": {"training": Training(epochs=100, learning_rate=1e-4).over(_BETWEEN)},
+    "chd": {"training": Training(epochs=50, learning_rate=1e-4).over(_BETWEEN)},
+    "scrna": {"training": Training(epochs=50, learning_rate=1e-5).over(_BETWEEN)},
+    "within": {"training": Training(epochs=10, learning_rate=1e-3, decay_epochs=100).over(_BETWEEN)},
 }
 
 
@@ -146,17 +154,7 @@ def joint_baseline(data: str, **changes: Any) -> JointCalibration:
     >>> joint_baseline("within").training.epochs, joint_baseline("mi").calibrate
     (10, False)
     """
-    rate, epochs, falls = _choose("data", _BASELINES, data)
-    training = Training(epochs=epochs, learning_rate=rate, decay=0.9, decay_epochs=falls, weight_decay=5e-5)
-    alone: Changes = {
-        "calibrate": False,
-        "align": 0.0,
-        "reconstruct": 0.0,
-        "rebuild": "none",
-        "alternate": False,
-    }
-    published = _MANY | alone | {"rows_reduced": "sum", "training": training.over(_ANY_LENGTH)}
-    return _with(JointCalibration, published, changes)
+    return _with(JointCalibration, _ALONE | _choose("data", BASELINES, data), changes)
 
 
 _ALIGNMENT: Changes = {
