@@ -73,8 +73,8 @@ Times faster than a plain program that trains the same networks, on a 2-core CPU
 {missing}
 """
 NOT_RUN = """\
-Two of four pairs of days of the GAN paper, the deep features of the Wasserstein paper, any GPU or TPU, and what
-[all numbers in print](docs/benchmarks/published.md) tells: which stand beside ours, and why the others do not."""
+Two of four pairs of days of the GAN paper, the deep features of the Wasserstein paper, and any GPU or TPU.
+[All numbers in print](docs/benchmarks/published.md): which stand beside ours, and why the others do not."""
 
 
 def documents() -> dict[Path, str]:
