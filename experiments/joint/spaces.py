@@ -74,7 +74,7 @@ class Options:
 
 def methods(table: Table) -> dict[str, Any]:
     """Return what makes the spaces; the published configuration by the name of how long it was trained."""
-    data = table if table in jbc.methods.presets.JOINT else "cytof"
+    data = table if table in jbc.presets.JOINT else "cytof"
     published = jbc.presets.joint(data)
     epochs = min(TABLES[table].epochs, published.training.epochs)
     shorter = (
