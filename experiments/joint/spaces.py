@@ -154,10 +154,11 @@ def printed(table: Table) -> list[dict]:
 
 
 def draw(table: Table, shown: dict[str, np.ndarray], cohort: jbc.Cohort, folder: Path) -> None:
-    """Draw all spaces by domain and by label."""
+    """Draw all spaces by domain and by label; codes of different methods have no axes in common."""
     domain = np.array([tasks.short_name(name) for name in cohort.names.domains])[np.asarray(cohort.domain)]
     label = np.array(cohort.names.labels)[cohort.label]
-    axes = plots.side_by_side(shown, domain, label, kind="tsne", rows=SHOWN)
+    titled = {name.replace("`", "").partition(",")[0]: x for name, x in shown.items()}
+    axes = plots.side_by_side(titled, domain, label, kind="tsne", common=False, rows=SHOWN)
     figures.save(axes.flat[0].figure, folder / f"joint_tsne_{table}.png", dpi=70)
 
 
