@@ -31,7 +31,7 @@ class ConfusionMatrix(NamedTuple):
 
     @property
     def recall(self) -> np.ndarray:
-        """Shares of the rows of each class: lines add up to 1, or are NaN for a class without rows."""
+        """The share of the rows of each class, whose lines add up to 1; NaN for a class without rows."""
         rows = self.counts.sum(axis=1, keepdims=True)
         return np.divide(self.counts, rows, where=rows > 0, out=np.full(self.counts.shape, np.nan))
 

@@ -48,7 +48,7 @@ class Variable(NamedTuple):
     """
 
     name: str
-    kind: Kind
+    kind: Literal["categories", "numbers"]
     levels: int
     rows: int
     share: float
