@@ -34,8 +34,8 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
     r"""Align all domains in one latent space while learning to classify the labelled ones.
 
     A calibrator C maps rows of every domain into one space, a classifier D tells the class there, and one
-    reconstructor R per domain keeps the codes faithful to the measurements. With K labelled source domains,
-    any number of unlabelled targets, and z = C(x):
+    reconstructor R per domain keeps the codes faithful to the measurements. With K labelled source domains, any
+    number of unlabelled targets, and z = C(x):
 
     .. math::
 
@@ -58,13 +58,11 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
     coupled
         Let the gradient of the classifiers pass into the calibrator.
     noise
-        Standard deviation of the noise that is added to the codes that the classifier learns from, in units of the
-        standardised inputs.
+        Standard deviation of noise on the codes that the classifier learns from, in units of standardised inputs.
     smoothing
         Probability that the targets of the classifier leave to the classes that a label does not name.
     statistics
-        Normalise at inference by each domain's own statistics, or by the running averages of training, which
-        pool the domains.
+        Normalise at inference by each domain's own statistics, or by running averages, which pool the domains.
     rebuild
         Domains that have a reconstructor.
     calibrate
@@ -109,22 +107,22 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
     Notes
     -----
     *Paper, released code and default differ.* The papers write means over pairs and sources, the released
-    programs sum everything (:mod:`jbc.presets` has both). Their kernels of width 1–16 see nothing on raw
-    intensities in the thousands; the default standardises log inputs per domain and measures bandwidths in
-    units of the data. Their batch norm sees one domain at a time in training but pools them at inference; the
-    default keeps the statistics of every domain. Rows without a label train everything but the classifier.
+    programs sum everything (:mod:`jbc.presets` has both). Their kernels of width 1–16 see nothing on raw intensities
+    in the thousands; the default standardises log inputs per domain and measures bandwidths in units of the data.
+    Their batch norm sees one domain at a time in training but pools them at inference; the default keeps the statistics of
+    every domain. Rows without a label train everything but the classifier.
 
     *What each step buys*, in accuracy on three plates of mass spectra (0.864; ``experiments/joint/run.py --tables
-    ablations``): standardised inputs 0.105, reconstruction 0.046, the networks in place of the paper's 0.037,
-    dropout 0.019, the logarithm 0.009, keeping the classifier's gradient from the calibrator 0.007, noise 0.004;
-    level, members, smoothing, average and the alignment itself 0.002 at most. Where a z-score per domain
-    followed by gradient boosting does as well, as on cytometry, take that.
+    ablations``): standardised inputs 0.105, reconstruction 0.046, the networks in place of the paper's 0.037, dropout
+    0.019, the logarithm 0.009, keeping the classifier's gradient from the calibrator 0.007, noise 0.004; level,
+    members, smoothing, average and the alignment itself 0.002 at most. Where a z-score per domain followed by
+    gradient boosting does as well, as on cytometry, take that.
 
     References
     ----------
-    Niu et al., Joint deep learning for batch effect removal and classification toward MALDI MS based
-    metabolomics, BMC Bioinformatics 2022. Niu et al., Deep learning based multi-batch calibration for
-    classification in various omics, doi 10.21203/rs.3.rs-1017151/v1.
+    Niu et al., Joint deep learning for batch effect removal and classification toward MALDI MS based metabolomics,
+    BMC Bioinformatics 2022. Niu et al., Deep learning based multi-batch calibration for classification in various
+    omics, doi 10.21203/rs.3.rs-1017151/v1.
 
     Examples
     --------
@@ -165,6 +163,10 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
     )
     restart: bool = False
     idle_moves: bool = False
+
+    def compares_mixtures(self, cohort: Cohort) -> bool:
+        """Without a calibrator, no domain is compared with another one."""
+        return self.calibrate and super().compares_mixtures(cohort)
 
     def check(self, cohort: Cohort) -> None:
         """Refuse cohorts that cannot be aligned or classified."""
