@@ -109,8 +109,8 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
     *Paper, released code and default differ.* The papers write means over pairs and sources, the released
     programs sum everything (:mod:`jbc.presets` has both). Their kernels of width 1–16 see nothing on raw intensities
     in the thousands; the default standardises log inputs per domain and measures bandwidths in units of the data.
-    Their batch norm sees one domain at a time in training but pools them at inference; the default keeps the statistics of
-    every domain. Rows without a label train everything but the classifier.
+    Their batch norm sees one domain at a time in training but pools them at inference; the default keeps the
+    statistics of every domain. Rows without a label train everything but the classifier.
 
     *What each step buys*, in accuracy on three plates of mass spectra (0.864; ``experiments/joint/run.py --tables
     ablations``): standardised inputs 0.105, reconstruction 0.046, the networks in place of the paper's 0.037, dropout
