@@ -159,7 +159,7 @@ def draw(table: Table, shown: dict[str, np.ndarray], cohort: jbc.Cohort, folder:
     label = np.array(cohort.names.labels)[cohort.label]
     titled = {name.replace("`", "").partition(",")[0]: x for name, x in shown.items()}
     axes = plots.side_by_side(titled, domain, label, kind="tsne", common=False, rows=SHOWN)
-    figures.save(axes.flat[0].figure, folder / f"joint_tsne_{table}.png", dpi=70)
+    figures.keep(axes.flat[0].figure, folder / f"joint_tsne_{table}.png")
 
 
 def markdown(rows: Sequence[dict]) -> str:

@@ -83,10 +83,11 @@ regression is as good as joint calibration. `python experiments/joint/plates.py`
 SPACES = """## How far domains are apart (Table 1 of [2], Figures 2 and 3 and S1b of [1])
 
 The maximum mean discrepancy between 500 rows of each of two domains, mean ± standard deviation over draws, and
-between two halves of the second one, which share no unit: less is impossible. *Codes* are what a method classifies:
-those of `default` and of `paper`, trained once with the labels of the sources. The value depends on the width of the
-kernels: 1 to 16 in the released programs, whatever the rows are, and in units of the median distance otherwise. What
-is in print is the authors' own, of which the kernels are not told.
+between two halves of the second one, which share no unit: about what chance leaves. *Codes* are what a method
+classifies: those of `default` and of `paper`, trained once with the labels of the sources. The value depends on the
+width of the kernels: 1 to 16 in the released programs, whatever the rows are, and in units of the median distance
+otherwise. On intensities as measured, kernels of the programs see nothing: every row is far from every other one, and
+domains seem as near as halves of one. What is in print is the authors' own, of which the kernels are not told.
 
 `python experiments/joint/spaces.py` makes these rows and draws the figures: at most 1500 rows, in one t-SNE map for
 each space."""
