@@ -46,10 +46,8 @@ def ceilings(data: Data, seeds: int, steps: int | None) -> list[dict]:
 def held_out(plate: Cohort, folds: Sequence[np.ndarray], method: Trainable, steps: int | None) -> np.ndarray:
     """Return probabilities of every row by the lane that did not see it, (seeds, rows, classes)."""
     weights = np.concatenate(folds)
-    probability = lanes.train(method, [plate.weigh_rows(weight) for weight in weights], 1, steps).probability[
-        :, 0
-    ]
-    probability = probability.reshape(len(folds), FOLDS, *probability.shape[1:])
+    trained = lanes.train(method, [plate.weigh_rows(weight) for weight in weights], 1, steps)
+    probability = trained.probability.reshape(len(folds), FOLDS, len(plate.x), -1)
     return (probability * (1 - np.stack(folds))[..., None]).sum(axis=1)
 
 

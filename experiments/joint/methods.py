@@ -103,7 +103,13 @@ def of_two_batches(epochs: int) -> dict[str, Compared]:
     found = {}
     for name, changes in variants.items():
         method = jbc.presets.joint("cytof", "reference" if name == "reference" else "paper", **changes)
-        shorter = min(epochs, method.training.epochs)
-        told = "" if shorter == method.training.epochs else f", {shorter} of {method.training.epochs} epochs"
-        found[f"{name}{told}"] = Compared(changed(method, {"training.epochs": shorter}))
+        told, method = shortened(method, epochs)
+        found[f"{name}{told}"] = Compared(method)
     return found
+
+
+def shortened(method: jbc.JointCalibration, epochs: int) -> tuple[str, jbc.JointCalibration]:
+    """Return a method with at most this number of epochs, and how its name tells that it had more."""
+    asked = method.training.epochs
+    told = f", {epochs} of {asked} epochs" if epochs < asked else ""
+    return told, changed(method, {"training.epochs": min(epochs, asked)})

@@ -24,6 +24,7 @@ import tyro
 import jbc
 from experiments._lib import figures, pages, program, published, results
 from experiments.joint import tasks
+from experiments.joint.methods import shortened
 from experiments.joint.tasks import Task
 from jbc import metrics, plots
 from jbc.data import cache
@@ -75,15 +76,11 @@ class Options:
 def methods(table: Table) -> dict[str, Any]:
     """Return what makes the spaces; the published configuration by the name of how long it was trained."""
     data = table if table in jbc.presets.JOINT else "cytof"
-    published = jbc.presets.joint(data)
-    epochs = min(TABLES[table].epochs, published.training.epochs)
-    shorter = (
-        "" if epochs == published.training.epochs else f", {epochs} of {published.training.epochs} epochs"
-    )
+    told, paper = shortened(jbc.presets.joint(data), TABLES[table].epochs)
     return {
         "`Standardise`, of logarithms": jbc.Standardise(),
         "default": jbc.JointCalibration(),
-        f"paper{shorter}": jbc.presets.joint(data, training=jbc.Training(epochs=epochs)),
+        f"paper{told}": paper,
     }
 
 

@@ -13,8 +13,7 @@ from jbc.metrics._inputs import measurements, moved
 from jbc.numerics.linalg import principal_axes
 from jbc.validation import checks, names
 
-Kind = Literal["categories", "numbers"]
-# A column of numbers with more different values than this is no list of categories.
+# A column of numbers with more different values than this has a trend; any other column has categories.
 CATEGORIES = 20
 # A trend along numbers: a polynomial of their ranks.
 DEGREE = 3
@@ -87,7 +86,7 @@ class Ranking(NamedTuple):
 class _Column(NamedTuple):
     """Codes, or ranks between -1 and 1, of the rows whose value is known."""
 
-    kind: Kind
+    kind: Literal["categories", "numbers"]
     known: np.ndarray
     value: np.ndarray
     levels: int
