@@ -174,6 +174,9 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
         preconditions.enough_rows(cohort)
         self.inputs.check(cohort)
         self.training.check(compares=self.family != "residual" or bool(self.align and several))
+        preconditions.turns_taken(
+            self.alternate, align_rebuild=self.align_rebuild, idle_moves=self.idle_moves
+        )
         if not self.calibrate and (self.align or self.reconstruct):
             raise InputError(
                 "Nothing to align or to rebuild without a calibrator",
@@ -342,14 +345,7 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
         return state.replace(**players), info
 
     def _loss(
-        self,
-        params: dict[str, Any],
-        *,
-        key: Array,
-        state: JointState,
-        x: Array,
-        rows: Rows,
-        align: float | None,
+        self, params: dict[str, Any], *, key: Array, state: JointState, x: Array, rows: Rows, align: float
     ) -> tuple[Array, tuple[Info, dict[str, Any]]]:
         """Sum the weighted terms whose players are among ``params``.
 

@@ -203,3 +203,18 @@ def matrices_fit(cohort: Cohort, count: int = 1) -> None:
             fix="Select features, or reduce them to principal components first.",
             code="too-many-features",
         )
+
+
+def turns_taken(alternate: bool, **settings: float | bool | None) -> None:
+    """Refuse settings of steps that players take in turn, where they take one joint step."""
+    given = [
+        f"{name}={value}" for name, value in settings.items() if value is not None and value is not False
+    ]
+    if given and not alternate:
+        raise InputError(
+            "Settings of steps in turn, which are not taken",
+            which=[*given, "alternate=False"],
+            why="In one joint step there is a single weight of the alignment, and no player stands idle.",
+            fix="Set alternate=True, or leave these settings out.",
+            code="bad-setting",
+        )

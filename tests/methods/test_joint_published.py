@@ -201,6 +201,13 @@ def test_without_a_calibrator_nothing_can_be_aligned_or_rebuilt(table, changes):
         method.check(table)
 
 
+@pytest.mark.parametrize("changes", [{"align_rebuild": 2.0}, {"idle_moves": True}])
+def test_settings_of_turns_are_refused_where_none_are_taken(table, changes):
+    with refusal("bad-setting"):
+        vary(JOINT, **changes).check(table)
+    vary(JOINT, alternate=True, **changes).check(table)
+
+
 def test_printed_settings_of_the_baselines():
     found = {data: presets.joint_baseline(data).training for data in ("mi", "chd", "scrna", "within")}
     assert {data: (t.learning_rate, t.epochs) for data, t in found.items()} == {
