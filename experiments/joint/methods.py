@@ -54,7 +54,6 @@ def compared_methods(table: str, epochs: int) -> dict[str, Compared]:
         return {"default": DEFAULT}
     if table == "cytof":
         return {"default": DEFAULT} | of_two_batches(epochs)  # there is only one pair
-    shown = {truth: Compared(jbc.presets.joint(table, truth)) for truth in ("paper", "reference")}
     pairwise = DEFAULT._replace(method=jbc.PairwiseCalibration(DEFAULT.method))
     if table == "pairs":
         alone = jbc.presets.joint_baseline("mi", family="twobatch")
@@ -63,6 +62,7 @@ def compared_methods(table: str, epochs: int) -> dict[str, Compared]:
             f"Remove_R{SHORT}": Compared(jbc.PairwiseCalibration(of_spectra(rebuild="none"))),
             "baseline network": Compared(alone, "pooled sources"),
         }
+    shown = {truth: Compared(jbc.presets.joint(table, truth)) for truth in ("paper", "reference")}
     return {
         "default": DEFAULT,
         "default, pairwise": pairwise,
