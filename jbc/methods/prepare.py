@@ -14,12 +14,11 @@ from jbc.cohort import Cohort
 from jbc.cohort.composition_words import about
 from jbc.cohort.populations import describe
 from jbc.errors import InputError, warn
-from jbc.methods import rules
+from jbc.methods import missing, rules
 from jbc.methods.base import Method, Resolves, Trainable
 from jbc.methods.inputs import Inputs
 from jbc.methods.registry import with_capability
 from jbc.methods.summary import summarise
-from jbc.validation import checks
 from jbc.validation.suspects import like_counts
 
 LOG = logging.getLogger("jbc")
@@ -45,12 +44,13 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
     -------
     Cohort
         The cohort, with what the settings name found in it (roles of domains, treatments that domains share), and the
-        composition of domains whose mixtures differ.
+        composition of domains whose mixtures differ. Missing values are filled in, and still marked
+        (:mod:`jbc.methods.missing`).
 
     Raises
     ------
     InputError
-        When settings mean nothing, when values are missing, or when the method cannot use the design.
+        When settings mean nothing, when a row has no value, or when the method cannot use the design.
 
     Examples
     --------
@@ -62,10 +62,9 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
     """
     rules.check(method, steps)
     refuse_options(method, {"steps": steps})
-    if cohort.observed is not None:
-        raise checks.incomplete(np.asarray(cohort.observed), cohort.names.features, type(method).__name__)
     if isinstance(method, Resolves):
         cohort = method.resolve(cohort)
+    cohort = missing.complete(method, cohort)
     method.check(cohort)
     if composition not in get_args(Mixtures):
         raise InputError(
@@ -78,6 +77,7 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
         cohort = dataclasses.replace(cohort, composition=describe(cohort, _compared(method, cohort)))
         if cohort.composition is not None and cohort.composition.verdict != "none":
             warn(about(cohort))
+        cohort = missing.complete(method, cohort)
     _warn_of_input(method, cohort)
     if LOG.isEnabledFor(logging.INFO):
         LOG.info(summarise(method, cohort))
@@ -92,11 +92,14 @@ def _warn_of_input(method: Method, cohort: Cohort) -> None:
             f"All rows are of one domain ({cohort.names.domains[0]!r}): there is no difference between domains to "
             "remove. If there are several, say which row is of which (domain=)."
         )
+    if lacks := missing.about(cohort):
+        warn(lacks)
     inputs = getattr(method, "inputs", None)
     logarithm = isinstance(inputs, Inputs) and inputs.log
-    if not logarithm and cohort.offset is None and like_counts(np.asarray(cohort.x)):
+    x = np.asarray(cohort.x if cohort.observed is None else np.where(cohort.observed, cohort.x, 0))
+    if not logarithm and cohort.offset is None and like_counts(x):
         warn(
-            f"The measurements are whole numbers up to {np.max(cohort.x):,.0f}, as raw counts are. Effects of "
+            f"The measurements are whole numbers up to {np.max(x):,.0f}, as raw counts are. Effects of "
             "domains multiply counts, and this method removes what adds up: if they are counts, normalise every row "
             "to one total and take log(1 + x) first."
         )

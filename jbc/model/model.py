@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import numpy as np
@@ -18,6 +18,7 @@ from jbc.methods.registry import to_json
 from jbc.metrics.classification import unit_medians
 from jbc.model.adaptation import Adaptation, Controls, adapt
 from jbc.model.composition import Held
+from jbc.model.gaps import Gaps
 from jbc.model.inference import apply_in_blocks, refuse_out_of_range
 from jbc.model.saved import understood
 from jbc.model.support import Support, how_far_outside
@@ -30,6 +31,9 @@ from jbc.validation.dense import densify
 BLOCKS = (1024, 4096)
 # Fields of a record that are written as they are.
 KEPT = ("seed", "steps", "stopped", "target", "history", "notes")
+
+Fill = Literal["centre"]
+"""What can stand in the place of missing values in the output: what becomes of the centre of the row's domain."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +93,8 @@ class Model:
         Control rows of the known domains, for :meth:`adapt`.
     composition
         Populations of the domains, and which domains are corrected.
+    gaps
+        What stands in the place of missing values, and which features are not corrected where.
     support
         Where the rows of every domain lie, for :meth:`out_of_support`.
     record
@@ -109,11 +115,14 @@ class Model:
     offset: np.ndarray | None
     controls: Controls
     composition: Held
+    gaps: Gaps
     support: Support
     record: Record
 
-    def transform(self, x: Any, domain: Any = None) -> np.ndarray:
+    def transform(self, x: Any, domain: Any = None, *, fill: Fill | None = None) -> np.ndarray:
         """Return corrected rows.
+
+        Missing values stay missing. Features that a domain lacks (:mod:`jbc.methods.missing`) come out as they came in.
 
         Parameters
         ----------
@@ -121,6 +130,9 @@ class Model:
             Measurements, (n, d); of a data frame, the columns of the fit by their names.
         domain
             Domain of each row; may be left out when the model knows a single one.
+        fill
+            What to return in the place of missing values (NaN): nothing, or with ``"centre"`` what becomes of the
+            centre of the row's domain.
 
         Returns
         -------
@@ -128,13 +140,19 @@ class Model:
             The rows stay in their order. Where float32 could not hold what a feature varies by, far from 0, features
             are float64.
         """
-        moved = self._apply("transform", x, domain)
-        if not self.method.keeps_units:
-            return moved
-        if not self.composition.moves.all():
-            rows = self._rows(x)
-            moved = self.composition.stays(rows, moved, self._codes(x, domain, len(rows)))
-        return put_back(moved, self.offset)
+        _check_fill(fill)
+        rows, code, observed = self._read(x, domain)
+        whole = self._filled(rows, code, observed)
+        moved, came = self._run("transform", whole, code), rows
+        if observed is not None:
+            came = np.where(observed, rows, whole)
+        if self.method.keeps_units:
+            if not self.composition.moves.all():
+                moved = self.composition.stays(came, moved, code)
+            if self.gaps.alone.any():
+                moved = self.gaps.stays(came, moved, code)
+            moved = put_back(moved, self.offset)
+        return moved if observed is None or fill else np.where(observed, moved, np.nan).astype(moved.dtype)
 
     def encode(self, x: Any, domain: Any = None) -> np.ndarray:
         """Return the latent codes of rows, (n, codes)."""
@@ -182,8 +200,8 @@ class Model:
 
         What lies further out is corrected by a map that has seen nothing like it.
         """
-        rows = self._rows(x)
-        return how_far_outside(self.support, rows, self._codes(x, domain, len(rows)))
+        rows, code, observed = self._read(x, domain)
+        return how_far_outside(self.support, self._filled(rows, code, observed), code)
 
     def out_of_range(self, x: Any, domain: Any = None) -> np.ndarray:
         """Return how many values of every row lie outside the range that the method was measured on, (n,)."""
@@ -213,7 +231,9 @@ class Model:
         """
         if not isinstance(self.method, Adapts):
             raise without(self.method, Adapts)
-        rows, given = self._rows(x), aligned(x, domain=domain, control=control)
+        (rows, observed), given = self._rows(x), aligned(x, domain=domain, control=control)
+        if observed is not None:
+            raise checks.incomplete(observed, self.names.features, "Adaptation to a new domain")
         domain, control = given["domain"], given["control"]
         marked = np.full(len(rows), True) if control is None else checks.mask(control, len(rows), "control")
         names, code = checks.domains(domain, len(rows))
@@ -228,6 +248,7 @@ class Model:
             fitted=jax.tree.map(np.asarray, fitted),
             names=dataclasses.replace(self.names, domains=(*self.names.domains, *names)),
             composition=self.composition.extend(len(names)),
+            gaps=self.gaps.extend(len(names)),
             support=support,
             record=dataclasses.replace(self.record, adapted=self.record.adapted | reports),
         )
@@ -258,6 +279,7 @@ class Model:
             "fitted": self.fitted,
             "controls": self.controls._asdict(),
             "composition": self.composition.arrays(),
+            "gaps": self.gaps._asdict(),
             "support": self.support._asdict(),
             "offset": offset,
         }
@@ -265,26 +287,51 @@ class Model:
         return Path(folder)
 
     def _apply(self, name: str, x: Any, domain: Any) -> np.ndarray:
-        """Return what one of the method's functions makes of rows, block by block."""
-        rows, method = self._rows(x), self.method
-        code = self._codes(x, domain, len(rows))
+        """Return what one of the method's functions makes of rows."""
+        rows, code, observed = self._read(x, domain)
+        return self._run(name, self._filled(rows, code, observed), code)
+
+    def _run(self, name: str, rows: np.ndarray, code: np.ndarray) -> np.ndarray:
+        """Return what one of the method's functions makes of whole rows of these domains, block by block."""
+        method = self.method
         block = BLOCKS[0] if len(rows) <= BLOCKS[0] else BLOCKS[1]
         if isinstance(method, Bounded) and method.refuses_out_of_range and name != "out_of_range":
             refuse_out_of_range(apply_in_blocks(method, "out_of_range", self.fitted, rows, code, block))
         return apply_in_blocks(method, name, self.fitted, rows, code, block)
 
-    def _rows(self, x: Any) -> np.ndarray:
-        """Return new rows as the method takes them."""
+    def _read(self, x: Any, domain: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return new rows, the codes of their domains, and where they have values, or None where they all have."""
+        rows, observed = self._rows(x)
+        return rows, self._codes(x, domain, len(rows)), observed
+
+    def _filled(self, rows: np.ndarray, code: np.ndarray, observed: np.ndarray | None) -> np.ndarray:
+        """Return rows as the method takes them, with centres of domains in the place of what is not used."""
+        if observed is None and not self.gaps.alone.any():
+            return rows
+        observed = np.ones(rows.shape, bool) if observed is None else observed
+        return self.gaps.filled(self.method, rows, observed, code, self.offset)
+
+    def _rows(self, x: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return new rows in the units of the cohort, and where they have values."""
         features = self.names.features
         x = densify(checks.columns_of(x, features if self.names.named else None))
         checks.as_many_columns(x, features)
         rows, observed = checks.values(x, features, new=True)
-        if observed is not None:
-            raise checks.incomplete(observed, features, type(self.method).__name__)
-        return centre(rows, self.offset)
+        return centre(rows, self.offset), observed
 
     def _codes(self, x: Any, domain: Any, n: int) -> np.ndarray:
         return checks.known_domains(aligned(x, domain=domain)["domain"], n, self.names.domains)
+
+
+def _check_fill(fill: Any) -> None:
+    """Refuse what no missing value can be replaced by."""
+    if fill not in (None, *get_args(Fill)):
+        raise InputError(
+            f"Unknown fill {fill!r}",
+            why="It says what stands in the place of missing values in the output.",
+            fix='Use fill="centre", or leave it out: missing values stay missing.',
+            code="bad-setting",
+        )
 
 
 def load(folder: str | Path) -> Model:
@@ -318,6 +365,7 @@ def load(folder: str | Path) -> Model:
         offset=tree["offset"] if np.any(tree["offset"]) else None,
         controls=Controls(**tree["controls"]),
         composition=Held.of_arrays(**tree["composition"], verdict=meta["composition"]),
+        gaps=Gaps(**tree["gaps"]),
         support=Support(**tree["support"]),
         record=Record(**{name: meta[name] for name in KEPT}, adapted=adapted),
     )

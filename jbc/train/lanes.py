@@ -24,6 +24,8 @@ from jbc.train.loop import ONCE, Hook, Options, Program, Run, drive, steps_of
 
 # What may differ between lanes; all else is shared, and lies on a device once.
 VARYING = ("label", "weight", "sources", "composition")
+# What weights decide besides where values are missing: which features are measured, and what stands in their place.
+FILLED = ("x", "observed")
 
 
 def fit_lanes(
@@ -135,7 +137,7 @@ def stack(cohorts: Sequence[Cohort]) -> tuple[Cohort, tuple[str, ...]]:
             code="different-lanes",
         )
     varying = tuple(
-        name for name in VARYING if any(not _equal(getattr(c, name), getattr(first, name)) for c in cohorts)
+        name for name in (*VARYING, *FILLED) if any(not _equal(getattr(c, name), getattr(first, name)) for c in cohorts)
     )
     stacked = {
         name: jax.tree.map(lambda *leaves: np.stack(leaves), *[getattr(c, name) for c in cohorts])
@@ -152,7 +154,12 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _same_table(one: Cohort, other: Cohort) -> bool:
     """Return whether two cohorts agree in everything that lanes share, names included."""
-    one, other = (dataclasses.replace(c, **dict.fromkeys(VARYING)) for c in (one, other))
+    names = VARYING
+    if one.observed is not None and other.observed is not None:
+        seen, names = np.logical_and(one.observed, other.observed), (*VARYING, *FILLED)
+        if not np.array_equal(np.where(seen, one.x, 0), np.where(seen, other.x, 0)):
+            return False
+    one, other = (dataclasses.replace(c, **dict.fromkeys(names)) for c in (one, other))
     return jax.tree.structure(one) == jax.tree.structure(other) and all(
         map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other))
     )

@@ -18,6 +18,7 @@ from jbc.methods.constraints import Several
 from jbc.methods.settings import On
 from jbc.numerics.edits import Beyond, Edit, apply, keep_scale, outside
 from jbc.numerics.linalg import average_of_others, by_group, constant_range
+from jbc.numerics.observed import percentiles_of_observed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +139,7 @@ class QuantileMap(ClosedForm, Adapts, Bounded, Resolves):
         Percentiles of one mixture are not those of another one, whatever the effects of the domains.
         """
         assert cohort.composition is not None
-        rows = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.weight))
+        rows = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.counts))
         location, scale = (np.asarray(each)[:, None] for each in cohort.composition.location_and_scale(*rows))
         goal = np.asarray(cohort.role) == TARGET if self.target else np.full(len(knots), True)
         to = (knots - location) / scale * scale[goal].mean(axis=0) + location[goal].mean(axis=0)
@@ -153,7 +154,7 @@ class QuantileMap(ClosedForm, Adapts, Bounded, Resolves):
         return np.asarray(keep_scale(Edit(jnp.asarray(own), jnp.asarray(to))).target)
 
     def _knots(self, rows: np.ndarray) -> np.ndarray:
-        return np.percentile(rows, np.linspace(0, 100, self.percentiles), axis=0).astype(np.float32)
+        return percentiles_of_observed(rows, np.linspace(0, 100, self.percentiles)).astype(np.float32)
 
 
 def _tied(knots: np.ndarray) -> np.ndarray:
