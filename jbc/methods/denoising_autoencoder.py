@@ -117,6 +117,8 @@ class DenoisingAutoencoder(ByEpochs, Trainable):
         hidden = jnp.where(shown, rows.x, state.zero)
         seen, z = (self.inputs.apply(state.tables, x, domain) for x in (hidden, rows.x))
         measured = rows.x != state.zero
+        if rows.observed is not None:
+            measured &= rows.observed
 
         def loss(params: Any) -> Array:
             error = jnp.square(net.apply({"params": params}, seen) - z)
@@ -128,7 +130,9 @@ class DenoisingAutoencoder(ByEpochs, Trainable):
 
     def finish(self, state: DenoiserState, cohort: Cohort) -> Fitted:
         """Return the network, and which features were measured at all."""
-        measured = (jnp.asarray(cohort.x) != state.zero) & (jnp.asarray(cohort.weight) > 0)[:, None]
+        counts = jnp.asarray(cohort.counts)
+        counts = counts[:, None] if counts.ndim == 1 else counts
+        measured = (jnp.asarray(cohort.x) != state.zero) & (counts > 0)
         fitted = {"network": state.network.inference_params, "inputs": state.tables, "zero": state.zero}
         return fitted | {"known": measured.any(axis=0)}
 

@@ -390,7 +390,11 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
                 state.reconstructors, params["reconstructors"], z[state.rebuilt], each
             )
             info["rebuild"] = squared_error(
-                output, x[state.rebuilt], features=self.features_reduced, domains=self.domains_reduced
+                output,
+                x[state.rebuilt],
+                observed=None if rows.observed is None else rows.observed[state.rebuilt],
+                features=self.features_reduced,
+                domains=self.domains_reduced,
             )
             total += self.reconstruct * info["rebuild"]
         return total, (info | {"loss": total}, running)

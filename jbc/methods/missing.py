@@ -159,7 +159,9 @@ def _centre_of_rows(method: Method, cohort: Cohort) -> np.ndarray:
     for member in np.asarray(cohort.composition.membership).T:
         found, total = _sums(cohort, values, member[:, None] * counts)
         whole = total.sum(axis=0)
-        everywhere = np.where(whole >= FEWEST, found.sum(axis=0) / np.maximum(whole, 1), of_domain.mean(axis=0))
+        everywhere = np.where(
+            whole >= FEWEST, found.sum(axis=0) / np.maximum(whole, 1), of_domain.mean(axis=0)
+        )
         own = np.where(total >= FEWEST, found / np.maximum(total, 1), of_domain)
         centre += member[:, None] * np.where(lacks, everywhere, own).astype(np.float32)[domain]
     return centre

@@ -150,7 +150,9 @@ def _measure_observed(parts: list[np.ndarray]) -> _Measured:
     """Measure rows with NaN where values are missing; every column of a domain has two values at least."""
     count = np.stack([(~np.isnan(part)).sum(axis=0) for part in parts])
     mean = np.stack([np.nanmean(part, axis=0) for part in parts])
-    squares = np.stack([np.nansum(np.square(part - own), axis=0) for part, own in zip(parts, mean, strict=True)])
+    squares = np.stack(
+        [np.nansum(np.square(part - own), axis=0) for part, own in zip(parts, mean, strict=True)]
+    )
     variance = squares / np.maximum(count - 1, 1)
     return _Measured(count, mean, variance, ~constant(np.sqrt(variance), mean))
 
@@ -166,7 +168,9 @@ def _noise(within: list[np.ndarray], found: _Measured) -> np.ndarray:
     if found.count.shape[1] > 1:
         each = found.freedom * found.count
         rest = [_less_shared(part) for part in within]
-        return np.array([[(np.square(part).sum(axis=0) / each[g]).sum() / number[g]] for g, part in enumerate(rest)])
+        return np.array(
+            [[(np.square(part).sum(axis=0) / each[g]).sum() / number[g]] for g, part in enumerate(rest)]
+        )
     own = [
         np.square(part - part.sum(axis=1, keepdims=True) / number[g] * found.varies[g]).sum() / number[g]
         for g, part in enumerate(within)
@@ -177,7 +181,9 @@ def _noise(within: list[np.ndarray], found: _Measured) -> np.ndarray:
 def _less_shared(part: np.ndarray) -> np.ndarray:
     """Return rows less the mean of what each has, which all of its features share; 0 where it has nothing."""
     has = part != 0
-    return np.where(has, part - part.sum(axis=1, keepdims=True) / np.maximum(has.sum(axis=1, keepdims=True), 1), 0)
+    return np.where(
+        has, part - part.sum(axis=1, keepdims=True) / np.maximum(has.sum(axis=1, keepdims=True), 1), 0
+    )
 
 
 def _location(found: _Measured, common: Common, noise: np.ndarray) -> np.ndarray:

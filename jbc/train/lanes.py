@@ -137,7 +137,9 @@ def stack(cohorts: Sequence[Cohort]) -> tuple[Cohort, tuple[str, ...]]:
             code="different-lanes",
         )
     varying = tuple(
-        name for name in (*VARYING, *FILLED) if any(not _equal(getattr(c, name), getattr(first, name)) for c in cohorts)
+        name
+        for name in (*VARYING, *FILLED)
+        if any(not _equal(getattr(c, name), getattr(first, name)) for c in cohorts)
     )
     stacked = {
         name: jax.tree.map(lambda *leaves: np.stack(leaves), *[getattr(c, name) for c in cohorts])

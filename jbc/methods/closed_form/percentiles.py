@@ -82,7 +82,9 @@ class Percentiles(ClosedForm, Encodes):
         """Measure the percentiles, and analyse the factors."""
         del state
         rows, domain = measured(cohort, self.on)
-        ends = [percentiles_of_observed(rows[domain == g], (LOW, HIGH)) for g in range(len(cohort.domains.count))]
+        ends = [
+            percentiles_of_observed(rows[domain == g], (LOW, HIGH)) for g in range(len(cohort.domains.count))
+        ]
         low, high = np.stack(ends, axis=1)
         flat = constant_range(low, high)
         low = average_of_others(low, lacking(cohort))

@@ -31,7 +31,10 @@ def measured(cohort: Cohort, on: On, *, lacked: bool = True) -> tuple[np.ndarray
     ([2.0, 2.0, 3.0], [0, 0, 1])
     """
     count = _times(cohort, on)
-    rows, domain = np.repeat(np.asarray(cohort.x), count, axis=0).astype(np.float64), np.asarray(cohort.domain)
+    rows, domain = (
+        np.repeat(np.asarray(cohort.x), count, axis=0).astype(np.float64),
+        np.asarray(cohort.domain),
+    )
     if cohort.observed is not None:
         missing = ~np.asarray(cohort.observed)
         if lacked:
