@@ -37,7 +37,7 @@ def squared_error(
     output, target
         (K, m, d): m rows of each of K domains.
     observed
-        Where values are observed, (K, m, d); others are left out. A sum over columns is then the mean times their number.
+        Where values are observed, (K, m, d); others are left out. A sum over columns is the mean times their number.
     features, domains
         Reductions over columns and over domains.
 

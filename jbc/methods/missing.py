@@ -15,7 +15,7 @@ from jax import Array
 
 from jbc.cohort import Cohort
 from jbc.cohort.roles import TARGET
-from jbc.errors import SHOWN, InputError, enumeration, warn
+from jbc.errors import SHOWN, InputError, enumeration
 from jbc.methods.base import Method
 from jbc.methods.inputs import Inputs, signed_exponential, signed_logarithm
 
@@ -84,8 +84,8 @@ def about(cohort: Cohort) -> str:
     names = cohort.names
     shown = [f"{names.features[j]!r} in {names.domains[g]!r}" for g, j in where[:SHOWN]]
     return (
-        f"Features with fewer than two observed values in a domain: {enumeration(shown, len(where))}. They are left as "
-        "they are there, and the other domains are corrected without this one."
+        f"Features with fewer than two observed values in a domain: {enumeration(shown, len(where))}. They are left "
+        "as they are there, and the other domains are corrected without this one."
     )
 
 

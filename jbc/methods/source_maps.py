@@ -98,8 +98,8 @@ def pair_weights(role: Array, weight: Array | None) -> tuple[Array, Array] | Non
 def both_observed(role: Array, observed: Array | None) -> Array | None:
     """Return where rows of every domain and rows of the target, in the same places, both have values, (D, m, d).
 
-    What compares the two looks at these values, and at 0 elsewhere: both have the same holes then, and what was filled
-    in is no difference. None where no value is missing.
+    What compares the two looks at these values, and at 0 elsewhere: both have the same holes then, and what was
+    filled in is no difference. None where no value is missing.
     """
     return None if observed is None else observed & observed[target_index(role)]
 

@@ -238,14 +238,14 @@ def project(
     both = sides(batch.k, form)
     # Pairs of mapped rows read both sides from one projection.
     reads = both if both[0].mapped != both[1].mapped else (both[0], None)
-    seen = [_seen(maps if side.mapped else None, w, x, batch, side.incident) for side in reads if side]
+    views = [_seen(maps if side.mapped else None, w, x, batch, side.incident) for side in reads if side]
     shape = (batch.t * batch.pairs, w.shape[2], x.shape[1])
     where = [side.cell * side.incident.shape[1] + side.slot for side in both]
-    if len(seen) == 1:
-        read = take_evenly(seen[0], np.stack(where))
+    if len(views) == 1:
+        read = take_evenly(views[0], np.stack(where))
         found = read[:, 0], read[:, 1]
     else:
-        found = tuple(take_evenly(one, at) for one, at in zip(seen, where, strict=True))
+        found = tuple(take_evenly(one, at) for one, at in zip(views, where, strict=True))
     bias = first["b"][..., None]
     return found[0].reshape(shape) + bias, found[1].reshape(shape) + bias
 

@@ -122,7 +122,8 @@ class Model:
     def transform(self, x: Any, domain: Any = None, *, fill: Fill | None = None) -> np.ndarray:
         """Return corrected rows.
 
-        Missing values stay missing. Features that a domain lacks (:mod:`jbc.methods.missing`) come out as they came in.
+        Missing values stay missing. Features that a domain lacks (:mod:`jbc.methods.missing`) come out as they came
+        in.
 
         Parameters
         ----------

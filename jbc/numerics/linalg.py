@@ -114,8 +114,8 @@ def location_and_scale(x: Array, group: Array, weight: Array, groups: int) -> tu
     """Return the mean of every group, and the standard deviation to divide by, (groups, d) each.
 
     Where a feature is constant in a group, its scale there is unknown: it gets the average deviation of the other
-    groups, so that it is scaled as it is on average. A feature that varies in no group is divided by 1. Where no value
-    of a group has any weight, its mean is the average of the other groups as well.
+    groups, so that it is scaled as it is on average. A feature that varies in no group is divided by 1. Where no
+    value of a group has any weight, its mean is the average of the other groups as well.
 
     Examples
     --------
@@ -310,7 +310,7 @@ def eigen(symmetric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def covariance(rows: np.ndarray) -> np.ndarray:
-    """Return the unbiased covariance of rows (n, d), on the host; NaN is a missing value (:mod:`jbc.numerics.observed`).
+    """Return the unbiased covariance of rows (n, d), on the host; NaN is a missing value.
 
     Examples
     --------
