@@ -22,7 +22,7 @@ from jbc.methods.prepare import Mixtures
 from jbc.metrics import accuracy
 from jbc.model.criteria import How
 from jbc.model.fitting import fit
-from jbc.model.model import Model, load
+from jbc.model.model import Fill, Model, load
 from jbc.train.early_stopping import Stopping
 from jbc.validation import checks
 from jbc.validation.alignment import aligned
@@ -78,6 +78,9 @@ class Corrector(TransformerMixin, BaseEstimator):
         Called after every chunk of steps; see :class:`jbc.train.Event`.
     composition
         ``"estimate"`` which populations domains share, so that nothing else is aligned, or ``"assume-equal"``.
+    fill
+        What :meth:`transform` returns in the place of missing values (NaN): NaN, or with ``"centre"`` what becomes of
+        the centre of the row's domain.
     checkpoints
         Folder for checkpoints: an interrupted training saves there, and the same fit goes on from the last one.
     verbose
@@ -132,6 +135,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         stopping: Stopping | How | None = None,
         hooks: Sequence[Any] = (),
         composition: Mixtures = "estimate",
+        fill: Fill | None = None,
         checkpoints: str | Path | None = None,
         verbose: bool = True,
     ) -> None:
@@ -142,6 +146,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         self.stopping: Stopping | How | None = stopping
         self.hooks = hooks
         self.composition: Mixtures = composition
+        self.fill: Fill | None = fill
         self.checkpoints = checkpoints
         self.verbose = verbose
 
@@ -211,7 +216,9 @@ class Corrector(TransformerMixin, BaseEstimator):
     def transform(self, X: Any, *, domain: Any = None) -> np.ndarray:
         """Return corrected rows of known domains, or their codes; see :meth:`jbc.Model.transform`."""
         self._check_output()
-        return self._apply("encode" if self.output == "codes" else "transform", X, domain)
+        if self.output == "codes":
+            return self._apply("encode", X, domain)
+        return self._apply("transform", X, domain, fill=self.fill)
 
     def fit_transform(self, X: Any, y: Any = None, *, domain: Any = None, **groups: Any) -> np.ndarray:
         """Fit to rows, and return them corrected."""
@@ -288,7 +295,7 @@ class Corrector(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = tags.input_tags.allow_nan = True
         # scikit-learn asks for these of all that predict from sparse rows, classifiers or not.
         tags.classifier_tags = ClassifierTags() if isinstance(self.resolved, Classifies) else None
         tags.transformer_tags.preserves_dtype = ["float32"]
@@ -324,5 +331,6 @@ class Corrector(TransformerMixin, BaseEstimator):
     def _apply(self, name: str, X: Any, domain: Any, **options: Any) -> np.ndarray:
         """Return what a function of the model makes of rows."""
         check_is_fitted(self)
-        given = aligned(X, domain=domain, **options)
+        per_row = {key: value for key, value in options.items() if key != "fill"}
+        given = options | aligned(X, domain=domain, **per_row)
         return getattr(self.model_, name)(self._valid(X, reset=False), **given)
