@@ -428,14 +428,9 @@ def test_bad_rows_are_refused_by_name(method, fitted):
     with refusal("missing-domain"):
         model.transform(x)
     holed = x.copy()
-    holed[2, 1] = np.nan
-    with refusal("missing-values") as caught:
-        model.transform(holed, domain=domain)
-    assert all(word in str(caught.value) for word in ("NaN", "'x1'", type(method).__name__))
-    with refusal("missing-values"):
-        model.transform(holed[2:3], domain=domain[2:3])
+    holed[2, 1] = np.inf
     with refusal("not-finite"):
-        model.transform(np.where(np.isnan(holed), np.inf, holed), domain=domain)
+        model.transform(holed, domain=domain)
     with pytest.raises(ValueError, match="X has 3 features, but Corrector is expecting 4"):
         model.transform(x[:, :3], domain=domain)
     with refusal("bad-length"):
@@ -446,11 +441,11 @@ def test_bad_rows_are_refused_by_name(method, fitted):
 def test_bad_tables_are_refused_before_anything_is_fitted(method):
     drawn = world()
     holed = drawn.x.copy()
-    holed[7, 2] = np.nan
+    holed[7] = np.nan
     model = unfitted(method)
-    with refusal("missing-values") as caught:
+    with refusal("empty-row") as caught:
         model.fit(holed, hidden(drawn), domain=drawn.domain)
-    assert all(word in str(caught.value) for word in ("NaN", "'x2'", type(method).__name__))
+    assert all(word in str(caught.value) for word in ("NaN", ": 7."))
     lonely = drawn.domain.copy()
     lonely[0] = "alone"
     with refusal("tiny-domain") as caught:

@@ -185,8 +185,7 @@ def _check_notes(run: Path, notes: dict[str, Any]) -> None:
         "control": not isinstance(control, str | None),
         "arcsinh": cofactor is not None and not number,
         **{name: not isinstance(mark, str | None) for name, mark in marks.items()},
-        "missing": not isinstance(words or [], list | tuple)
-        or not all(isinstance(word, str) for word in words or []),
+        "missing": words is not None and not _texts(words),
         "below_detection": not isinstance(below, bool),
     }
     if any(faults.values()):
@@ -197,6 +196,10 @@ def _check_notes(run: Path, notes: dict[str, Any]) -> None:
             fix="Restore the model from a copy, or save it again with notes of other names.",
             code="damaged-model",
         )
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
 
 
 def rows_for(

@@ -194,8 +194,9 @@ def _not_numeric(path: Path, offenders: Sequence[str]) -> InputError:
         f"Features in '{path.name}' are not numeric",
         which=offenders,
         why="Only numbers can be corrected.",
-        fix="Leave cells without a measurement empty, or tell how they are marked (missing=); say below_detection=True "
-        'if cells such as <LOD are missing. Decimals have a point, unless decimal="," says otherwise.',
+        fix="Leave cells without a measurement empty, or tell how they are marked (missing=); say "
+        'below_detection=True if cells such as <LOD are missing. Decimals have a point, unless decimal="," says '
+        "otherwise.",
         code="not-numeric",
     )
 
