@@ -40,10 +40,13 @@ from jbc.methods import presets
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Adapts, Bounded, Classifies, Directed, Encodes, Method, Trainable
 from jbc.methods.closed_form import (
+    ComBat,
     ComponentEditing,
     Coral,
+    LimmaRemoveBatch,
     Percentiles,
     QuantileMap,
+    RatioG,
     Standardise,
     TypicalVariation,
 )
@@ -93,6 +96,9 @@ CONFIGURATIONS: dict[str, Method] = {
     "typical-variation": TypicalVariation(on="all"),
     "percentiles": Percentiles(on="all"),
     "component-editing": ComponentEditing(),
+    "combat": ComBat(),
+    "limma-remove-batch": LimmaRemoveBatch(),
+    "ratio-g": RatioG(on="all"),
 }
 # One with other settings than the default wherever possible: what must survive being written and read.
 UNUSUAL: dict[str, Method] = {
@@ -119,6 +125,9 @@ UNUSUAL: dict[str, Method] = {
     "typical-variation": TypicalVariation(ridge=0, scale=False, basis="components"),
     "percentiles": Percentiles(factors=3),
     "component-editing": ComponentEditing(components=2, editing=Editing(layers=(1,), beyond="linear")),
+    "combat": ComBat(prior="nonparametric", mean_only=True, reference="day 1", on="controls"),
+    "limma-remove-batch": LimmaRemoveBatch(remove=("operator",)),
+    "ratio-g": RatioG(form="ratio"),
 }
 # Preparations: other units than those of the input, and domains that are left to what follows.
 PREPARATIONS = (DenoisingAutoencoder, TypicalVariation, Percentiles)

@@ -66,6 +66,16 @@ class Method(abc.ABC):
         del cohort
         return getattr(self, "on", "all") == "all"
 
+    @property
+    def compares_logarithms(self) -> bool:
+        """Whether effects of domains are taken to multiply what is measured, whose logarithms are compared then."""
+        return False
+
+    @property
+    def removes(self) -> tuple[str, ...]:
+        """Names of covariates whose effects the method takes out and does not put back."""
+        return ()
+
     @abc.abstractmethod
     def finish(self, state: Any, cohort: Cohort) -> Fitted:
         """Return what inference needs, from the trained state (None for methods in closed form) and the cohort."""

@@ -12,10 +12,13 @@ from jbc.errors import InputError, closest
 from jbc.methods import rules
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method
+from jbc.methods.closed_form.combat import ComBat
 from jbc.methods.closed_form.component_editing import ComponentEditing
 from jbc.methods.closed_form.coral import Coral
+from jbc.methods.closed_form.limma import LimmaRemoveBatch
 from jbc.methods.closed_form.percentiles import Percentiles
 from jbc.methods.closed_form.quantile_map import QuantileMap
+from jbc.methods.closed_form.ratio_g import RatioG
 from jbc.methods.closed_form.standardise import Standardise
 from jbc.methods.closed_form.typical_variation import TypicalVariation
 from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
@@ -44,6 +47,9 @@ METHODS: dict[str, type[Method]] = {
     "typical-variation": TypicalVariation,
     "percentiles": Percentiles,
     "component-editing": ComponentEditing,
+    "combat": ComBat,
+    "limma-remove-batch": LimmaRemoveBatch,
+    "ratio-g": RatioG,
 }
 
 
@@ -54,7 +60,7 @@ def with_capability(capability: type) -> list[str]:
     --------
     >>> from jbc.methods.base import Adapts
     >>> with_capability(Adapts)
-    ['WassersteinAlignment', 'DistanceAlignment', 'Standardise', 'QuantileMap']
+    ['WassersteinAlignment', 'DistanceAlignment', 'Standardise', 'QuantileMap', 'ComBat', 'RatioG']
     """
     return [cls.__name__ for cls in METHODS.values() if issubclass(cls, capability)]
 
