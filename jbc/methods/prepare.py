@@ -19,6 +19,7 @@ from jbc.methods.base import Method, Resolves, Trainable
 from jbc.methods.inputs import Inputs
 from jbc.methods.registry import with_capability
 from jbc.methods.summary import summarise
+from jbc.numerics.centring import logarithm
 from jbc.validation import checks
 from jbc.validation.suspects import like_counts
 
@@ -106,8 +107,7 @@ def _compared(method: Method, cohort: Cohort) -> Callable[[np.ndarray], np.ndarr
     """Return what a method compares of rows: logarithms, where it takes them."""
     inputs = getattr(method, "inputs", None)
     if method.compares_logarithms:
-        offset = 0 if cohort.offset is None else np.asarray(cohort.offset, np.float64)
-        return lambda x: np.log(x + offset).astype(np.float32)
+        return lambda x: logarithm(x, cohort.offset).astype(np.float32)
     if not isinstance(inputs, Inputs):
         return np.asarray
     return lambda x: np.asarray(inputs.seen(jnp.asarray(x), cohort.offset))

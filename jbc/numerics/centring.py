@@ -75,6 +75,20 @@ def put_back(x: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
     return x if offset is None else x + offset.astype(np.float64)
 
 
+def logarithm(x: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
+    """Return the logarithms of values, less those of their positive offsets; in double precision.
+
+    Of values near a large offset, the logarithm itself has the digits in float32 that differences need.
+
+    Examples
+    --------
+    >>> logarithm(np.array([[1.0, np.e]]), np.array([1e6, 0.0])).round(9).tolist()
+    [[1e-06, 1.0]]
+    """
+    x = x.astype(np.float64)
+    return np.log(x) if offset is None else np.log((x + offset) / np.where(offset > 0, offset, 1))
+
+
 def sums(
     x: np.ndarray, counts: np.ndarray | None = None, mean: np.ndarray | float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -37,7 +37,7 @@ Prior = Literal["parametric", "nonparametric", "none"]
 # go is a part of it; to go on until nothing changes moves the corrected values by some 1e-6 of the largest.
 TOLERANCE = 1e-4
 MOST = 1000  # iterations
-BLOCK = 1 << 16  # likelihoods at a time, which stay in the cache
+BLOCK = 1 << 18  # likelihoods at a time
 
 
 def posterior(
@@ -105,18 +105,16 @@ def _weighted(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the averages over all other features; ``squares`` are the sums of squares about the mean."""
     others = np.stack([np.ones_like(mean), mean, variance], axis=1)
-    logs = count * np.log(variance)
+    half = -0.5 / variance
+    beside = np.stack([half, -0.5 * count * np.log(variance)])
     found = np.empty((len(mean), 2))
     rows = max(BLOCK // len(mean), 1)
     for start in range(0, len(mean), rows):
         own = slice(start, start + rows)
         log = np.subtract.outer(mean[own], mean)
         np.square(log, out=log)
-        log *= count
-        log += squares[own, None]
-        log /= variance
-        log += logs
-        log *= -0.5
+        log *= count * half
+        log += np.stack([squares[own], np.ones_like(mean[own])], axis=1) @ beside
         here = np.arange(len(log))
         log[here, start + here] = -np.inf
         log -= log.max(axis=1, keepdims=True)

@@ -16,6 +16,7 @@ from jbc.methods import preconditions
 from jbc.methods.base import Adapts, ClosedForm, Fitted
 from jbc.methods.closed_form.rows import Seen, located, moments
 from jbc.methods.settings import On
+from jbc.numerics.centring import logarithm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +91,8 @@ class RatioG(ClosedForm, Adapts):
         offset, on = _offset(cohort), self._measured_on(cohort)
         mean = moments(cohort, on, self._seen(offset)).mean
         if cohort.composition is not None and on == "all":
-            x = np.asarray(cohort.x) + offset
-            mean, _ = located(cohort, np.log(x) if self.form == "ratio" else np.asarray(cohort.x))
+            x = np.asarray(cohort.x)
+            mean, _ = located(cohort, logarithm(x, offset) if self.form == "ratio" else x)
         to = mean.mean(axis=0)
         fitted = self._towards(to - mean, offset)
         if on == "controls":
@@ -111,7 +112,7 @@ class RatioG(ClosedForm, Adapts):
         x = controls.astype(np.float64)
         if self.form == "ratio":
             _refuse_without_logarithm(controls, offset, [f"column {j}" for j in range(len(to))])
-            x = np.log(x + offset)
+            x = logarithm(x, offset)
         away = to - x.mean(axis=0) if len(x) else np.zeros_like(to)
         more = self._towards(away[None], offset)
         return fitted | {
@@ -130,7 +131,7 @@ class RatioG(ClosedForm, Adapts):
 
     def _seen(self, offset: np.ndarray) -> Seen | None:
         """Return what is measured of values: of ratios, logarithms."""
-        return (lambda x, part: np.log(x + offset[part])) if self.form == "ratio" else None
+        return (lambda x, part: logarithm(x, offset[part])) if self.form == "ratio" else None
 
 
 def _offset(cohort: Cohort) -> np.ndarray:
@@ -144,7 +145,7 @@ def _refuse_without_logarithm(x: np.ndarray, offset: np.ndarray, names: Sequence
     if bad.any():
         raise InputError(
             f"Features with values of 0 or below in the reference rows ({bad.sum()} values)",
-            which=[names[j] for j in np.flatnonzero(bad)],
+            which=[names[j] for j in np.flatnonzero(bad).tolist()],
             why="Their geometric mean is 0, or does not exist.",
             fix='Leave these features out, replace their zeros, or use form="log" on logarithms.',
             code="not-positive",
