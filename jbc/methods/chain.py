@@ -42,6 +42,8 @@ class Chain(Method, Ordered):
         chosen = tuple(named.pop("methods", methods or type(self).methods))
         if named or (methods and chosen != methods):
             raise TypeError("Chain takes methods, such as Chain(RatioG(), Standardise()), and nothing else")
+        if not chosen:
+            raise TypeError("Chain takes one method or more")
         object.__setattr__(self, "methods", chosen)
         super().__post_init__()
 
@@ -129,10 +131,10 @@ def refuse_unlinked(methods: tuple[Method, ...]) -> None:
         if isinstance(method, Chain)
         or (number < len(methods) - 1 and not (isinstance(method, ClosedForm) and method.keeps_units))
     ]
-    if faults or not methods:
+    if faults:
         raise InputError(
-            "Methods that cannot be put one after the other" if methods else "A chain of no methods",
-            which=faults or None,
+            "Methods that cannot be put one after the other",
+            which=faults,
             why="All but the last are fitted in one go, in closed form, and give back measurements.",
             fix="Put a method that is trained last; write one chain, not chains within chains.",
             code="bad-chain",

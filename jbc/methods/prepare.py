@@ -78,7 +78,7 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
         cohort = take_out(cohort, method.removes)
     elif method.removes:
         raise missing(method.removes, ())
-    if method.leading:
+    if method.last is not method:
         method.check(cohort)
         cohort, composition = _led(method, cohort, composition)
     cohort = _examined(method.last, cohort, composition)
