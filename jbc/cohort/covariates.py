@@ -99,7 +99,7 @@ def read_terms(given: Any, n: int) -> tuple[Term, ...]:
     (Term(name='age', ..., centre=40.0, spread=10.0), Term(name='sex', levels=('f', 'm'), ...))
     """
     terms = []
-    for name, values in _named(given, n).items():
+    for name, values in named_columns(given, n).items():
         if _is_number(values):
             found = _numbers(name, values)
             spread = float(found.std())
@@ -129,7 +129,7 @@ def design(terms: Sequence[Term], given: Any, n: int) -> np.ndarray:
     >>> design(terms, {"sex": ["m"], "age": [40]}, 1).tolist()
     [[0.0, 1.0]]
     """
-    named = {} if given is None else _named(given, n)
+    named = {} if given is None else named_columns(given, n)
     if len(named) == len(terms) and not _has_names(given):
         named = dict(zip((term.name for term in terms), named.values(), strict=True))
     if lost := [term.name for term in terms if term.name not in named]:
@@ -147,8 +147,14 @@ def _has_names(given: Any) -> bool:
     return isinstance(given, Mapping) or hasattr(given, "columns") or getattr(given, "name", None) is not None
 
 
-def _named(given: Any, n: int) -> dict[str, np.ndarray]:
-    """Return columns by name; those of an array are numbered."""
+def named_columns(given: Any, n: int) -> dict[str, np.ndarray]:
+    """Return columns by name; those of an array are numbered.
+
+    Examples
+    --------
+    >>> list(named_columns({"age": [30, 50]}, 2)), list(named_columns([[30, 1], [50, 2]], 2))
+    (['age'], ['covariate0', 'covariate1'])
+    """
     if hasattr(given, "columns"):
         columns = {str(name): given[name].to_numpy() for name in given.columns}
     elif isinstance(given, Mapping):

@@ -75,7 +75,8 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
     if cohort.observed is not None:
         raise checks.incomplete(np.asarray(cohort.observed), cohort.names.features, type(method).__name__)
     if cohort.covariates is not None:
-        cohort = take_out(cohort, method.removes)
+        if cohort.covariates.effect is None:  # not when the cohort was prepared before
+            cohort = take_out(cohort, method.removes)
     elif method.removes:
         raise missing(method.removes, ())
     if method.last is not method:
