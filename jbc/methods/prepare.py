@@ -12,10 +12,12 @@ import numpy as np
 
 from jbc.cohort import Cohort
 from jbc.cohort.composition_words import about
+from jbc.cohort.covariate_effects import missing, take_out
 from jbc.cohort.populations import describe
 from jbc.errors import InputError, warn
 from jbc.methods import rules
-from jbc.methods.base import Method, Resolves, Trainable
+from jbc.methods.base import Method, Ordered, Resolves, Trainable, can, moving
+from jbc.methods.inference import apply_in_blocks, rows_of
 from jbc.methods.inputs import Inputs
 from jbc.methods.registry import with_capability
 from jbc.methods.summary import summarise
@@ -45,8 +47,9 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
     Returns
     -------
     Cohort
-        The cohort, with what the settings name found in it (roles of domains, treatments that domains share), and the
-        composition of domains whose mixtures differ.
+        The cohort, as the method that is fitted last takes it: less the effects of covariates, through the leading
+        methods of a chain, with what the settings name found in it (roles of domains, treatments that domains share),
+        and the composition of domains whose mixtures differ.
 
     Raises
     ------
@@ -63,11 +66,6 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
     """
     rules.check(method, steps)
     refuse_options(method, {"steps": steps})
-    if cohort.observed is not None:
-        raise checks.incomplete(np.asarray(cohort.observed), cohort.names.features, type(method).__name__)
-    if isinstance(method, Resolves):
-        cohort = method.resolve(cohort)
-    method.check(cohort)
     if composition not in get_args(Mixtures):
         raise InputError(
             f"Unknown composition {composition!r}",
@@ -75,14 +73,62 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
             fix=f"Use {' or '.join(map(repr, get_args(Mixtures)))}; name populations by Cohort.with_populations.",
             code="bad-setting",
         )
+    if cohort.observed is not None:
+        raise checks.incomplete(np.asarray(cohort.observed), cohort.names.features, type(method).__name__)
+    if cohort.covariates is not None:
+        if cohort.covariates.effect is None:  # not when the cohort was prepared before
+            cohort = take_out(cohort, method.removes)
+    elif method.removes:
+        raise missing(method.removes, ())
+    if method.last is not method:
+        method.check(cohort)
+        cohort, composition = _led(method, cohort, composition)
+    cohort = _examined(method.last, cohort, composition)
+    if LOG.isEnabledFor(logging.INFO):
+        LOG.info(summarise(method, cohort))
+    return cohort
+
+
+def _examined(method: Method, cohort: Cohort, composition: Mixtures) -> Cohort:
+    """Return the cohort with what one method needs to know of it."""
+    if isinstance(method, Resolves):
+        cohort = method.resolve(cohort)
+    if isinstance(method, Ordered):
+        _rows(method, cohort)
+    method.check(cohort)
     if cohort.composition is None and composition == "estimate" and method.compares_mixtures(cohort):
         cohort = dataclasses.replace(cohort, composition=describe(cohort, _compared(method, cohort)))
         if cohort.composition is not None and cohort.composition.verdict != "none":
             warn(about(cohort))
     _warn_of_input(method, cohort)
-    if LOG.isEnabledFor(logging.INFO):
-        LOG.info(summarise(method, cohort))
     return cohort
+
+
+def _led(method: Method, cohort: Cohort, composition: Mixtures) -> tuple[Cohort, Mixtures]:
+    """Return the cohort after the leading methods of a chain, which are fitted to it one after the other.
+
+    Populations are estimated once, for the first method that compares whole domains.
+    """
+    given, found, fitted = cohort.composition, cohort.composition, {}
+    for number, each in enumerate((*method.leading, method.last)):
+        compares = each.compares_mixtures(cohort)
+        cohort = dataclasses.replace(cohort, composition=found if compares else given)
+        if number == len(method.leading):
+            break
+        seen = _examined(each, cohort, composition)
+        if compares:
+            found, composition = seen.composition, "assume-equal"
+        own, moves, rows = each.finish(None, seen), moving(seen), _rows(each, cohort)
+        fitted[str(number)] = {"fitted": own, "moves": moves}
+        moved = np.where(moves[rows[1]][:, None] > 0, apply_in_blocks(each, "transform", own, rows), rows[0])
+        cohort = dataclasses.replace(cohort, x=moved)
+    return dataclasses.replace(cohort, leading=fitted), composition
+
+
+def _rows(method: Method, cohort: Cohort) -> list[np.ndarray]:
+    """Return what a method takes of the rows of a cohort."""
+    order = None if cohort.order is None else np.asarray(cohort.order)
+    return rows_of(method, np.asarray(cohort.x), np.asarray(cohort.domain), order)
 
 
 def _warn_of_input(method: Method, cohort: Cohort) -> None:
@@ -127,7 +173,7 @@ def refuse_options(method: Method, options: Mapping[str, Any]) -> None:
     given = [
         name for name, value in options.items() if value is not None and value is not False and value != ()
     ]
-    if given and not isinstance(method, Trainable):
+    if given and not can(method, Trainable):
         raise InputError(
             f"{type(method).__name__} is not trained, and cannot honour these options",
             which=given,

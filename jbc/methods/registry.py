@@ -12,6 +12,7 @@ from jbc.errors import InputError, closest
 from jbc.methods import rules
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method
+from jbc.methods.chain import Chain
 from jbc.methods.closed_form.combat import ComBat
 from jbc.methods.closed_form.component_editing import ComponentEditing
 from jbc.methods.closed_form.coral import Coral
@@ -50,6 +51,7 @@ METHODS: dict[str, type[Method]] = {
     "combat": ComBat,
     "limma-remove-batch": LimmaRemoveBatch,
     "ratio-g": RatioG,
+    "chain": Chain,
 }
 
 
@@ -84,15 +86,19 @@ def to_json(method: Method) -> dict[str, Any]:
     >>> to_json(Standardise())
     {'name': 'standardise', 'fields': {'scale': True, 'on': 'all'}}
     """
-    return {"name": name_of(method), "fields": _plain(dataclasses.asdict(method))}
+    return {"name": name_of(method), "fields": _fields(method)}
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
 
 
 def _plain(value: Any) -> Any:
-    """Return NumPy's scalars as Python's, which JSON knows."""
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
+    """Return settings as plain values: NumPy's scalars as Python's, which JSON knows, and linked methods by name."""
+    if dataclasses.is_dataclass(value):
+        return _fields(value)
     if isinstance(value, tuple):
-        return tuple(map(_plain, value))
+        return tuple(to_json(each) if isinstance(each, Method) else _plain(each) for each in value)
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -151,5 +157,7 @@ def _build(cls: type[Any], record: dict[str, Any]) -> Any:
 
 
 def _tuples(value: Any) -> Any:
-    """Return JSON's lists as tuples, however nested."""
+    """Return JSON's lists as tuples, however nested, and the methods of a chain."""
+    if isinstance(value, dict) and value.keys() == {"name", "fields"}:
+        return from_json(value)
     return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -80,6 +80,13 @@ def fit_lanes(
     >>> run.history[-1]["loss"].shape
     (2,)
     """
+    if not isinstance(method, Trainable):
+        raise InputError(
+            f"{type(method).__name__} does not train, and has no lanes",
+            why="Lanes are trainings in one program; methods in closed form, and chains, are fitted one by one.",
+            fix="Use jbc.fit for each of them.",
+            code="not-trained",
+        )
     if not isinstance(cohorts, Cohort) and len(cohorts) != len(keys):
         raise InputError(
             f"{len(cohorts)} cohorts for {len(keys)} keys",
@@ -135,13 +142,20 @@ def stack(cohorts: Sequence[Cohort]) -> tuple[Cohort, tuple[str, ...]]:
             code="different-lanes",
         )
     varying = tuple(
-        name for name in VARYING if any(not _equal(getattr(c, name), getattr(first, name)) for c in cohorts)
+        name
+        for name in _may_vary(first)
+        if any(not _equal(getattr(c, name), getattr(first, name)) for c in cohorts)
     )
     stacked = {
         name: jax.tree.map(lambda *leaves: np.stack(leaves), *[getattr(c, name) for c in cohorts])
         for name in varying
     }
     return dataclasses.replace(first, **stacked), varying
+
+
+def _may_vary(cohort: Cohort) -> tuple[str, ...]:
+    """Return what may differ: with covariates rows too, whose effects are estimated in every lane."""
+    return (*VARYING, "x", "covariates") if cohort.covariates is not None else VARYING
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -152,7 +166,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _same_table(one: Cohort, other: Cohort) -> bool:
     """Return whether two cohorts agree in everything that lanes share, names included."""
-    one, other = (dataclasses.replace(c, **dict.fromkeys(VARYING)) for c in (one, other))
+    one, other = (dataclasses.replace(c, **dict.fromkeys(_may_vary(one))) for c in (one, other))
     return jax.tree.structure(one) == jax.tree.structure(other) and all(
         map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other))
     )
