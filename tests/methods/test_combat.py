@@ -91,6 +91,29 @@ def test_limma_is_limma(world):
     assert_equal_up_to(found, table(world["folder"] / "limma_batch_age_keep_class.csv"), x)
 
 
+def test_covariates_of_a_cohort_are_kept_as_in_r(world):
+    """By the one mechanism that all methods share."""
+    kept = {"class": world["class"][:, 0].astype(str)}
+    both = kept | {"age": world["age"][:, 0]}
+
+    def moved(method: Method, covariates: dict[str, np.ndarray]) -> np.ndarray:
+        cohort = Cohort.from_arrays(world["x"], world["domain"], covariates=covariates)
+        model = jbc.fit(method, cohort, composition="assume-equal")
+        return model.transform(world["x"], world["domain"], covariates=covariates)
+
+    for method, covariates, name in (
+        (ComBat(), kept, "combat_parametric_class"),
+        (ComBat(), both, "combat_parametric_class_age"),
+        (LimmaRemoveBatch(), kept, "limma_batch_keep_class"),
+    ):
+        assert_equal_up_to(moved(method, covariates), table(world["folder"] / f"{name}.csv"), world["x"])
+    # limma takes all of the effect of an age out, so that rows end where age 0 is; we end at the average age.
+    gap = moved(LimmaRemoveBatch(remove=("age",)), both) - table(
+        world["folder"] / "limma_batch_age_keep_class.csv"
+    )
+    assert_equal_up_to(gap, gap.mean(axis=0), world["x"])
+
+
 def test_a_method_says_which_covariates_it_removes():
     assert LimmaRemoveBatch(remove=("operator",)).removes == ("operator",)
     assert ComBat().removes == LimmaRemoveBatch().removes == ()
