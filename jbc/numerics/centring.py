@@ -40,7 +40,9 @@ def find_offset(x: np.ndarray, observed: np.ndarray | None, names: tuple[str, ..
         of = None if observed is None else observed[:, far]
         shift, squares = sums(x[:, far], of, mean[far])
         count = count if observed is None else count[far]
-        mean, deviation = mean[far] + shift / count, np.sqrt(squares / count)
+        shift = shift / count
+        # The rounding of a sum of many rows is no deviation.
+        mean, deviation = mean[far] + shift, np.sqrt(np.maximum(squares / count - shift**2, 0))
         # Of a constant feature nothing is lost.
         digits = np.exp2(np.floor(np.log2(deviation, out=np.zeros_like(mean), where=deviation > 0)))
         rounded = (np.rint(mean / digits) * digits).astype(np.float32)

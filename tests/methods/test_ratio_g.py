@@ -124,6 +124,21 @@ def test_without_any_controls_all_rows_are_the_reference_with_a_warning():
         RatioG().adapt(model.fitted, drawn["x"][:4].astype(np.float32), np.empty((0, 6)))
 
 
+def test_covariates_are_kept_by_logarithms_only():
+    drawn = plates()
+    dose = np.tile([0.0, 1.0, 1.0], 20)
+    logs = np.log(drawn["x"]) + dose[:, None]
+    with refusal("bad-setting") as caught:
+        jbc.fit(RatioG(form="ratio"), Cohort.from_arrays(**drawn, covariates={"dose": dose}))
+    assert "'dose'" in str(caught.value)
+    model = jbc.fit(RatioG(), Cohort.from_arrays(**drawn | {"x": logs}, covariates={"dose": dose}))
+    moved = model.transform(logs, drawn["domain"], covariates={"dose": dose})
+    design = np.column_stack([*(drawn["domain"] == name for name in "abc"), dose]).astype(float)
+    effect = np.outer(dose, np.linalg.lstsq(design, logs, rcond=None)[0][-1])
+    bare = drawn | {"x": np.exp(logs - effect)}
+    np.testing.assert_allclose(moved, np.log(expected(**bare, on="controls")) + effect, atol=1e-5)
+
+
 @pytest.mark.parametrize("form", ["log", "ratio"])
 def test_a_new_domain_comes_in_by_its_controls(form):
     drawn, method = plates(), RatioG(form=form)

@@ -44,7 +44,8 @@ class ComBat(ClosedForm, Adapts, Resolves):
         features (``"parametric"``), its other features, of which similar ones count more (``"nonparametric"``; the
         time grows with the square of their number), or nothing (``"none"``).
     mean_only
-        Remove locations only, and leave scales as they are.
+        Remove locations only, and leave scales as they are. Locations shrink as released, as if every domain had one
+        row, which leaves much of an effect that differs little between features: ``prior="none"`` removes all of it.
     reference
         Name of the domain that all others are moved to. Its rows stay as they are, to the last bit, and it alone
         tells mean and deviation. None moves all domains to what they have in common.

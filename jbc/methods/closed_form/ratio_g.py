@@ -43,7 +43,8 @@ class RatioG(ClosedForm, Adapts):
     of the input, and changes no comparison of rows.
 
     A control of 0, or below, has no geometric mean, and is refused with ``form="ratio"``; of other rows, 0 stays 0.
-    Where mixtures of domains differ and all rows are measured, the :math:`m_g` are those given the populations.
+    Covariates are kept with ``form="log"`` only. Where mixtures of domains differ and all rows are measured, the
+    :math:`m_g` are those given the populations.
 
     References
     ----------
@@ -82,6 +83,7 @@ class RatioG(ClosedForm, Adapts):
                 "No row is marked as a control: the reference of every domain is the mean of all of its rows."
             )
         if self.form == "ratio":
+            _refuse_covariates(cohort)
             used = np.asarray(cohort.control) | (on == "all")
             _refuse_without_logarithm(np.asarray(cohort.x)[used], _offset(cohort), cohort.names.features)
 
@@ -132,6 +134,18 @@ class RatioG(ClosedForm, Adapts):
     def _seen(self, offset: np.ndarray) -> Seen | None:
         """Return what is measured of values: of ratios, logarithms."""
         return (lambda x, part: logarithm(x, offset[part])) if self.form == "ratio" else None
+
+
+def _refuse_covariates(cohort: Cohort) -> None:
+    """Refuse covariates beside ratios."""
+    if cohort.covariates is not None:
+        raise InputError(
+            "Ratios of measurements whose covariates are kept",
+            which=[term.name for term in cohort.names.covariates],
+            why="What covariates add to measurements is multiplied by what a domain multiplies them by.",
+            fix='Take logarithms of the measurements, and use form="log".',
+            code="bad-setting",
+        )
 
 
 def _offset(cohort: Cohort) -> np.ndarray:
