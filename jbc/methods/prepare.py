@@ -153,7 +153,8 @@ def _compared(method: Method, cohort: Cohort) -> Callable[[np.ndarray], np.ndarr
     """Return what a method compares of rows: logarithms, where it takes them."""
     inputs = getattr(method, "inputs", None)
     if method.compares_logarithms:
-        return lambda x: logarithm(x, cohort.offset).astype(np.float32)
+        offset = None if cohort.offset is None else np.asarray(cohort.offset)
+        return lambda x: logarithm(x, offset).astype(np.float32)
     if not isinstance(inputs, Inputs):
         return np.asarray
     return lambda x: np.asarray(inputs.seen(jnp.asarray(x), cohort.offset))
