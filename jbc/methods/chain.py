@@ -42,7 +42,7 @@ class Chain(Method, Ordered):
         chosen = named.pop("methods", methods or type(self).methods)
         if named or (methods and chosen != methods):
             raise TypeError("Chain takes methods, such as Chain(RatioG(), Standardise()), and nothing else")
-        if chosen == ():
+        if isinstance(chosen, tuple) and not chosen:
             raise TypeError("Chain takes one method or more")
         object.__setattr__(self, "methods", chosen)
         super().__post_init__()

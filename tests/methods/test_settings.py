@@ -18,6 +18,7 @@ from problems import JOINT, cohort, refusal, world
 
 import jbc
 from jbc.cli.fit import CHOICES, Choice
+from jbc.cli.methods import written_out
 from jbc.methods import presets, rules
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method, Trainable
