@@ -40,8 +40,10 @@ from jbc.methods import presets
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Adapts, Bounded, Classifies, Directed, Encodes, Method, Trainable
 from jbc.methods.closed_form import (
+    SVA,
     ComponentEditing,
     Coral,
+    FrozenSVA,
     Percentiles,
     QuantileMap,
     Standardise,
@@ -93,6 +95,8 @@ CONFIGURATIONS: dict[str, Method] = {
     "typical-variation": TypicalVariation(on="all"),
     "percentiles": Percentiles(on="all"),
     "component-editing": ComponentEditing(),
+    "sva": SVA(surrogates=1, form="two-step"),
+    "frozen-sva": FrozenSVA(surrogates=1),
 }
 # One with other settings than the default wherever possible: what must survive being written and read.
 UNUSUAL: dict[str, Method] = {
@@ -119,9 +123,13 @@ UNUSUAL: dict[str, Method] = {
     "typical-variation": TypicalVariation(ridge=0, scale=False, basis="components"),
     "percentiles": Percentiles(factors=3),
     "component-editing": ComponentEditing(components=2, editing=Editing(layers=(1,), beyond="linear")),
+    "sva": SVA(permutations=40, scale=False),
+    "frozen-sva": FrozenSVA(surrogates=2, form="released", iterations=3, scale=False),
 }
 # Preparations: other units than those of the input, and domains that are left to what follows.
 PREPARATIONS = (DenoisingAutoencoder, TypicalVariation, Percentiles)
+# They do not know domains, and remove what many features share beside the classes.
+BLIND = (SVA, FrozenSVA)
 SIGNATURES = {
     "resolve": ["cohort"],
     "check": ["cohort"],
@@ -164,8 +172,9 @@ def over(methods: dict[str, Method], *, slow: tuple[type, ...] = ()) -> pytest.M
 
 
 every_method, every_method_large_in_ci = over(CONFIGURATIONS), over(CONFIGURATIONS, slow=LARGE)
-# Critics need more steps than these tests take: what they do is examined in tests/methods/test_wasserstein.py.
-ELSEWHERE = (*PREPARATIONS, WassersteinAlignment)
+# Critics need more steps than these tests take, and surrogate variables more features: what they do is examined in
+# tests/methods/test_wasserstein.py and test_surrogates.py.
+ELSEWHERE = (*PREPARATIONS, *BLIND, WassersteinAlignment)
 corrections = {n: method for n, method in CONFIGURATIONS.items() if not isinstance(method, ELSEWHERE)}
 every_correction = over(corrections)
 trained = {name: method for name, method in CONFIGURATIONS.items() if isinstance(method, Trainable)}
@@ -493,8 +502,10 @@ def test_repeated_rows_are_rows_of_more_weight(method):
         method = vary(method, target="domain 1")  # the largest domain is another one when rows are repeated
     drawn = world()
     times = np.random.default_rng(0).integers(1, 4, len(drawn.x))
-    repeated = Cohort.from_arrays(np.repeat(drawn.x, times, axis=0), np.repeat(drawn.domain, times))
-    alone = Cohort.from_arrays(drawn.x, drawn.domain)
+    rows = drawn.x, drawn.domain, hidden(drawn)
+    x, domain, label = (np.repeat(part, times, axis=0) for part in rows)
+    repeated = Cohort.from_arrays(x, domain, label=label)
+    alone = Cohort.from_arrays(drawn.x, drawn.domain, label=hidden(drawn))
     # No group may weigh more than the largest one has rows, so the weights are checked without that.
     weighted = dataclasses.replace(alone, weight=times[np.asarray(alone.row)].astype(np.int32))
     models = [jbc.Corrector(method).fit_cohort(table) for table in (repeated, weighted)]
@@ -509,7 +520,7 @@ def test_the_order_of_columns_does_not_matter_where_nothing_is_drawn(method):
         pytest.skip("its networks begin with other weights for other columns")
     drawn, order = world(), np.array([2, 0, 3, 1])
     found, expected = (
-        jbc.Corrector(method).fit(x, domain=drawn.domain).transform(x, domain=drawn.domain)
+        jbc.Corrector(method).fit(x, hidden(drawn), domain=drawn.domain).transform(x, domain=drawn.domain)
         for x in (drawn.x[:, order], drawn.x)
     )
     np.testing.assert_allclose(found, expected[:, order], atol=1e-4 * np.abs(expected).max())

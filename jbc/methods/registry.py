@@ -17,6 +17,7 @@ from jbc.methods.closed_form.coral import Coral
 from jbc.methods.closed_form.percentiles import Percentiles
 from jbc.methods.closed_form.quantile_map import QuantileMap
 from jbc.methods.closed_form.standardise import Standardise
+from jbc.methods.closed_form.surrogates import SVA, FrozenSVA
 from jbc.methods.closed_form.typical_variation import TypicalVariation
 from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
 from jbc.methods.distance_alignment import DistanceAlignment
@@ -44,6 +45,8 @@ METHODS: dict[str, type[Method]] = {
     "typical-variation": TypicalVariation,
     "percentiles": Percentiles,
     "component-editing": ComponentEditing,
+    "sva": SVA,
+    "frozen-sva": FrozenSVA,
 }
 
 

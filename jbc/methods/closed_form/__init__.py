@@ -5,6 +5,16 @@ from jbc.methods.closed_form.coral import Coral
 from jbc.methods.closed_form.percentiles import Percentiles
 from jbc.methods.closed_form.quantile_map import QuantileMap
 from jbc.methods.closed_form.standardise import Standardise
+from jbc.methods.closed_form.surrogates import SVA, FrozenSVA
 from jbc.methods.closed_form.typical_variation import TypicalVariation
 
-__all__ = ["ComponentEditing", "Coral", "Percentiles", "QuantileMap", "Standardise", "TypicalVariation"]
+__all__ = [
+    "SVA",
+    "ComponentEditing",
+    "Coral",
+    "FrozenSVA",
+    "Percentiles",
+    "QuantileMap",
+    "Standardise",
+    "TypicalVariation",
+]
