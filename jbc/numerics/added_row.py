@@ -1,7 +1,7 @@
 r"""What becomes of singular vectors when one row is added to a table, without decomposing again.
 
-Of a table of n rows less their mean, with the singular values s and right singular vectors U, and a row y less the same
-mean. With the row added, and all rows less their new mean, the Gram matrix is
+The table has n rows less their mean, singular values s and right singular vectors U; the row y is less the same mean.
+With the row added, and all rows less their new mean, the Gram matrix is
 
 .. math:: U \operatorname{diag}(s^2)\, U^\top + \rho\, y y^\top, \qquad \rho = \frac{n}{n + 1}.
 
@@ -34,8 +34,8 @@ from jax import Array
 
 # Halvings of the bracket of a root, on a logarithmic scale that begins at this part of the bracket.
 HALVINGS, LEAST = 32, 1e-16
-# Where a row lies farther out, in units of the largest singular value, squares leave the range of float32; its entry in
-# the first vector has long been 1.
+# Where a row lies farther out, in units of the largest singular value, squares leave the range of float32; its entry
+# in the first vector has long been 1.
 FAR = 1e15
 TINY = np.finfo(np.float32).tiny
 
@@ -112,11 +112,13 @@ def entries(database: Database, y: Array) -> Array:
 
 
 def _root(square: Array, share: Array, lower: Array, upper: Array, gap: Array) -> tuple[Array, Array, Array]:
-    """Return the distances of all poles from one end of the bracket, the root from there, and whether it is the lower.
+    """Return the distances of all poles from an end of the bracket, the root from there, and whether it is the lower.
 
     Sought from the nearer end, so that no digit of a difference is lost: (n, r + 1), (n,), (n,).
     """
-    highest = gap < 0  # no pole lies above the largest eigenvalue, which rises by the whole of the row at most
+    highest = (
+        gap < 0
+    )  # no pole lies above the largest eigenvalue, which rises by the whole of the row at most
     width = jnp.where(highest, share * square.sum(axis=1), gap)
 
     def balance(apart: Array, step: Array) -> Array:
@@ -128,7 +130,7 @@ def _root(square: Array, share: Array, lower: Array, upper: Array, gap: Array) -
     def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         near, far = ends
         middle = jnp.sqrt(near) * jnp.sqrt(far)
-        # The balance rises from one end to the other: from below it is positive beyond the root, from above before it.
+        # The balance rises from one end to the other: from below it is positive beyond the root, from above before.
         beyond = (balance(apart, jnp.where(up, middle, -middle)) > 0) == up
         return jnp.where(beyond, near, middle), jnp.where(beyond, middle, far)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
+from scipy.linalg import eigh
 from scipy.special import fdtrc
 
-from jbc.numerics.linalg import principal_axes
 from jbc.numerics.local_fdr import local_fdr
 
 Form = Literal["irw", "two-step"]
@@ -23,7 +23,7 @@ RANK = 1e-7
 
 
 class Surrogates(NamedTuple):
-    """Surrogate variables of rows, (n, k), the projection of centred rows on them, (d, k), and weights of features."""
+    """Surrogate variables (n, k), the projection of centred rows on them, (d, k), and weights of features, (d,)."""
 
     variables: np.ndarray
     projection: np.ndarray
@@ -159,20 +159,41 @@ def reweighted(x: np.ndarray, classes: np.ndarray, number: int, iterations: int)
     >>> bool(abs(np.corrcoef(found.variables[:, 0], hidden)[0, 1]) > 0.99)
     True
     """
-    size, variables = principal_axes(without(classes, x).T, number)
-    weight, weighted = np.ones(x.shape[1]), x
+    weight = np.ones(x.shape[1])
+    size, variables = components(without(classes, x), weight, number)
     for _ in range(iterations):
         basis = np.linalg.qr(variables)[0]
         apart = local_fdr(p_values(x, classes, basis))
         weight = (1 - local_fdr(p_values(x, variables))) * apart
-        weighted = x * weight
-        size, variables = principal_axes(weighted.T, number)
+        size, variables = components(x, weight, number)
         whole = size > RANK * max(size[0], np.finfo(float).tiny)
         size, variables = np.where(whole, size, 1), np.where(whole, variables, 0)
         if not whole.any():
             break  # no feature varies with the surrogate variables alone
-    projection = weight[:, None] * (weighted.T @ variables) / np.square(size)
+    projection = np.square(weight)[:, None] * (x.T @ variables) / np.square(size)
     return Surrogates(variables, projection, weight)
+
+
+def components(x: np.ndarray, weight: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest singular values of rows with weighted features, and their left singular vectors, (n, k).
+
+    Examples
+    --------
+    >>> size, vectors = components(np.array([[1.0, 5.0], [-1.0, 5.0]]), np.array([1.0, 0.0]), 1)
+    >>> size.round(3).tolist(), np.abs(vectors).round(3).ravel().tolist()
+    ([1.414], [0.707, 0.707])
+    """
+    used = weight > 0
+    weighted = x[:, used] * weight[used]
+    tall = weighted.shape[1] < len(x)
+    gram = weighted.T @ weighted if tall else weighted @ weighted.T
+    most = min(number, len(gram))
+    size, vectors = np.zeros(number), np.zeros((len(x), number))
+    if most:
+        values, axes = eigh(gram, subset_by_index=(len(gram) - most, len(gram) - 1))
+        size[:most], axes = np.sqrt(np.maximum(values[::-1], 0)), axes[:, ::-1]
+        vectors[:, :most] = weighted @ (axes / np.where(size[:most] > 0, size[:most], 1)) if tall else axes
+    return size, vectors
 
 
 def two_step(x: np.ndarray, classes: np.ndarray, number: int) -> Surrogates:
@@ -198,14 +219,14 @@ def two_step(x: np.ndarray, classes: np.ndarray, number: int) -> Surrogates:
     >>> two_step(x - x.mean(axis=0), indicators(label), 1).weight.round().tolist()[5:12]
     [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
     """
-    _, residual = principal_axes(without(classes, x).T, number)
+    _, residual = components(without(classes, x), np.ones(x.shape[1]), number)
     variables, projection = np.zeros((len(x), number)), np.zeros((x.shape[1], number))
     affected = np.zeros(x.shape[1], bool)
     for k in range(number):
         chosen = local_fdr(p_values(x, residual[:, [k]])) < DISCOVERED
         if chosen.sum() < 2:
             continue  # a single feature tells of itself alone
-        size, axes = principal_axes(x[:, chosen].T, int(min(len(x) - 1, chosen.sum())))
+        size, axes = components(x, chosen.astype(float), int(min(len(x) - 1, chosen.sum())))
         like = np.where(size > RANK * size[0], np.abs(axes.T @ residual[:, k]), -1)
         best = int(np.argmax(like))
         variables[:, k] = axes[:, best]

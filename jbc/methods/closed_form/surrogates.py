@@ -18,6 +18,7 @@ from jbc.methods.closed_form.surrogate_variables import (
     RANK,
     Form,
     Surrogates,
+    components,
     count,
     effects,
     indicators,
@@ -28,13 +29,16 @@ from jbc.methods.closed_form.surrogate_variables import (
 from jbc.methods.constraints import Positive
 from jbc.numerics import added_row
 from jbc.numerics.added_row import Database
-from jbc.numerics.linalg import deviations, principal_axes
+from jbc.numerics.linalg import deviations
 
 LOG = logging.getLogger("jbc")
 
 
 class Table(NamedTuple):
-    """The labelled rows, centred and divided by the ``unit`` of every feature, and the basis of their classes."""
+    """The labelled rows, centred and divided by a unit, of the features that vary within classes; and their classes.
+
+    ``mean`` is that of all features, and ``unit`` is 0 for those that are left out.
+    """
 
     x: np.ndarray
     classes: np.ndarray
@@ -44,19 +48,30 @@ class Table(NamedTuple):
     @property
     def most(self) -> int:
         """The largest number of surrogate variables that leaves something of the residuals."""
-        return max(min(len(self.x) - 2 - self.classes.shape[1], int(np.isfinite(self.unit).sum()) - 1), 0)
+        return max(min(len(self.x) - 2 - self.classes.shape[1], self.x.shape[1] - 1), 0)
+
+    def of_all(self, table: np.ndarray) -> np.ndarray:
+        """Return a table (features that vary, k) with all features, 0 where one does not vary."""
+        whole = np.zeros((len(self.unit), *table.shape[1:]))
+        whole[self.unit > 0] = table
+        return whole
+
+    @property
+    def per_unit(self) -> np.ndarray:
+        """What to multiply measurements by, of the features that vary."""
+        return 1 / self.unit[self.unit > 0]
 
 
 def read(cohort: Cohort, *, scale: bool) -> Table:
     """Return the labelled rows of a cohort; a row of weight k is there k times.
 
-    A feature that is constant in every class has no part in surrogate variables: it is divided by infinity.
+    A feature that is constant in every class, up to rounding, has no part in surrogate variables.
 
     Examples
     --------
     >>> cohort = Cohort.from_arrays([[0.0, 1], [2, 1], [4, 1], [6, 1], [9, 9]], label=["a", "a", "b", "b", ""])
     >>> read(cohort, scale=False).x.tolist()
-    [[-3.0, 0.0], [-1.0, 0.0], [1.0, 0.0], [3.0, 0.0]]
+    [[-3.0], [-1.0], [1.0], [3.0]]
     """
     label = np.asarray(cohort.label)
     times = np.where(label >= 0, np.asarray(cohort.weight), 0)
@@ -65,9 +80,10 @@ def read(cohort: Cohort, *, scale: bool) -> Table:
     largest = np.abs(x).max(axis=0)
     x -= mean
     freedom = max(len(x) - 1 - classes.shape[1], 1)
-    unit = deviations(np.square(without(classes, x)).sum(axis=0) / freedom, largest, np.inf)
-    unit = np.where(np.isfinite(unit) & (not scale), 1, unit)
-    return Table(x / unit, classes, mean, unit)
+    unit = deviations(np.square(without(classes, x)).sum(axis=0) / freedom, largest, 0.0)
+    varies = unit > 0
+    unit = np.where(varies & (not scale), 1.0, unit)
+    return Table((x if varies.all() else x[:, varies]) / unit[varies], classes, mean, unit)
 
 
 def check(cohort: Cohort, number: int | None) -> None:
@@ -79,13 +95,13 @@ def check(cohort: Cohort, number: int | None) -> None:
         raise InputError(
             "Only one class is labelled" if len(found) else "No row is labelled",
             which=[cohort.names.labels[i] for i in found] or None,
-            why="Surrogate variables are what rows vary by beside their classes: without classes, biology is removed.",
+            why="Surrogate variables are what rows vary by beside their classes: without these, biology is removed.",
             fix="Label rows of two classes or more, or use a method that does without labels.",
             code="one-class" if len(found) else "no-labels",
         )
     table = read(cohort, scale=True)
     if (number or 1) > table.most:
-        features = int(np.isfinite(table.unit).sum())
+        features = table.x.shape[1]
         raise InputError(
             f"{number or 1} surrogate variables cannot be estimated from this table",
             which=[
@@ -102,8 +118,7 @@ def check(cohort: Cohort, number: int | None) -> None:
 def number_of(table: Table, number: int | None, permutations: int, method: str) -> int:
     """Return the number of surrogate variables that was asked for, or that is significant."""
     if number is None:
-        whole = table.x[:, np.isfinite(table.unit)]
-        number = min(count(whole, table.classes, permutations), table.most)
+        number = min(count(table.x, table.classes, permutations), table.most)
         LOG.info("%s: %d surrogate variables are significant", method, number)
     return number
 
@@ -111,11 +126,10 @@ def number_of(table: Table, number: int | None, permutations: int, method: str) 
 def linear(table: Table, found: Surrogates) -> Fitted:
     """Return the projection of rows on their surrogate variables, and what these do to the features."""
     effect = effects(table.x, table.classes, found.variables)
-    known = np.where(np.isfinite(table.unit), table.unit, 0)
     fitted = {
         "mean": table.mean,
-        "projection": found.projection / table.unit[:, None],
-        "effect": effect * known,
+        "projection": table.of_all(found.projection * table.per_unit[:, None]),
+        "effect": table.of_all(effect.T).T * table.unit,
         "low": found.variables.min(axis=0),
         "high": found.variables.max(axis=0),
     }
@@ -170,9 +184,9 @@ class SVA(ClosedForm, Encodes):
 
     References
     ----------
-    Leek and Storey, "Capturing heterogeneity in gene expression studies by surrogate variable analysis", PLoS Genetics
-    3, 2007. Leek and Storey, "A general framework for multiple testing dependence", PNAS 105, 2008 (irw). Buja and
-    Eyuboglu, "Remarks on parallel analysis", Multivariate Behavioral Research 27, 1992.
+    Leek and Storey, "Capturing heterogeneity in gene expression studies by surrogate variable analysis", PLoS
+    Genetics 3, 2007; "A general framework for multiple testing dependence", PNAS 105, 2008 (irw). Buja and Eyuboglu,
+    "Remarks on parallel analysis", Multivariate Behavioral Research 27, 1992.
 
     Examples
     --------
@@ -325,7 +339,7 @@ class FrozenSVA(ClosedForm, Encodes):
 
 
 def _rescaling(fitted: Fitted, cohort: Cohort) -> Fitted:
-    """Return what centres the projections of the rows of domains without labels, and scales them to norm 1 together."""
+    """Return what centres the projections of rows of domains without labels, and scales them to norm 1 together."""
     domain, weight = np.asarray(cohort.domain), np.asarray(cohort.weight)
     domains, number = len(cohort.names.domains), fitted["projection"].shape[1]
     new = ~np.isin(np.arange(domains), domain[(np.asarray(cohort.label) >= 0) & (weight > 0)])
@@ -341,8 +355,17 @@ def _rescaling(fitted: Fitted, cohort: Cohort) -> Fitted:
 
 def _database(table: Table, found: Surrogates) -> Fitted:
     """Return the decomposition of the weighted rows, to which rows can be added."""
-    size, axes = principal_axes(table.x * found.weight, min(table.x.shape))
-    kept = max(int((size > RANK * max(size[0], np.finfo(float).tiny)).sum()), found.variables.shape[1])
-    database = added_row.freeze(size[:kept], axes[:, :kept], len(table.x), found.variables.shape[1])
-    weight = (found.weight / table.unit).astype(np.float32)
-    return {"weight": weight, "database": database._asdict()}
+    number, weight = found.variables.shape[1], found.weight
+    size, vectors = components(table.x, weight, min(table.x.shape))
+    kept = max(int((size > RANK * max(size[0], np.finfo(float).tiny)).sum()), number)
+    size, vectors = size[:kept], vectors[:, :kept]
+    # The signs of the surrogate variables, whose effects are known.
+    own = (vectors[:, :number] * found.variables).sum(axis=0)
+    vectors[:, :number] *= np.where(own < 0, -1, 1)
+    axes = weight[:, None] * (table.x.T @ (vectors / np.where(size > 0, size, 1)))
+    database = added_row.freeze(size, axes, len(table.x), number)
+    database = database._replace(axes=table.of_all(axes).astype(np.float32))
+    return {
+        "weight": table.of_all(weight * table.per_unit).astype(np.float32),
+        "database": database._asdict(),
+    }
