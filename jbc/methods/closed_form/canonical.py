@@ -101,7 +101,7 @@ def midcorrelation(code: np.ndarray, z: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> midcorrelation(np.arange(5.0), np.array([[0.0], [1.0], [2.0], [3.0], [400.0]])).round(2).tolist()
-    [0.71]
+    [0.78]
     """
     own, other = _biweight(code[:, None]), _biweight(z)
     return (own.T @ other)[0]

@@ -235,9 +235,9 @@ def _shared(cohort: Cohort, source: int, target: int) -> tuple[np.ndarray, np.nd
 
 
 def _certainty(cohort: Cohort, own: np.ndarray, other: np.ndarray) -> float:
-    """Return 0 where sampling alone explains how a source and the target differ: :func:`jbc.numerics.edits.certainty`.
+    """Return 0 where sampling alone explains how a source and the target differ, feature by feature, and at most 1.
 
-    Features are in units of their deviation over both.
+    That is :func:`jbc.numerics.edits.certainty`, of features in units of their deviation over both.
     """
     x, unit = np.asarray(cohort.x, np.float64), np.asarray(cohort.unit)
     used = own + other
