@@ -15,6 +15,8 @@ RANK = 1e-6
 LARGE = 1500
 # Features that a metagene is chosen from, as in Seurat; and positions of a sequence that is warped, by rank.
 CANDIDATES, LONGEST = 2000, 1000
+# Percentiles nearer to each other, in parts of the range of a code, are taken for one.
+TIED = 1e-4
 
 
 class Vectors(NamedTuple):
@@ -151,6 +153,21 @@ def metagene_map(source: Rows, target: Rows, features: int) -> tuple[np.ndarray,
     at, to = warp(first, second + apart[np.abs(apart).argmin()])
     moved = np.bincount(at, sides[1].code[to]) / np.bincount(at)
     return sides[0].code, moved
+
+
+def without_ties(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where percentiles lie, and where they go, with one goal for those that nearly coincide, (percentiles,).
+
+    A map that jumps, or nearly does, takes a row elsewhere by the rounding of its code.
+
+    Examples
+    --------
+    >>> [each.tolist() for each in without_ties(np.array([0.0, 1.0, 1.0, 3.0]), np.array([0.0, 2.0, 4.0, 5.0]))]
+    [[0.0, 1.0, 1.0, 3.0], [0.0, 3.0, 3.0, 5.0]]
+    """
+    run = np.cumsum(np.append(True, np.diff(source) > TIED * (source[-1] - source[0]))) - 1
+    first, second = (np.bincount(run, each) / np.bincount(run) for each in (source, target))
+    return first[run], second[run]
 
 
 def _in_order(rows: Rows) -> Rows:

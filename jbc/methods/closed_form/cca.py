@@ -17,7 +17,13 @@ from jbc.cohort.roles import SOURCE, TARGET
 from jbc.errors import InputError
 from jbc.methods import preconditions
 from jbc.methods.base import ClosedForm, Directed, Encodes, Fitted
-from jbc.methods.closed_form.canonical import Rows, canonical_vectors, metagene_map, standard_rows
+from jbc.methods.closed_form.canonical import (
+    Rows,
+    canonical_vectors,
+    metagene_map,
+    standard_rows,
+    without_ties,
+)
 from jbc.methods.constraints import Positive, Several
 from jbc.methods.settings import ROUTE, Route
 from jbc.numerics import edits
@@ -192,8 +198,8 @@ class CCA(Directed, ClosedForm, Encodes):
                 pair = metagene_map(own, other, self.features)
             else:
                 pair = [np.sort(np.repeat(side.code, side.weight)) for side in (own, other)]
-            for knots, each in zip(found, pair, strict=True):
-                knots[:, k] = np.quantile(each, np.linspace(0, 1, self.percentiles))
+            knots = [np.quantile(each, np.linspace(0, 1, self.percentiles)) for each in pair]
+            found[:, :, k] = without_ties(*knots)
         return found
 
 

