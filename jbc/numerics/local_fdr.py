@@ -14,6 +14,8 @@ Statistical Association 96, 2001. Storey, "A direct approach to false discovery 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.interpolate import BSpline
 from scipy.linalg import eigh
@@ -124,5 +126,5 @@ def smooth(x: np.ndarray, y: np.ndarray) -> BSpline:
         rest = y - fitted @ (keep * shared)
         return float(rest @ rest / (1 - keep.sum() / GRID) ** 2 / max(apart, np.finfo(float).tiny))
 
-    best = minimize_scalar(score, bounds=(-1.5, 1.5), method="bounded", options={"xatol": 1e-4}).x
-    return BSpline(x[0] + length * knots, vectors @ (coefficients(best) * shared), 3)
+    best: Any = minimize_scalar(score, bounds=(-1.5, 1.5), method="bounded", options={"xatol": 1e-4})
+    return BSpline(x[0] + length * knots, vectors @ (coefficients(best.x) * shared), 3)

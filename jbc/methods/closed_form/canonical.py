@@ -72,18 +72,8 @@ def canonical_vectors(
     [1.0, 1.0, 1.0]
     """
     # Without the part of a decomposition that is as long as the table: X = Q R leaves R.
-    x, y = (np.sqrt(each)[:, None] * table for each, table in zip(weights, (x, y), strict=True))
-    x, y = (np.linalg.qr(table, mode="r") if len(table) > table.shape[1] else table for table in (x, y))
-    cross = x @ y.T
-    if min(cross.shape) > LARGE and number < min(cross.shape) // 4:
-        u, size, vt = svds(cross, number, v0=np.ones(min(cross.shape)))
-        order = np.argsort(-size)
-        u, size, vt = u[:, order], size[order], vt[order]
-    else:
-        u, size, vt = (
-            part[..., :number] if k < 2 else part[:number]
-            for k, part in enumerate(np.linalg.svd(cross, full_matrices=False))
-        )
+    x, y = (_shorter(np.sqrt(each)[:, None] * table) for each, table in zip(weights, (x, y), strict=True))
+    u, size, vt = _largest(x @ y.T, number)
     kept = size > RANK * max(size[0], np.finfo(float).tiny)
     inverse = np.where(kept, 1 / np.where(kept, size, 1), 0)
     source, target = y.T @ vt.T * inverse, x.T @ u * inverse
@@ -93,6 +83,27 @@ def canonical_vectors(
         for side, each in zip((source, target), weights, strict=True)
     ]
     return Vectors(*found, back=np.linalg.pinv(found[1], rcond=RANK))
+
+
+def _shorter(table: np.ndarray) -> np.ndarray:
+    """Return a table with the same products of columns, and no more rows than columns."""
+    if len(table) <= table.shape[1]:
+        return table
+    short = np.linalg.qr(table, mode="r")
+    assert isinstance(short, np.ndarray)
+    return short
+
+
+def _largest(cross: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the first parts of a singular value decomposition."""
+    least = min(cross.shape)
+    if least > LARGE and number < least // 4:
+        u, size, vt = svds(cross, number, v0=np.ones(least))  # smallest first
+        assert u is not None
+        assert vt is not None
+        return u[:, ::-1], size[::-1], vt[::-1]
+    u, size, vt = np.linalg.svd(cross, full_matrices=False)
+    return u[:, :number], size[:number], vt[:number]
 
 
 def midcorrelation(code: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -142,17 +153,17 @@ def metagene_map(source: Rows, target: Rows, features: int) -> tuple[np.ndarray,
     >>> bool(np.allclose(moved, own + 3))
     True
     """
-    sides = [_in_order(side) for side in (source, target)]
-    metagenes = _metagenes(*sides, features)
+    source, target = _in_order(source), _in_order(target)
+    metagenes = _metagenes(source, target, features)
     if metagenes is None:
-        return sides[0].code, sides[0].code
+        return source.code, source.code
     first, second = metagenes
     # The smallest difference of their middle percentiles is taken for a shift of all.
     middle = np.linspace(0.1, 0.9, 801)
     apart = np.quantile(first, middle) - np.quantile(second, middle)
     at, to = warp(first, second + apart[np.abs(apart).argmin()])
-    moved = np.bincount(at, sides[1].code[to]) / np.bincount(at)
-    return sides[0].code, moved
+    moved = np.bincount(at, target.code[to]) / np.bincount(at)
+    return source.code, moved
 
 
 def without_ties(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

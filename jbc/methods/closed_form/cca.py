@@ -136,21 +136,22 @@ class CCA(Directed, ClosedForm, Encodes):
         found = canonical_vectors(rows[moves], rows[goes], (weight[moves], weight[goes]), number)
         codes = np.where(moves[:, None], rows @ found.source, rows @ found.target)
         share, maps = np.zeros(len(role)), np.zeros((2, len(role), self.percentiles, number))
-        for g in np.flatnonzero(role == SOURCE):
+        for g in np.flatnonzero(role == SOURCE).tolist():
             own, other = _shared(cohort, g, target)
             if not (own.any() and other.any()):
                 continue  # nothing is known of what these domains differ by
             share[g] = _certainty(cohort, own, other) if self.cautious else 1
             if self.form != "plain":
                 maps[:, g] = self._aligned(Rows(z, codes, own), Rows(z, codes, other))
-        loadings = {name: np.zeros((len(tables["varies"]), number)) for name in ("source", "target", "back")}
-        for name, each in zip(loadings, (found.source, found.target, found.back.T), strict=True):
-            loadings[name][tables["varies"]] = each
-        fitted = tables | loadings | {"share": share}
+        loadings = {"source": found.source, "target": found.target, "back": found.back.T}
+        whole = {name: np.zeros((len(tables["varies"]), number)) for name in loadings}
+        for name, each in loadings.items():
+            whole[name][tables["varies"]] = each
+        fitted: Fitted = tables | whole | {"share": share}
+        fitted = {name: each.astype(np.float32) for name, each in fitted.items()}
         if self.form != "plain":
             fitted["edits"] = dict(zip(Edit._fields, maps.astype(np.float32), strict=True))
-        floats = {k: v.astype(np.float32) for k, v in fitted.items() if isinstance(v, np.ndarray)}
-        return fitted | floats | {"role": role, "to": np.array(target, np.int32)}
+        return fitted | {"role": role, "to": np.array(target, np.int32)}
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Move rows of the sources by their codes, and to the location and scale of the target."""
