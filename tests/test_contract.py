@@ -41,9 +41,12 @@ from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Adapts, Bounded, Classifies, Directed, Encodes, Method, Ordered, Trainable
 from jbc.methods.chain import Chain
 from jbc.methods.closed_form import (
+    CCA,
+    SVA,
     ComBat,
     ComponentEditing,
     Coral,
+    FrozenSVA,
     LimmaRemoveBatch,
     Percentiles,
     QuantileMap,
@@ -101,6 +104,9 @@ CONFIGURATIONS: dict[str, Method] = {
     "limma-remove-batch": LimmaRemoveBatch(),
     "ratio-g": RatioG(on="all"),
     "chain": Chain(Standardise(scale=False), QuantileMap()),
+    "sva": SVA(surrogates=1, form="two-step"),
+    "frozen-sva": FrozenSVA(surrogates=1),
+    "cca": CCA(form="percentiles"),  # warping takes more features: tests/methods/test_cca.py
 }
 # One with other settings than the default wherever possible: what must survive being written and read.
 UNUSUAL: dict[str, Method] = {
@@ -131,9 +137,14 @@ UNUSUAL: dict[str, Method] = {
     "limma-remove-batch": LimmaRemoveBatch(remove=("operator",)),
     "ratio-g": RatioG(form="ratio"),
     "chain": Chain(Standardise(on="controls"), presets.joint("chd", kernel=Kernel(bandwidths=(0.1, 1 / 3)))),
+    "sva": SVA(permutations=40, scale=False),
+    "frozen-sva": FrozenSVA(surrogates=2, form="released", iterations=3, scale=False),
+    "cca": CCA(codes=3, features=2, percentiles=11, cautious=False, route=Route(target="day 2")),
 }
 # Preparations: other units than those of the input, and domains that are left to what follows.
 PREPARATIONS = (DenoisingAutoencoder, TypicalVariation, Percentiles)
+# They do not know domains, and remove what many features share beside the classes.
+BLIND = (SVA, FrozenSVA)
 SIGNATURES = {
     "resolve": ["cohort"],
     "check": ["cohort"],
@@ -176,8 +187,9 @@ def over(methods: dict[str, Method], *, slow: tuple[type, ...] = ()) -> pytest.M
 
 
 every_method, every_method_large_in_ci = over(CONFIGURATIONS), over(CONFIGURATIONS, slow=LARGE)
-# Critics need more steps than these tests take: what they do is examined in tests/methods/test_wasserstein.py.
-ELSEWHERE = (*PREPARATIONS, WassersteinAlignment)
+# Critics need more steps than these tests take, and surrogate variables more features: what they do is examined in
+# tests/methods/test_wasserstein.py and test_surrogates.py.
+ELSEWHERE = (*PREPARATIONS, *BLIND, WassersteinAlignment)
 corrections = {n: method for n, method in CONFIGURATIONS.items() if not isinstance(method, ELSEWHERE)}
 every_correction = over(corrections)
 trained = {name: method for name, method in CONFIGURATIONS.items() if isinstance(method, Trainable)}
@@ -508,8 +520,10 @@ def test_repeated_rows_are_rows_of_more_weight(method):
         method = vary(method, target="domain 1")  # the largest domain is another one when rows are repeated
     drawn = world()
     times = np.random.default_rng(0).integers(1, 4, len(drawn.x))
-    repeated = Cohort.from_arrays(np.repeat(drawn.x, times, axis=0), np.repeat(drawn.domain, times))
-    alone = Cohort.from_arrays(drawn.x, drawn.domain)
+    rows = drawn.x, drawn.domain, hidden(drawn)
+    x, domain, label = (np.repeat(part, times, axis=0) for part in rows)
+    repeated = Cohort.from_arrays(x, domain, label=label)
+    alone = Cohort.from_arrays(drawn.x, drawn.domain, label=hidden(drawn))
     # No group may weigh more than the largest one has rows, so the weights are checked without that.
     weighted = dataclasses.replace(alone, weight=times[np.asarray(alone.row)].astype(np.int32))
     models = [jbc.Corrector(method).fit_cohort(table) for table in (repeated, weighted)]
@@ -524,7 +538,7 @@ def test_the_order_of_columns_does_not_matter_where_nothing_is_drawn(method):
         pytest.skip("its networks begin with other weights for other columns")
     drawn, order = world(), np.array([2, 0, 3, 1])
     found, expected = (
-        jbc.Corrector(method).fit(x, domain=drawn.domain).transform(x, domain=drawn.domain)
+        jbc.Corrector(method).fit(x, hidden(drawn), domain=drawn.domain).transform(x, domain=drawn.domain)
         for x in (drawn.x[:, order], drawn.x)
     )
     np.testing.assert_allclose(found, expected[:, order], atol=1e-4 * np.abs(expected).max())

@@ -13,6 +13,7 @@ from jbc.methods import rules
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method
 from jbc.methods.chain import Chain
+from jbc.methods.closed_form.cca import CCA
 from jbc.methods.closed_form.combat import ComBat
 from jbc.methods.closed_form.component_editing import ComponentEditing
 from jbc.methods.closed_form.coral import Coral
@@ -21,6 +22,7 @@ from jbc.methods.closed_form.percentiles import Percentiles
 from jbc.methods.closed_form.quantile_map import QuantileMap
 from jbc.methods.closed_form.ratio_g import RatioG
 from jbc.methods.closed_form.standardise import Standardise
+from jbc.methods.closed_form.surrogates import SVA, FrozenSVA
 from jbc.methods.closed_form.typical_variation import TypicalVariation
 from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
 from jbc.methods.distance_alignment import DistanceAlignment
@@ -52,6 +54,9 @@ METHODS: dict[str, type[Method]] = {
     "limma-remove-batch": LimmaRemoveBatch,
     "ratio-g": RatioG,
     "chain": Chain,
+    "sva": SVA,
+    "frozen-sva": FrozenSVA,
+    "cca": CCA,
 }
 
 

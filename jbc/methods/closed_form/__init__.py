@@ -1,5 +1,6 @@
 """Closed-form methods: no training, all work at the end."""
 
+from jbc.methods.closed_form.cca import CCA
 from jbc.methods.closed_form.combat import ComBat
 from jbc.methods.closed_form.component_editing import ComponentEditing
 from jbc.methods.closed_form.coral import Coral
@@ -8,12 +9,16 @@ from jbc.methods.closed_form.percentiles import Percentiles
 from jbc.methods.closed_form.quantile_map import QuantileMap
 from jbc.methods.closed_form.ratio_g import RatioG
 from jbc.methods.closed_form.standardise import Standardise
+from jbc.methods.closed_form.surrogates import SVA, FrozenSVA
 from jbc.methods.closed_form.typical_variation import TypicalVariation
 
 __all__ = [
+    "CCA",
+    "SVA",
     "ComBat",
     "ComponentEditing",
     "Coral",
+    "FrozenSVA",
     "LimmaRemoveBatch",
     "Percentiles",
     "QuantileMap",
