@@ -42,6 +42,7 @@ from jbc.methods.base import Adapts, Bounded, Classifies, Directed, Encodes, Met
 from jbc.methods.closed_form import (
     ComponentEditing,
     Coral,
+    Harmony,
     Percentiles,
     QuantileMap,
     Standardise,
@@ -93,6 +94,8 @@ CONFIGURATIONS: dict[str, Method] = {
     "typical-variation": TypicalVariation(on="all"),
     "percentiles": Percentiles(on="all"),
     "component-editing": ComponentEditing(),
+    # Soft clusters, since the effects of these tests are as large as what the classes differ by.
+    "harmony": Harmony(sigma=0.5, ridge=0.1),
 }
 # One with other settings than the default wherever possible: what must survive being written and read.
 UNUSUAL: dict[str, Method] = {
@@ -119,6 +122,7 @@ UNUSUAL: dict[str, Method] = {
     "typical-variation": TypicalVariation(ridge=0, scale=False, basis="components"),
     "percentiles": Percentiles(factors=3),
     "component-editing": ComponentEditing(components=2, editing=Editing(layers=(1,), beyond="linear")),
+    "harmony": Harmony(components=None, clusters=3, ridge_unit="expected", seed=1),
 }
 # Preparations: other units than those of the input, and domains that are left to what follows.
 PREPARATIONS = (DenoisingAutoencoder, TypicalVariation, Percentiles)
