@@ -40,6 +40,7 @@ from jbc.methods import presets
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Adapts, Bounded, Classifies, Directed, Encodes, Method, Trainable
 from jbc.methods.closed_form import (
+    MNN,
     ComponentEditing,
     Coral,
     Harmony,
@@ -96,6 +97,7 @@ CONFIGURATIONS: dict[str, Method] = {
     "component-editing": ComponentEditing(),
     # Soft clusters, since the effects of these tests are as large as what the classes differ by.
     "harmony": Harmony(sigma=0.5, ridge=0.1),
+    "mnn": MNN(sigma=2.0),
 }
 # One with other settings than the default wherever possible: what must survive being written and read.
 UNUSUAL: dict[str, Method] = {
@@ -123,6 +125,7 @@ UNUSUAL: dict[str, Method] = {
     "percentiles": Percentiles(factors=3),
     "component-editing": ComponentEditing(components=2, editing=Editing(layers=(1,), beyond="linear")),
     "harmony": Harmony(components=None, clusters=3, ridge_unit="expected", seed=1),
+    "mnn": MNN(cosine=False, scale=False, density=False, route=Route(source=("day 2", "day 1"))),
 }
 # Preparations: other units than those of the input, and domains that are left to what follows.
 PREPARATIONS = (DenoisingAutoencoder, TypicalVariation, Percentiles)
@@ -172,6 +175,8 @@ every_method, every_method_large_in_ci = over(CONFIGURATIONS), over(CONFIGURATIO
 ELSEWHERE = (*PREPARATIONS, WassersteinAlignment)
 corrections = {n: method for n, method in CONFIGURATIONS.items() if not isinstance(method, ELSEWHERE)}
 every_correction = over(corrections)
+# Neighbours are of one population where effects are smaller than what populations differ by: tests/methods/test_mnn.py.
+of_large_effects = over({n: method for n, method in corrections.items() if not isinstance(method, MNN)})
 trained = {name: method for name, method in CONFIGURATIONS.items() if isinstance(method, Trainable)}
 every_trained, every_trained_large_in_ci = over(trained), over(trained, slow=LARGE)
 
@@ -371,7 +376,7 @@ def accuracy(x: np.ndarray, truth: np.ndarray) -> float:
     return cross_val_score(LinearDiscriminantAnalysis(), x, truth, cv=5).mean()
 
 
-@every_correction
+@of_large_effects
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_shifted_world_is_corrected(method, seed):
     """The means meet as closely as they do by chance (0.4), nothing tells the domains apart, and classes stay."""

@@ -15,6 +15,7 @@ from jbc.methods.base import Method
 from jbc.methods.closed_form.component_editing import ComponentEditing
 from jbc.methods.closed_form.coral import Coral
 from jbc.methods.closed_form.harmony import Harmony
+from jbc.methods.closed_form.mnn import MNN
 from jbc.methods.closed_form.percentiles import Percentiles
 from jbc.methods.closed_form.quantile_map import QuantileMap
 from jbc.methods.closed_form.standardise import Standardise
@@ -46,6 +47,7 @@ METHODS: dict[str, type[Method]] = {
     "percentiles": Percentiles,
     "component-editing": ComponentEditing,
     "harmony": Harmony,
+    "mnn": MNN,
 }
 
 
