@@ -97,7 +97,7 @@ CONFIGURATIONS: dict[str, Method] = {
     "component-editing": ComponentEditing(),
     # Soft clusters, since the effects of these tests are as large as what the classes differ by.
     "harmony": Harmony(sigma=0.5, ridge=0.1),
-    "mnn": MNN(sigma=2.0),
+    "mnn": MNN(sigma=4.0),
 }
 # One with other settings than the default wherever possible: what must survive being written and read.
 UNUSUAL: dict[str, Method] = {
@@ -175,7 +175,7 @@ every_method, every_method_large_in_ci = over(CONFIGURATIONS), over(CONFIGURATIO
 ELSEWHERE = (*PREPARATIONS, WassersteinAlignment)
 corrections = {n: method for n, method in CONFIGURATIONS.items() if not isinstance(method, ELSEWHERE)}
 every_correction = over(corrections)
-# Neighbours are of one population where effects are smaller than what populations differ by: tests/methods/test_mnn.py.
+# Neighbours are of one population where effects are smaller than what populations differ by (test_mnn.py).
 of_large_effects = over({n: method for n, method in corrections.items() if not isinstance(method, MNN)})
 trained = {name: method for name, method in CONFIGURATIONS.items() if isinstance(method, Trainable)}
 every_trained, every_trained_large_in_ci = over(trained), over(trained, slow=LARGE)

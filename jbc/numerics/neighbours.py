@@ -17,7 +17,7 @@ CHUNK = 256  # anchors that are looked at together
 NOTHING = -1e30  # the logarithm of no weight, which float32 can add to
 
 
-def squared_lengths(a: Array, b: Array) -> tuple[Array, Array]:
+def distances_and_rounding(a: Array, b: Array) -> tuple[Array, Array]:
     """Return squared distances of rows, (n, m), and what float32 does not tell of them."""
     norm = jnp.square(a).sum(axis=1)[:, None] + jnp.square(b).sum(axis=1)
     inner = jnp.matmul(a, b.T, precision="highest")
@@ -26,7 +26,7 @@ def squared_lengths(a: Array, b: Array) -> tuple[Array, Array]:
 
 @partial(jax.jit, static_argnums=3)
 def _nearest(rows: Array, others: Array, weight: Array, k: int) -> tuple[Array, Array, Array]:
-    away, unsure = squared_lengths(rows, others)
+    away, unsure = distances_and_rounding(rows, others)
     near, at = jax.lax.top_k(-jnp.where(weight > 0, away, jnp.inf), min(k, len(others)))
     own = weight[at]
     before = jnp.cumsum(own, axis=1) - own
@@ -109,7 +109,7 @@ def in_chunks(groups: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Anchor
 def kernel_average(rows: Array, group: Array, anchors: Anchors, sigma: float) -> tuple[Array, Array]:
     r"""Return the average of the values of anchors by their nearness to each row, and the logarithm of the weights.
 
-    .. math:: \frac{\sum_m w_m e^{-\|x - a_m\|^2 / \sigma^2} v_m}{\sum_m w_m e^{-\|x - a_m\|^2 / \sigma^2}},
+    .. math:: \frac{\sum_m w_m e^{-\|x - a_m\|^2 / \sigma} v_m}{\sum_m w_m e^{-\|x - a_m\|^2 / \sigma}},
 
     over the anchors of the group of the row. However far all of them are, the nearest count.
 
@@ -126,7 +126,7 @@ def kernel_average(rows: Array, group: Array, anchors: Anchors, sigma: float) ->
 
         def add() -> tuple[Array, ...]:
             top, total, summed = carry
-            logs = part.log_weight - squared_lengths(rows, part.point)[0] / sigma**2
+            logs = part.log_weight - distances_and_rounding(rows, part.point)[0] / sigma
             highest = jnp.maximum(top, logs.max(axis=1))
             weight, kept = jnp.exp(logs - highest[:, None]), jnp.exp(top - highest)
             added = kept[:, None] * summed + jnp.matmul(weight, part.value, precision="highest")
