@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -79,10 +79,10 @@ class Anchors(NamedTuple):
     ``group`` (chunks,) tells which; every group has a chunk, if only of points that weigh nothing.
     """
 
-    point: Array
-    value: Array
-    log_weight: Array
-    group: Array
+    point: Any
+    value: Any
+    log_weight: Any
+    group: Any
 
 
 def in_chunks(groups: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Anchors:

@@ -178,7 +178,7 @@ class Harmony(ClosedForm, Encodes):
                 centres, offset, shift = level
 
                 def correct() -> Array:
-                    part, _ = parts_of(to_unit(moved), centres, offset[:, None], self.sigma)
+                    part, _ = parts_of(to_unit(moved), centres, offset[:, None], jnp.float32(self.sigma))
                     return z - jnp.einsum("kn,kp->np", part, shift, precision="highest")
 
                 return jax.lax.cond(shift.any(), correct, lambda: z), None
@@ -207,45 +207,64 @@ def _in_parts(part: np.ndarray, order: np.ndarray, weight: np.ndarray, parts: in
     return made
 
 
+class _Layout(NamedTuple):
+    """Rows in random blocks; rows in parts of one domain; where those of the blocks are in these; shuffled rows."""
+
+    blocks: _Parts
+    own: _Parts
+    domain_of_part: np.ndarray
+    place: np.ndarray
+    shuffled: np.ndarray
+
+
+def _lay_out(
+    domain: np.ndarray, rows: Distinct, domains: int, blocks: int, rng: np.random.Generator
+) -> _Layout:
+    """Draw the blocks: equal rows of several domains share one, so that domains with equal rows come out alike."""
+    number = rng.permutation(rows.kinds)[rows.kind]
+    block = number % blocks
+    order = np.lexsort((number, block))
+    size = int(np.clip(2 ** round(np.log2(len(domain) / domains / 4)), LEAST_PART, LARGEST_PART))
+    own, of = _by_domain(domain, rows.weight, domains, size)
+    place = np.zeros(len(domain), np.int32)
+    place[own.row[own.weight > 0]] = np.flatnonzero(own.weight.ravel())
+    mixed = _in_parts(block, order, rows.weight, blocks)
+    return _Layout(mixed, own, of, place[mixed.row], order)
+
+
 def _fit(
     method: Harmony, z: np.ndarray, domain: np.ndarray, rows: Distinct, domains: int
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+) -> list[tuple[np.ndarray, ...]]:
     """Return centres (K, p), penalty (D, K) and shift (D, K, p) of every iteration; rows are sorted by domain."""
-    rng = np.random.default_rng(method.seed)
-    shuffled = rng.permutation(rows.kinds)[rows.kind]
-    total = int(rows.weight.sum())
-    count = method.clusters or min(max(round(total / ROWS_PER_CLUSTER), 1), MOST_CLUSTERS)
-    # Equal rows of several domains share a block, so that domains with equal rows come out alike.
+    rng, total = np.random.default_rng(method.seed), int(rows.weight.sum())
     blocks = min(method.blocks, rows.kinds)
-    block = shuffled % blocks
-    order = np.lexsort((shuffled, block))
-    mixed = _in_parts(block, order, rows.weight, blocks)
-    size = int(np.clip(2 ** round(np.log2(len(z) / domains / 4)), LEAST_PART, LARGEST_PART))
-    own, of = _by_domain(domain, rows.weight, domains, size)
-    place = np.empty(len(z), np.int32)  # of every row, in the parts of one domain
-    place[own.row[own.weight > 0]] = np.flatnonzero(own.weight.ravel())
-
+    layout = _lay_out(domain, rows, domains, blocks, rng)
+    count = method.clusters or min(max(round(total / ROWS_PER_CLUSTER), 1), MOST_CLUSTERS)
+    first = layout.shuffled
     unit = _unit(z)
-    centres = soft_clusters.first_centres(unit[order], rows.weight[order], count, rng)
+    centres = soft_clusters.first_centres(unit[first], rows.weight[first], count, rng)
     share = np.bincount(domain, rows.weight, domains) / total
-    numbers = [np.float32(each) for each in (method.theta, method.sigma, method.sweep_tolerance)]
-    knobs = Knobs(numbers[0], numbers[1], share.astype(np.float32), numbers[2])
-    tiles = Rows(jnp.asarray(unit[own.row]), of, own.weight)
-    blocked = Rows(jnp.asarray(unit[mixed.row]), domain[mixed.row], mixed.weight)
-    z = jnp.asarray(z[own.row])
-    now, sums = soft_clusters.begin(blocked, rng.permutation(blocks), centres.astype(np.float32), knobs)
-    levels: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    numbers = (method.theta, method.sigma, share, method.sweep_tolerance)
+    knobs = Knobs(*(jnp.asarray(each, jnp.float32) for each in numbers))
+    tiles = Rows(*map(jnp.asarray, (unit[layout.own.row], layout.domain_of_part, layout.own.weight)))
+    mixed = Rows(
+        *map(jnp.asarray, (unit[layout.blocks.row], domain[layout.blocks.row], layout.blocks.weight))
+    )
+    held = jnp.asarray(z[layout.own.row])
+    now, sums = soft_clusters.begin(mixed, rng.permutation(blocks), jnp.asarray(centres, jnp.float32), knobs)
+    levels: list[tuple[np.ndarray, ...]] = []
     for _ in range(method.iterations):
         orders = np.stack([rng.permutation(blocks) for _ in range(method.sweeps)])
-        before, now = float(now.objective), soft_clusters.cluster(blocked, orders, now, sums, knobs)
-        offset, weight, summed = soft_clusters.sum_by_domain(tiles, z, now, knobs)
-        shift = _shifts(method, *(np.asarray(part, np.float64) for part in (weight, summed)), share)
+        before, now = float(now.objective), soft_clusters.cluster(mixed, orders, now, sums, knobs)
+        offset, *measured = soft_clusters.sum_by_domain(tiles, held, now, knobs)
+        weight, summed = (np.asarray(part, np.float64) for part in measured)
+        shift = _shifts(method, weight, summed, share)
         levels.append((np.asarray(now.centres), np.asarray(offset), shift))
         if before - float(now.objective) < method.tolerance * abs(before):
             break
-        sums, moved = soft_clusters.move(tiles, z, now.centres, offset, shift, knobs.sigma)
+        sums, moved = soft_clusters.move(tiles, held, now.centres, offset, shift, knobs.sigma)
         tiles = tiles._replace(unit=moved)
-        blocked = blocked._replace(unit=soft_clusters.take_rows(moved, place[mixed.row]))
+        mixed = mixed._replace(unit=soft_clusters.take_rows(moved, layout.place))
     return levels
 
 

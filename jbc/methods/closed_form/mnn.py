@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -116,7 +117,7 @@ class MNN(Directed, ClosedForm):
             mean, factor = mean * (0 if self.cosine else 1), np.ones_like(factor)
         seen = {"mean": mean.astype(np.float32), "factor": factor.astype(np.float32)}
         x, domain = x[rows.at], domain[rows.at]
-        merge = _Merge(self, x, np.asarray(self.compared(seen, jnp.asarray(x))), rows.weight, domain)
+        merge = _Merge(self, x, self.compared(seen, x), rows.weight, domain)
         target = int(np.argmax(np.asarray(cohort.role) == TARGET))
         merge.join(target, x[domain == target], seen)
         nothing = (np.zeros((0, x.shape[1])), np.zeros((0, x.shape[1])), np.zeros(0))
@@ -136,12 +137,13 @@ class MNN(Directed, ClosedForm):
         anchors = Anchors(**{name: fitted[name] for name in Anchors._fields})
         return x + kernel_average(self.compared(fitted, x), domain, anchors, self.sigma)[0]
 
-    def compared(self, fitted: Fitted, x: Array) -> Array:
-        """Return rows as they are compared."""
+    def compared(self, fitted: Fitted, x: Any) -> Any:
+        """Return rows as they are compared; NumPy or JAX."""
         z = (x - fitted["mean"]) * fitted["factor"]
         if not self.cosine:
             return z
-        return z / jnp.maximum(jnp.linalg.norm(z, axis=1, keepdims=True), jnp.finfo(z.dtype).tiny)
+        xp = np if isinstance(z, np.ndarray) else jnp
+        return z / xp.maximum(xp.linalg.norm(z, axis=1, keepdims=True), np.finfo(np.float32).tiny)
 
     def _order(self, cohort: Cohort) -> list[int]:
         """Return the codes of the sources, in the order in which they are merged."""
@@ -171,7 +173,7 @@ class _Merge:
         """Let the corrected rows of a domain belong to the target."""
         here = self.domain == g
         self.moved[here], self.joined[here] = moved, True
-        self.compared[here] = self.method.compared(seen, jnp.asarray(moved))
+        self.compared[here] = self.method.compared(seen, moved)
 
     def anchors(self, g: int) -> tuple[Found, float]:
         """Return the anchors of a source, and which part of its rows they are."""

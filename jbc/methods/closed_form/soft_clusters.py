@@ -14,7 +14,7 @@ centres are made.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -104,7 +104,7 @@ def _sweep(
 
 
 @jax.jit
-def begin(rows: Rows, order: Array, centres: Array, knobs: Knobs) -> tuple[Clusters, Array]:
+def begin(rows: Rows, order: Any, centres: Array, knobs: Knobs) -> tuple[Clusters, Array]:
     """Return clusters without a penalty, and the sums of rows by cluster."""
     blocks, domains = len(rows.unit), len(knobs.share)
     counts = jnp.zeros((blocks, domains, len(centres)))
@@ -116,7 +116,7 @@ def begin(rows: Rows, order: Array, centres: Array, knobs: Knobs) -> tuple[Clust
 
 
 @jax.jit
-def cluster(rows: Rows, orders: Array, before: Clusters, sums: Array, knobs: Knobs) -> Clusters:
+def cluster(rows: Rows, orders: Any, before: Clusters, sums: Array, knobs: Knobs) -> Clusters:
     """Sweep over the rows until the objective hardly falls, or as often as there are ``orders`` (sweeps, blocks)."""
 
     def go_on(state: tuple[Clusters, Array, Array]) -> Array:
@@ -158,7 +158,7 @@ def sum_by_domain(rows: Rows, z: Array, clusters: Clusters, knobs: Knobs) -> tup
 
 @jax.jit
 def move(
-    rows: Rows, z: Array, centres: Array, offset: Array, shift: Array, sigma: Array
+    rows: Rows, z: Array, centres: Array, offset: Array, shift: Any, sigma: Array
 ) -> tuple[Array, Array]:
     """Return the directions of the rows ``z`` less their shifts (D, K, p), and the sums of these by cluster."""
 
@@ -172,7 +172,7 @@ def move(
 
 
 @jax.jit
-def take_rows(unit: Array, at: Array) -> Array:
+def take_rows(unit: Array, at: Any) -> Array:
     """Return rows of parts (parts, size, p) by their places, in other parts."""
     return unit.reshape(-1, unit.shape[-1])[at]
 
