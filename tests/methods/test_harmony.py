@@ -72,7 +72,7 @@ def plain_sweeps(u, domain, weight, blocks, orders, centres, theta, sigma, toler
         values.append(objective(part, centres))
         if sweep > 3 and abs(sum(values[-4:-1]) - sum(values[-3:])) < tolerance * abs(sum(values[-4:-1])):
             break
-    return part, centres, values[-1], len(values) - 4
+    return part, centres, values[-1], len(values) - 4, values[0]
 
 
 @pytest.mark.parametrize("theta", [0.0, 2.0])
@@ -83,7 +83,7 @@ def test_sweeps_are_what_numpy_says(theta, tolerance):
     u, weight, blocks = unit(x), rng.integers(1, 4, 200), rng.permutation(200) % 7
     orders = np.stack([rng.permutation(7) for _ in range(12)])
     start = unit(u[rng.permutation(200)[:5]])
-    part, centres, value, sweeps = plain_sweeps(
+    part, centres, value, sweeps, begun = plain_sweeps(
         u, domain, weight, blocks, orders, start, theta, 0.2, tolerance
     )
     places = _in_parts(blocks, np.argsort(blocks, kind="stable"), weight, 7)
@@ -92,8 +92,9 @@ def test_sweeps_are_what_numpy_says(theta, tolerance):
     )
     share = np.bincount(domain, weight) / weight.sum()
     knobs = Knobs(*(jnp.float32(each) for each in (theta, 0.2, share, tolerance)))
-    first, sums = soft_clusters.begin(rows, orders[0], start.astype(np.float32), knobs)
-    found = soft_clusters.cluster(rows, orders, first, sums, knobs)
+    first, sums = soft_clusters.begin(rows, orders, start, knobs)
+    found, _ = soft_clusters.cluster(rows, orders, jnp.int32(len(orders)), first, sums, knobs)
+    assert float(first.objective) == pytest.approx(begun, rel=1e-4)
     assert int(found.sweeps) == sweeps
     np.testing.assert_allclose(found.centres, centres, atol=1e-4)
     held = part.T @ (np.eye(2)[domain] * weight[:, None])

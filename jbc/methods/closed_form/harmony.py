@@ -251,11 +251,12 @@ def _fit(
         *map(jnp.asarray, (unit[layout.blocks.row], domain[layout.blocks.row], layout.blocks.weight))
     )
     held = jnp.asarray(z[layout.own.row])
-    now, sums = soft_clusters.begin(mixed, rng.permutation(blocks), jnp.asarray(centres, jnp.float32), knobs)
+    orders = np.tile(np.arange(blocks), (method.sweeps, 1))
+    now, sums = soft_clusters.begin(mixed, orders, centres, knobs)
     levels: list[tuple[np.ndarray, ...]] = []
     for _ in range(method.iterations):
-        orders = np.stack([rng.permutation(blocks) for _ in range(method.sweeps)])
-        before, now = float(now.objective), soft_clusters.cluster(mixed, orders, now, sums, knobs)
+        before, orders = float(now.objective), rng.permuted(orders, axis=1)
+        now, _ = soft_clusters.cluster(mixed, orders, jnp.int32(method.sweeps), now, sums, knobs)
         offset, *measured = soft_clusters.sum_by_domain(tiles, held, now, knobs)
         weight, summed = (np.asarray(part, np.float64) for part in measured)
         shift = _shifts(method, weight, summed, share)

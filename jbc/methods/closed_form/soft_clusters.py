@@ -103,27 +103,37 @@ def _sweep(
     return counts, sums, knobs.sigma * (value - (held * penalty(held, knobs)).sum())
 
 
-@jax.jit
-def begin(rows: Rows, order: Any, centres: Array, knobs: Knobs) -> tuple[Clusters, Array]:
-    """Return clusters without a penalty, and the sums of rows by cluster."""
-    blocks, domains = len(rows.unit), len(knobs.share)
-    counts = jnp.zeros((blocks, domains, len(centres)))
-    free = knobs._replace(theta=jnp.zeros(()))
-    counts, sums, value = _sweep(rows, order, centres, counts, free)
-    held = counts.sum(axis=0)
-    value = value - knobs.sigma * (held * penalty(held, knobs)).sum()
-    return Clusters(centres, counts, value, jnp.int32(0)), sums
+def begin(rows: Rows, orders: Any, centres: np.ndarray, knobs: Knobs, blocks: int) -> tuple[Clusters, Array]:
+    """Return clusters without a penalty around these centres, and the sums of rows by cluster.
+
+    By the program of all other sweeps. The objective is that with the penalty.
+    """
+    counts = np.zeros((len(rows.unit), len(knobs.share), len(centres)), np.float32)
+    around = jnp.asarray(centres, jnp.float32)
+    start = Clusters(around, jnp.asarray(counts), jnp.float32(0), jnp.int32(0))
+    free = knobs._replace(theta=jnp.float32(0))
+    found, sums = cluster(rows, orders, jnp.int32(1), start, around, free)
+    held = np.asarray(found.counts, np.float64).sum(axis=0)
+    expected = np.asarray(knobs.share)[:, None] * held.sum(axis=0)
+    lacking = (held * np.log((held + 1) / (expected + 1))).sum()
+    objective = float(found.objective) + float(knobs.sigma) * float(knobs.theta) * lacking
+    return found._replace(objective=jnp.float32(objective)), sums
 
 
 @jax.jit
-def cluster(rows: Rows, orders: Any, before: Clusters, sums: Array, knobs: Knobs) -> Clusters:
-    """Sweep over the rows until the objective hardly falls, or as often as there are ``orders`` (sweeps, blocks)."""
+def cluster(
+    rows: Rows, orders: Any, most: Array, before: Clusters, sums: Array, knobs: Knobs
+) -> tuple[Clusters, Array]:
+    """Sweep over the rows until the objective hardly falls, or ``most`` times, in these orders (sweeps, blocks).
+
+    Centres are made of the sums of rows by cluster; those of the last sweep are returned as well.
+    """
 
     def go_on(state: tuple[Clusters, Array, Array]) -> Array:
         now, _, last = state
         old, new = last[:WINDOW].sum(), last[1:].sum()
         still = jnp.abs(old - new) >= knobs.tolerance * jnp.abs(old)
-        return (now.sweeps < len(orders)) & ((now.sweeps <= WINDOW + 1) | still)
+        return (now.sweeps < most) & ((now.sweeps <= WINDOW + 1) | still)
 
     def once(state: tuple[Clusters, Array, Array]) -> tuple[Clusters, Array, Array]:
         now, sums, last = state
@@ -133,7 +143,8 @@ def cluster(rows: Rows, orders: Any, before: Clusters, sums: Array, knobs: Knobs
         return Clusters(centres, counts, value, now.sweeps + 1), sums, last
 
     start = before._replace(sweeps=jnp.int32(0)), sums, jnp.full(WINDOW + 1, before.objective)
-    return jax.lax.while_loop(go_on, once, start)[0]
+    now, sums, _ = jax.lax.while_loop(go_on, once, start)
+    return now, sums
 
 
 @jax.jit
