@@ -42,11 +42,13 @@ from jbc.methods.base import Adapts, Bounded, Classifies, Directed, Encodes, Met
 from jbc.methods.chain import Chain
 from jbc.methods.closed_form import (
     CCA,
+    MNN,
     SVA,
     ComBat,
     ComponentEditing,
     Coral,
     FrozenSVA,
+    Harmony,
     LimmaRemoveBatch,
     Percentiles,
     QuantileMap,
@@ -107,6 +109,9 @@ CONFIGURATIONS: dict[str, Method] = {
     "sva": SVA(surrogates=1, form="two-step"),
     "frozen-sva": FrozenSVA(surrogates=1),
     "cca": CCA(form="percentiles"),  # warping takes more features: tests/methods/test_cca.py
+    # Soft clusters, since the effects of these tests are as large as what the classes differ by.
+    "harmony": Harmony(sigma=0.5, ridge=0.1),
+    "mnn": MNN(sigma=4.0),
 }
 # One with other settings than the default wherever possible: what must survive being written and read.
 UNUSUAL: dict[str, Method] = {
@@ -140,6 +145,8 @@ UNUSUAL: dict[str, Method] = {
     "sva": SVA(permutations=40, scale=False),
     "frozen-sva": FrozenSVA(surrogates=2, form="released", iterations=3, scale=False),
     "cca": CCA(codes=3, features=2, percentiles=11, cautious=False, route=Route(target="day 2")),
+    "harmony": Harmony(components=None, clusters=3, ridge_unit="expected", seed=1),
+    "mnn": MNN(cosine=False, scale=False, density=False, route=Route(source=("day 2", "day 1"))),
 }
 # Preparations: other units than those of the input, and domains that are left to what follows.
 PREPARATIONS = (DenoisingAutoencoder, TypicalVariation, Percentiles)
@@ -192,6 +199,8 @@ every_method, every_method_large_in_ci = over(CONFIGURATIONS), over(CONFIGURATIO
 ELSEWHERE = (*PREPARATIONS, *BLIND, WassersteinAlignment)
 corrections = {n: method for n, method in CONFIGURATIONS.items() if not isinstance(method, ELSEWHERE)}
 every_correction = over(corrections)
+# Neighbours are of one population where effects are smaller than what populations differ by (test_mnn.py).
+of_large_effects = over({n: method for n, method in corrections.items() if not isinstance(method, MNN)})
 trained = {name: method for name, method in CONFIGURATIONS.items() if isinstance(method, Trainable)}
 every_trained, every_trained_large_in_ci = over(trained), over(trained, slow=LARGE)
 
@@ -394,7 +403,7 @@ def accuracy(x: np.ndarray, truth: np.ndarray) -> float:
     return cross_val_score(LinearDiscriminantAnalysis(), x, truth, cv=5).mean()
 
 
-@every_correction
+@of_large_effects
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_shifted_world_is_corrected(method, seed):
     """The means meet as closely as they do by chance (0.4), nothing tells the domains apart, and classes stay."""

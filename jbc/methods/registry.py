@@ -17,7 +17,9 @@ from jbc.methods.closed_form.cca import CCA
 from jbc.methods.closed_form.combat import ComBat
 from jbc.methods.closed_form.component_editing import ComponentEditing
 from jbc.methods.closed_form.coral import Coral
+from jbc.methods.closed_form.harmony import Harmony
 from jbc.methods.closed_form.limma import LimmaRemoveBatch
+from jbc.methods.closed_form.mnn import MNN
 from jbc.methods.closed_form.percentiles import Percentiles
 from jbc.methods.closed_form.quantile_map import QuantileMap
 from jbc.methods.closed_form.ratio_g import RatioG
@@ -57,6 +59,8 @@ METHODS: dict[str, type[Method]] = {
     "sva": SVA,
     "frozen-sva": FrozenSVA,
     "cca": CCA,
+    "harmony": Harmony,
+    "mnn": MNN,
 }
 
 
