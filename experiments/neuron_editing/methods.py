@@ -18,9 +18,9 @@ from experiments.neuron_editing.names import ALONE, DEFAULT, EDITING
 from jbc.cohort import Cohort
 from jbc.methods import presets
 from jbc.methods.base import Fitted, Method, State, Trainable
+from jbc.methods.inference import apply_in_blocks
 from jbc.methods.rules import changed
 from jbc.methods.settings import Route
-from jbc.model.inference import apply_in_blocks
 from jbc.numerics.centring import centre, put_back
 from jbc.train import fit
 
@@ -135,4 +135,4 @@ def _finish(method: Trainable, state: State, cohort: Cohort) -> Fitted:
 def _moved(method: Method, fitted: Fitted, cohort: Cohort, x: np.ndarray, domain: str) -> np.ndarray:
     code = np.full(len(x), cohort.names.domains.index(domain), np.int32)
     x = centre(x, cohort.offset)
-    return put_back(apply_in_blocks(method, "transform", fitted, x, code, min(len(x), ROWS)), cohort.offset)
+    return put_back(apply_in_blocks(method, "transform", fitted, (x, code), min(len(x), ROWS)), cohort.offset)

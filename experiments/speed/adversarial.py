@@ -139,7 +139,7 @@ def measure_editing(side: Side, options: Options) -> dict[str, float]:
     import numpy as np
 
     import jbc
-    from jbc.model.model import BLOCKS
+    from jbc.methods.inference import BLOCKS
 
     fitted = jbc.Corrector(method_of(side.configuration), steps=5).fit_cohort(cohort_of(draw("autoencoder")))
     x = np.random.default_rng(1).standard_normal((options.rows, SIZES["autoencoder"][1]), dtype=np.float32)

@@ -51,7 +51,8 @@ def main(arguments: Sequence[str]) -> int:
             code="missing-control",
         )
     keys = expression.names(control)
-    table, domain = rows_for(model, options.data, options.batch_key, options.reading, keys)
+    table, roles = rows_for(model, options.data, options.batch_key, options.reading, keys)
+    domain, covariates = roles["domain"], roles["covariates"]
     columns = {name: table.obs[name] for name in table.obs.columns}
     marked = expression.controls(control, columns, alone=True)
     new = (
@@ -65,7 +66,9 @@ def main(arguments: Sequence[str]) -> int:
             code="known-domain",
         )
     assert domain is not None
-    model = model.adapt(table.x[new], domain[new], control=marked[new])
+    if covariates is not None:
+        covariates = {name: values[new] for name, values in covariates.items()}
+    model = model.adapt(table.x[new], domain[new], control=marked[new], covariates=covariates)
     model.save(options.out)
     print_table(
         [

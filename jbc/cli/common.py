@@ -14,6 +14,7 @@ import tyro
 
 from jbc.cli.folders import refuse_inside
 from jbc.data import cache
+from jbc.data.io.files import is_number
 from jbc.data.io.tables import Table, read_table
 from jbc.errors import InputError
 from jbc.interfaces import expression
@@ -100,10 +101,13 @@ class Columns:
     labels: str | None = None
     treatment: str | None = None
     unit: str | None = None
+    order: str | None = None
+    covariates: Sequence[str] = ()
 
     def given(self) -> list[str]:
         """Return the names that were given."""
-        return [name for name in dataclasses.astuple(self) if name is not None]
+        single = (self.batch, self.labels, self.treatment, self.unit, self.order)
+        return [*(name for name in single if name is not None), *map(_bare, self.covariates)]
 
 
 def role_columns(table: Table, columns: Columns, control: str | None = None) -> dict[str, Any]:
@@ -121,7 +125,36 @@ def role_columns(table: Table, columns: Columns, control: str | None = None) -> 
         "treatment": column(columns.treatment),
         "unit": column(columns.unit),
         "control": marked,
+        "covariates": covariate_columns(table, columns.covariates),
+        "order": column(columns.order),
     }
+
+
+def covariate_columns(table: Table, names: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """Return columns of covariates by name: numbers where all cells are, but not of those written as C(name).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> obs = pd.DataFrame({"age": ["30", "41"], "site": ["1", "2"]}, dtype=object)
+    >>> found = covariate_columns(Table(np.zeros((2, 1)), ("x",), obs), ["age", "C(site)"])
+    >>> found["age"].tolist(), found["site"].tolist()
+    ([30.0, 41.0], ['1', '2'])
+    """
+    if not names:
+        return None
+    found = {}
+    for name in names:
+        cells = table.obs[_bare(name)].to_numpy(dtype=object)
+        if name == _bare(name) and all(is_number(cell) for cell in cells):
+            cells = cells.astype(np.float64)
+        found[_bare(name)] = cells
+    return found
+
+
+def _bare(name: str) -> str:
+    """Return the column of a covariate whose levels are meant, C(name)."""
+    return name[2:-1] if name.startswith("C(") and name.endswith(")") else name
 
 
 def refuse_overwrite(data: Sequence[Path], out: Path | None) -> None:
@@ -178,7 +211,10 @@ def _check_notes(run: Path, notes: dict[str, Any]) -> None:
     columns, control, cofactor = notes.get("columns", {}), notes.get("control"), notes.get("arcsinh")
     marks = {name: notes.get(name) for name in ("sep", "decimal")}
     words, below = notes.get("missing"), notes.get("below_detection", False)
-    named = isinstance(columns, dict) and all(isinstance(each, str | None) for each in columns.values())
+    named = isinstance(columns, dict) and all(
+        isinstance(each, str | None) or (name == "covariates" and _texts(each))
+        for name, each in columns.items()
+    )
     number = isinstance(cofactor, int | float) and not isinstance(cofactor, bool) and 0 < cofactor < np.inf
     faults = {
         "columns": not named,
@@ -208,9 +244,14 @@ def rows_for(
     batch_key: str | None,
     reading: Reading,
     keys: Sequence[str] = (),
-) -> tuple[Table, np.ndarray | None]:
-    """Read tables with the features and on the scale of a model, and the batch of every row."""
-    key = batch_key or model.record.notes.get("columns", {}).get("batch")
+) -> tuple[Table, dict[str, Any]]:
+    """Read tables with the features and on the scale of a model, and what a model asks of its rows, by name."""
+    noted = model.record.notes.get("columns", {})
+    key, order, covariates = (
+        batch_key or noted.get("batch"),
+        noted.get("order"),
+        noted.get("covariates") or (),
+    )
     if key is None and len(model.names.domains) > 1:
         raise InputError(
             "It is not known which column names the batch",
@@ -219,8 +260,13 @@ def rows_for(
             code="missing-batch-key",
         )
     options = reading.over(model.record.notes).options()
-    table = read_table(data, keys=[*([key] if key else []), *keys], features=model.names.features, **options)
-    return table, None if key is None else table.obs[key].to_numpy(dtype=object)
+    beside = [*filter(None, (key, order)), *map(_bare, covariates)]
+    table = read_table(data, keys=[*beside, *keys], features=model.names.features, **options)
+    single = {"domain": key, "order": order}
+    roles = {
+        name: None if by is None else table.obs[by].to_numpy(dtype=object) for name, by in single.items()
+    }
+    return table, roles | {"covariates": covariate_columns(table, covariates)}
 
 
 def print_table(rows: Sequence[dict[str, Any]], title: str) -> None:

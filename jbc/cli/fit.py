@@ -16,7 +16,7 @@ from jbc.cli.arguments import FLAG, MANY, ONE, in_order
 from jbc.cli.common import Column, Columns, Files, Reading, parse, role_columns
 from jbc.cli.distributed import Scheduler, end_with_launcher, joined
 from jbc.cli.folders import refuse_inside, run_folder
-from jbc.cli.methods import CHOICES, IN_A_LINE, SETTINGS
+from jbc.cli.methods import CHOICES, IN_A_LINE, SETTINGS, written_out
 from jbc.data.io.tables import read_table
 from jbc.errors import InputError, listing
 from jbc.interfaces import expression
@@ -57,6 +57,11 @@ class Options:
     """Column that names the condition that is repeated over batches."""
     unit_key: Column = None
     """Column that names the subject; replicates of one subject share it."""
+    covariates: Annotated[tuple[str, ...], tyro.conf.arg(metavar="COLUMN...")] = ()
+    """Columns with what differs between rows for reasons of its own, and must be kept, such as age: numbers, or
+    levels where they are texts; C(COLUMN) takes numbers for levels."""
+    order_key: Column = None
+    """Column with the place of a row in the run: the number of its injection, or a time."""
     control: Annotated[str | None, tyro.conf.arg(metavar="EXPR")] = None
     """Rows of the same material in every batch, such as "Metadata_Compound == 'DMSO'": comparisons of columns with
     texts, numbers or lists (in), joined by and, or, not; a name of several words stands in backticks."""
@@ -85,7 +90,8 @@ class Options:
 
     def columns(self) -> Columns:
         """Return the names of the key columns."""
-        return Columns(self.batch_key, self.labels_key, self.treatment_key, self.unit_key)
+        keys = (self.batch_key, self.labels_key, self.treatment_key, self.unit_key, self.order_key)
+        return Columns(*keys, covariates=self.covariates)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -93,6 +99,7 @@ def main(arguments: Sequence[str]) -> int:
     end_with_launcher()
     options = parse(Options, "fit", arguments, lambda given: in_order(given, _own(), SETTINGS))
     _positive(options)
+    options = dataclasses.replace(options, method=written_out(options.method))
     refuse_inside(options.out, run=True)
     columns = options.columns()
     marking = [] if options.control is None else expression.names(options.control)
@@ -139,7 +146,7 @@ def _own() -> dict[str, int]:
 
 def _train(cohort: Cohort, options: Options, run: dict[str, Any], mesh: Mesh | None) -> int:
     """Train, with everything that hangs on the loop; save the model at the end."""
-    from jbc.methods.base import Trainable
+    from jbc.methods.base import Trainable, can
     from jbc.model.checkpoints import checkpointed
     from jbc.model.criteria import default_criterion
     from jbc.model.fitting import fit_prepared
@@ -151,7 +158,7 @@ def _train(cohort: Cohort, options: Options, run: dict[str, Any], mesh: Mesh | N
     earlier = hooks.read_log(path, start)
     with contextlib.ExitStack() as stack:
         loop, caught = LoopOptions(mesh=mesh), []
-        trained = isinstance(options.method, Trainable)
+        trained = can(options.method, Trainable)
         shown = [hooks.log_lines(path, start)] if first else []
         shown += [progress(run["method"]["name"])] if first and trained else []
         told = tuple(stack.enter_context(each) for each in shown)

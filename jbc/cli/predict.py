@@ -9,7 +9,7 @@ from pathlib import Path
 from jbc.cli.common import Column, Files, Reading, Run, open_run, parse, refuse_overwrite, rows_for
 from jbc.data.io.tables import Table
 from jbc.data.io.write import refuse_taken, write_table
-from jbc.methods.base import Classifies
+from jbc.methods.base import Classifies, can
 from jbc.methods.prepare import without
 from jbc.validation import checks
 
@@ -40,9 +40,9 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(Options, "predict", arguments)
     refuse_overwrite(options.data, options.out)
     model = open_run(options.run)
-    if not isinstance(model.method, Classifies):
-        raise without(model.method, Classifies)
-    table, domain = rows_for(model, options.data, options.batch_key, options.reading)
+    if not can(model.method, Classifies):
+        raise without(model.method.last, Classifies)
+    table, roles = rows_for(model, options.data, options.batch_key, options.reading)
     names = tuple(f"probability_{each}" for each in model.names.labels)
     refuse_taken(table, ["predicted", *names])
     unit = None
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         if options.unit_key not in table.obs:
             raise checks.missing_column(options.unit_key, [str(name) for name in table.obs.columns])
         unit = table.obs[options.unit_key].to_numpy(dtype=object)
-    probability = model.predict_proba(table.x, domain, unit=unit)
+    probability = model.predict_proba(table.x, **roles, unit=unit)
     best = model.classes[probability.argmax(axis=1)]
     obs = table.obs.assign(predicted=[str(each) for each in best])
     write_table(Table(probability, names, obs, table.source), options.out)

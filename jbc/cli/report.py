@@ -57,8 +57,9 @@ def main(arguments: Sequence[str]) -> int:
     options = _filled(options, model.record.notes.get("columns", {}))
     evaluation, counts = None, model.record.notes.get("rows", {})
     if options.data:
-        table, groups = _read(model, options)
-        evaluation = _evaluate(model, table, groups, options)
+        table, roles, groups = _read(model, options)
+        tables = {"before": table.x, "after": model.transform(table.x, **roles)}
+        evaluation = _evaluate(model, tables, groups, options)
         counts = dict(zip(*np.unique(groups["domain"].astype(str), return_counts=True), strict=True))
     _write(model, options, evaluation, counts, begun)
     print(options.out)
@@ -72,11 +73,11 @@ def _filled(options: Options, columns: dict[str, str | None]) -> Options:
     return dataclasses.replace(options, **found)
 
 
-def _read(model: Model, options: Options) -> tuple[Table, dict[str, Any]]:
-    """Read the tables, and what is known of their rows."""
+def _read(model: Model, options: Options) -> tuple[Table, dict[str, Any], dict[str, Any]]:
+    """Read the tables, what the model asks of their rows, and what is known of them."""
     keys = [key for key in (options.labels_key, options.unit_key) if key]
-    table, domain = rows_for(model, options.data, options.batch_key, options.reading, keys)
-    if domain is None:
+    table, roles = rows_for(model, options.data, options.batch_key, options.reading, keys)
+    if roles["domain"] is None:
         raise InputError(
             "This model knows a single batch",
             which=model.names.domains,
@@ -88,10 +89,12 @@ def _read(model: Model, options: Options) -> tuple[Table, dict[str, Any]]:
                    (options.labels_key, options.unit_key))  # fmt: skip
     if label is not None:
         label = checks.known_labels(label, len(label))
-    return table, {"domain": domain, "label": label, "unit": unit}
+    return table, roles, {"domain": roles["domain"], "label": label, "unit": unit}
 
 
-def _evaluate(model: Model, table: Table, groups: dict[str, Any], options: Options) -> Evaluation:
+def _evaluate(
+    model: Model, tables: dict[str, np.ndarray], groups: dict[str, Any], options: Options
+) -> Evaluation:
     """Score the tables before and after the correction, and beside plain standardising."""
     import jax.numpy as jnp
 
@@ -99,8 +102,7 @@ def _evaluate(model: Model, table: Table, groups: dict[str, Any], options: Optio
     from jbc.metrics import bandwidth_ladder, evaluate
     from jbc.report import Evaluation
 
-    logarithms = getattr(getattr(model.method, "inputs", None), "log", False)
-    tables = {"before": table.x, "after": model.transform(table.x, groups["domain"])}
+    logarithms = getattr(getattr(model.method.last, "inputs", None), "log", False)
     if logarithms:
         tables = {name: np.asarray(signed_logarithm(jnp.asarray(x))) for name, x in tables.items()}
     ladder, known = bandwidth_ladder(tables["before"], seed=options.seed), tuple(groups.values())

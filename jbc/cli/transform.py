@@ -41,17 +41,17 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(Options, "transform", arguments)
     refuse_overwrite(options.data, options.out)
     model = open_run(options.run)
-    table, domain = rows_for(model, options.data, options.batch_key, options.reading)
+    table, roles = rows_for(model, options.data, options.batch_key, options.reading)
     encoded = options.output == "codes"
     names = model.code_names() if encoded else model.names.features
     kept, added = ((), names) if encoded else (names, ())
     refuse_taken(table, [*added, "jbc_outside"] if options.outside else added, features=kept)
     corrected = (
-        model.encode(table.x, domain) if encoded else model.transform(table.x, domain, fill=options.fill)
+        model.encode(table.x, **roles) if encoded else model.transform(table.x, **roles, fill=options.fill)
     )
     obs = table.obs
     if options.outside:
-        obs = obs.assign(jbc_outside=model.out_of_support(table.x, domain))
+        obs = obs.assign(jbc_outside=model.out_of_support(table.x, **roles))
     write_table(Table(corrected, names, obs, table.source), options.out)
     print(f"{len(corrected)} rows corrected: {options.out}")
     return 0

@@ -12,8 +12,10 @@ import numpy as np
 from jax import Array
 
 from jbc.cohort.composition import Composition, make
+from jbc.cohort.covariates import Covariates, Term, design, read_terms
 from jbc.cohort.groups import Groups, Shared, runs
 from jbc.cohort.row_order import order_rows
+from jbc.cohort.run_order import RunOrder, find_order
 from jbc.errors import InputError
 from jbc.numerics.centring import centre, find_offset
 from jbc.validation import checks
@@ -26,12 +28,14 @@ ArrayLike = Any
 class Names:
     """What the integer codes of a cohort stand for; ``named`` tells whether the caller has named the features.
 
+    ``covariates`` tells what the columns of a design stand for, and ``order`` where a run starts.
+
     Static data: a compiled program never depends on them (see :meth:`Cohort.without_names`).
 
     Examples
     --------
     >>> Cohort.from_arrays([[1.0], [2.0]], ["b", "a"], label=["x", "y"], features=["CD3"]).names
-    Names(domains=('a', 'b'), treatments=('all',), labels=('x', 'y'), features=('CD3',), named=True)
+    Names(domains=('a', 'b'), treatments=('all',), labels=('x', 'y'), features=('CD3',), named=True, ...)
     """
 
     domains: tuple[str, ...] = ()
@@ -39,6 +43,8 @@ class Names:
     labels: tuple[Any, ...] = ()
     features: tuple[str, ...] = ()
     named: bool = False
+    covariates: tuple[Term, ...] = ()
+    order: RunOrder | None = None
 
 
 @partial(
@@ -46,6 +52,7 @@ class Names:
     data_fields=[
         "x", "domain", "treatment", "label", "control", "unit", "weight", "row",
         "domains", "cells", "sources", "observed", "offset", "role", "shared", "composition",
+        "covariates", "order", "leading",
     ],
     meta_fields=["n_labels", "n_treatments", "names"],
 )  # fmt: skip
@@ -84,6 +91,12 @@ class Cohort:
         Cells of the treatments that domains share, for a method that compares them; None for other methods.
     composition : Composition, optional
         Populations, and what domains have of them; None where domains hold the same mixture, or are taken to.
+    covariates : Covariates, optional
+        What differs between rows for reasons of its own, and is kept; None where nothing was told.
+    order : (n,) float32, optional
+        Place of each row in the run; None where it was not told.
+    leading : dict, optional
+        What the methods of a chain have fitted, but the last; :func:`jbc.methods.prepare.prepare` fits them.
     n_labels, n_treatments : int
         Number of classes, and of treatments.
     names : Names
@@ -112,6 +125,9 @@ class Cohort:
     role: Array | None
     shared: Shared | None
     composition: Composition | None
+    covariates: Covariates | None
+    order: Array | None
+    leading: dict[str, Any] | None
     n_labels: int
     n_treatments: int
     names: Names
@@ -126,6 +142,8 @@ class Cohort:
         treatment: ArrayLike | None = None,
         control: ArrayLike | None = None,
         unit: ArrayLike | None = None,
+        covariates: ArrayLike | None = None,
+        order: ArrayLike | None = None,
         features: Sequence[str] | None = None,
     ) -> Cohort:
         """Check a table and sort it.
@@ -146,6 +164,11 @@ class Cohort:
             True for rows of the same material in every domain.
         unit
             Subject of each row: replicates of one subject share it.
+        covariates
+            What differs between rows for reasons of its own, and must be kept (age, sex): a data frame or a mapping
+            of columns by name, or an array. Numbers are taken for numbers, and texts for levels.
+        order
+            Place of each row in the run: the number of its injection, or a time.
         features
             Names of the columns.
 
@@ -166,9 +189,11 @@ class Cohort:
         >>> cohort.domains.count.tolist(), cohort.sources.tolist()
         ([1, 2], [1])
         """
-        given = aligned(x, domain=domain, label=label, treatment=treatment, control=control, unit=unit)
+        groups = {"domain": domain, "label": label, "treatment": treatment, "control": control, "unit": unit}
+        given = aligned(x, **groups, covariates=covariates, order=order)
         domain, label, treatment = given["domain"], given["label"], given["treatment"]
         control, unit = given["control"], given["unit"]
+        covariates, order = given["covariates"], given["order"]
         x, observed = checks.values(x, features)
         n, columns = len(x), checks.feature_names(features, x.shape[1])
         domains, place = checks.domains(domain, n)
@@ -179,34 +204,41 @@ class Cohort:
             # The controls are the one condition that is repeated, and nothing is known about that of other rows.
             treatments, condition = ("control",), np.where(marked, 0, -1).astype(np.int32)
         _, subject = checks.codes(unit, n, "unit")
+        terms = () if covariates is None else read_terms(covariates, n)
+        beside = design(terms, covariates, n).astype(np.float32) if terms else np.zeros((n, 0), np.float32)
+        run = None if order is None else find_order(order, n)
+        when = np.zeros(n, np.float32) if run is None else run.places(order, n)
         offset = find_offset(x, observed, columns)
         x = centre(x, offset)
         ranked = x
         if observed is not None:
             x[~observed] = 0
             ranked = np.where(observed, x, -np.inf)  # a rank that neither unit nor zero of a feature changes
-        order = order_rows((place, condition), ranked, kind, marked, subject)
-        place, condition, kind = place[order], condition[order], kind[order]
+        rows = order_rows((place, condition), ranked, kind, marked, subject, when, *beside.T)
+        place, condition, kind = place[rows], condition[rows], kind[rows]
         # NumPy arrays, on the host; they become JAX arrays where they are first computed with.
         fields: dict[str, Any] = {
-            "x": x[order],
+            "x": x[rows],
             "domain": place,
             "treatment": condition,
             "label": kind,
-            "control": marked[order],
-            "unit": np.arange(n, dtype=np.int32) if unit is None else subject[order],
+            "control": marked[rows],
+            "unit": np.arange(n, dtype=np.int32) if unit is None else subject[rows],
             "weight": np.ones(n, np.int32),
-            "row": order.astype(np.int32),
+            "row": rows.astype(np.int32),
             "domains": runs(place, np.full(n, -1, np.int32)),
             "cells": runs(place, condition),
             "sources": np.unique(place[kind >= 0]).astype(np.int32),
-            "observed": None if observed is None else observed[order],
+            "observed": None if observed is None else observed[rows],
             "offset": offset,
             "role": None,
             "shared": None,
             "composition": None,
+            "covariates": Covariates(beside[rows]) if terms else None,  # pyright: ignore[reportArgumentType]
+            "order": None if run is None else when[rows],
+            "leading": None,
         }
-        names = Names(domains, treatments, labels, columns, named=features is not None)
+        names = Names(domains, treatments, labels, columns, features is not None, terms, run)
         return cls(**fields, n_labels=len(labels), n_treatments=len(treatments), names=names)
 
     @property

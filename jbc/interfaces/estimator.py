@@ -14,15 +14,17 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
 from jbc.cohort import Cohort
+from jbc.cohort.columns import COLUMNS
 from jbc.errors import InputError, warn
 from jbc.methods import rules
-from jbc.methods.base import Bounded, Classifies, Encodes, Method
+from jbc.methods.base import Bounded, Classifies, Encodes, Method, can
 from jbc.methods.joint import JointCalibration
 from jbc.methods.prepare import Mixtures
 from jbc.metrics import accuracy
 from jbc.model.criteria import How
 from jbc.model.fitting import fit
-from jbc.model.model import Fill, Model, load
+from jbc.model.gaps import Fill
+from jbc.model.model import Model, load
 from jbc.train.early_stopping import Stopping
 from jbc.validation import checks
 from jbc.validation.alignment import aligned
@@ -31,13 +33,13 @@ from jbc.validation.suspects import class_like, of_class_like
 
 SETTING = "method__"
 # With metadata routing, what is passed to a search or a pipeline arrives, without set_fit_request and the like.
-DOMAIN = {"domain": True}
-ROLES = DOMAIN | dict.fromkeys(("treatment", "control", "unit"), True)
+NEW_ROWS = {column.cohort: True for column in COLUMNS if column.new_rows}
+ROLES = {column.cohort: True for column in COLUMNS if column.cohort != "label"}
 
 
 def _can(capability: type) -> Any:
     """Let a function be there only where the method has a capability."""
-    return available_if(lambda self: isinstance(self.resolved, capability))
+    return available_if(lambda self: can(self.resolved, capability))
 
 
 def _of_model(path: str) -> Any:
@@ -113,8 +115,8 @@ class Corrector(TransformerMixin, BaseEstimator):
     """
 
     __metadata_request__fit = ROLES
-    __metadata_request__transform = __metadata_request__predict = DOMAIN
-    __metadata_request__predict_proba = __metadata_request__score = DOMAIN
+    __metadata_request__transform = __metadata_request__predict = NEW_ROWS
+    __metadata_request__predict_proba = __metadata_request__score = NEW_ROWS
 
     domains_ = _of_model("names.domains")
     classes_ = _of_model("classes")
@@ -165,6 +167,8 @@ class Corrector(TransformerMixin, BaseEstimator):
         treatment: Any = None,
         control: Any = None,
         unit: Any = None,
+        covariates: Any = None,
+        order: Any = None,
     ) -> Corrector:
         """Fit to the rows of all domains.
 
@@ -175,7 +179,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         y
             Class of each row; -1, None, NaN, ``""`` and the like (:func:`jbc.validation.names.unknown`) where it is
             unknown (targets).
-        domain, treatment, control, unit
+        domain, treatment, control, unit, covariates, order
             See :meth:`jbc.Cohort.from_arrays`.
 
         Returns
@@ -184,7 +188,8 @@ class Corrector(TransformerMixin, BaseEstimator):
             Itself.
         """
         rules.check(self.resolved, self.steps)  # before scikit-learn asks the method what it can do
-        given = aligned(X, y=y, domain=domain, treatment=treatment, control=control, unit=unit)
+        groups = {"domain": domain, "treatment": treatment, "control": control, "unit": unit}
+        given = aligned(X, y=y, **groups, covariates=covariates, order=order)
         X = self._valid(X, reset=True)
         features = getattr(self, "feature_names_in_", None)
         if features is not None and (found := class_like(np.asarray(X, np.float64), features)):
@@ -207,53 +212,68 @@ class Corrector(TransformerMixin, BaseEstimator):
         )
         return self._keep(model)
 
-    def adapt(self, X: Any, *, domain: Any, control: Any = None) -> Corrector:
+    def adapt(self, X: Any, *, domain: Any, control: Any = None, covariates: Any = None) -> Corrector:
         """Learn new domains from their controls alone, and return itself; see :meth:`jbc.Model.adapt`."""
         check_is_fitted(self)
-        given = aligned(X, domain=domain, control=control)
+        given = aligned(X, domain=domain, control=control, covariates=covariates)
         return self._keep(self.model_.adapt(self._valid(X, reset=False), **given))
 
-    def transform(self, X: Any, *, domain: Any = None) -> np.ndarray:
+    def transform(
+        self, X: Any, *, domain: Any = None, covariates: Any = None, order: Any = None
+    ) -> np.ndarray:
         """Return corrected rows of known domains, or their codes; see :meth:`jbc.Model.transform`."""
         self._check_output()
+        beside: dict[str, Any] = {"covariates": covariates, "order": order}
         if self.output == "codes":
-            return self._apply("encode", X, domain)
-        return self._apply("transform", X, domain, fill=self.fill)
+            return self._apply("encode", X, domain, **beside)
+        return self._apply("transform", X, domain, fill=self.fill, **beside)
 
     def fit_transform(self, X: Any, y: Any = None, *, domain: Any = None, **groups: Any) -> np.ndarray:
         """Fit to rows, and return them corrected."""
-        return self.fit(X, y, domain=domain, **groups).transform(X, domain=domain)
+        beside = {name: value for name, value in groups.items() if name in NEW_ROWS}
+        return self.fit(X, y, domain=domain, **groups).transform(X, domain=domain, **beside)
 
     @_can(Encodes)
-    def encode(self, X: Any, *, domain: Any = None) -> np.ndarray:
+    def encode(self, X: Any, *, domain: Any = None, covariates: Any = None, order: Any = None) -> np.ndarray:
         """Return the latent codes of rows."""
-        return self._apply("encode", X, domain)
+        return self._apply("encode", X, domain, covariates=covariates, order=order)
 
-    def out_of_support(self, X: Any, *, domain: Any = None) -> np.ndarray:
+    def out_of_support(
+        self, X: Any, *, domain: Any = None, covariates: Any = None, order: Any = None
+    ) -> np.ndarray:
         """Return how far every row lies from the centre of its domain; see :meth:`jbc.Model.out_of_support`."""
-        return self._apply("out_of_support", X, domain)
+        return self._apply("out_of_support", X, domain, covariates=covariates, order=order)
 
     @_can(Bounded)
-    def out_of_range(self, X: Any, *, domain: Any = None) -> np.ndarray:
+    def out_of_range(
+        self, X: Any, *, domain: Any = None, covariates: Any = None, order: Any = None
+    ) -> np.ndarray:
         """Return how many values of every row lie outside the range that was measured, (n,)."""
-        return self._apply("out_of_range", X, domain)
+        return self._apply("out_of_range", X, domain, covariates=covariates, order=order)
 
     @_can(Classifies)
-    def predict_proba(self, X: Any, *, domain: Any = None, unit: Any = None) -> np.ndarray:
+    def predict_proba(
+        self, X: Any, *, domain: Any = None, unit: Any = None, covariates: Any = None, order: Any = None
+    ) -> np.ndarray:
         """Return the probability of every class, (n, classes); see :meth:`jbc.Model.predict_proba`."""
-        return self._apply("predict_proba", X, domain, unit=unit)
+        return self._apply("predict_proba", X, domain, unit=unit, covariates=covariates, order=order)
 
     @_can(Classifies)
-    def predict(self, X: Any, *, domain: Any = None, unit: Any = None) -> np.ndarray:
+    def predict(
+        self, X: Any, *, domain: Any = None, unit: Any = None, covariates: Any = None, order: Any = None
+    ) -> np.ndarray:
         """Return the most likely class of every row, or of its unit."""
-        return self._apply("predict", X, domain, unit=unit)
+        return self._apply("predict", X, domain, unit=unit, covariates=covariates, order=order)
 
     @_can(Classifies)
-    def score(self, X: Any, y: Any, *, domain: Any = None) -> float:
+    def score(
+        self, X: Any, y: Any, *, domain: Any = None, covariates: Any = None, order: Any = None
+    ) -> float:
         """Return the accuracy on the rows whose class is known."""
         truth = checks.known_labels(aligned(X, y=y)["y"], len(y))
         known = np.array([value is not None for value in truth], bool)
-        return accuracy(truth[known], self.predict(X, domain=domain)[known])
+        guess = self.predict(X, domain=domain, covariates=covariates, order=order)
+        return accuracy(truth[known], guess[known])
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the output columns."""
@@ -295,9 +315,9 @@ class Corrector(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = tags.input_tags.allow_nan = True
+        tags.input_tags.sparse, tags.input_tags.allow_nan = True, self.resolved.takes_missing
         # scikit-learn asks for these of all that predict from sparse rows, classifiers or not.
-        tags.classifier_tags = ClassifierTags() if isinstance(self.resolved, Classifies) else None
+        tags.classifier_tags = ClassifierTags() if can(self.resolved, Classifies) else None
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
@@ -314,7 +334,7 @@ class Corrector(TransformerMixin, BaseEstimator):
 
     def _check_output(self) -> None:
         """Refuse an output that the method does not have."""
-        encodes = isinstance(self.resolved, Encodes)
+        encodes = can(self.resolved, Encodes)
         if self.output not in ("features", "codes") or (self.output == "codes" and not encodes):
             raise InputError(
                 f"Unknown output {self.output!r} of {type(self.resolved).__name__}",

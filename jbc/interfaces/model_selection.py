@@ -55,7 +55,8 @@ class NewDomainClassifier(ClassifierMixin, BaseEstimator):
     Notes
     -----
     With metadata routing, :meth:`fit`, :meth:`predict` and :meth:`score` ask for ``domain``, ``treatment``,
-    ``control`` and ``unit``. With ``unit``, the labels of old rows that are of the units of new ones are hidden.
+    ``control``, ``unit``, ``covariates`` and ``order``. With ``unit``, the labels of old rows that are of the units
+    of new ones are hidden.
 
     Examples
     --------
@@ -93,20 +94,39 @@ class NewDomainClassifier(ClassifierMixin, BaseEstimator):
         self.scoring: Scoring = scoring
 
     def fit(
-        self, X: Any, y: Any, *, domain: Any, treatment: Any = None, control: Any = None, unit: Any = None
+        self,
+        X: Any,
+        y: Any,
+        *,
+        domain: Any,
+        treatment: Any = None,
+        control: Any = None,
+        unit: Any = None,
+        covariates: Any = None,
+        order: Any = None,
     ) -> NewDomainClassifier:
         """Keep rows, whose labels may be unknown in part, and return itself."""
         roles = {"treatment": treatment, "control": control, "unit": unit}
+        roles |= {"covariates": covariates, "order": order}
         self.rows_ = read(self, X, y, domain, reset=True, **roles)
         self.classes_ = np.array(self.rows_.classes)
         return self
 
     def predict_proba(
-        self, X: Any, *, domain: Any, treatment: Any = None, control: Any = None, unit: Any = None
+        self,
+        X: Any,
+        *,
+        domain: Any,
+        treatment: Any = None,
+        control: Any = None,
+        unit: Any = None,
+        covariates: Any = None,
+        order: Any = None,
     ) -> np.ndarray:
         """Fit the correction, and return the probability of every class for the new rows, (n, classes)."""
         check_is_fitted(self)
         roles = {"treatment": treatment, "control": control, "unit": unit}
+        roles |= {"covariates": covariates, "order": order}
         both = self.rows_.join(read(self, X, None, domain, reset=False, **roles))
         new = np.arange(len(both.x)) >= len(self.rows_.x)
         return self._classify(both.hide(new), new)[0].probability
@@ -116,10 +136,20 @@ class NewDomainClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[self.predict_proba(X, domain=domain, **roles).argmax(axis=1)]
 
     def score(
-        self, X: Any, y: Any, *, domain: Any, treatment: Any = None, control: Any = None, unit: Any = None
+        self,
+        X: Any,
+        y: Any,
+        *,
+        domain: Any,
+        treatment: Any = None,
+        control: Any = None,
+        unit: Any = None,
+        covariates: Any = None,
+        order: Any = None,
     ) -> float:
         """Return the score (``scoring``) of new rows; those whose label is unknown are corrected, but not scored."""
         roles = {"treatment": treatment, "control": control, "unit": unit}
+        roles |= {"covariates": covariates, "order": order}
         told = self.predict_proba(X, domain=domain, **roles)
         classes, code = checks.labels(y, len(told))
         known = code >= 0
@@ -164,6 +194,8 @@ def cross_validate(
     treatment: Any = None,
     control: Any = None,
     unit: Any = None,
+    covariates: Any = None,
+    order: Any = None,
     how: How = "transductive",
     classifier: Any = None,
     cv: Any = None,
@@ -182,7 +214,7 @@ def cross_validate(
     X, y
         Measurements, (n, d), and class of each row; None and the like where it is unknown. Domains without any
         label take part in every fit and are not scored.
-    domain, treatment, control, unit
+    domain, treatment, control, unit, covariates, order
         See :meth:`jbc.Cohort.from_arrays`.
     how
         ``"transductive"``: all rows of the hidden domain are corrected with the others. ``"adapt"``: the correction
@@ -242,7 +274,14 @@ def cross_validate(
     all | as measured | 0.85
     """
     model = NewDomainClassifier(corrector, classifier=classifier, how=how, scoring=scoring)
-    rows = read(copied(model), X, y, domain, reset=True, treatment=treatment, control=control, unit=unit)
+    roles = {
+        "treatment": treatment,
+        "control": control,
+        "unit": unit,
+        "covariates": covariates,
+        "order": order,
+    }
+    rows = read(copied(model), X, y, domain, reset=True, **roles)
     _refuse_few(rows.labelled, 2 if param_grid is None else 3)
     table = []
     for hidden in _folds(cv, rows.labelled):

@@ -9,16 +9,18 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from jbc.cohort import Cohort
+from jbc.cohort.covariates import named_columns
+from jbc.cohort.run_order import numbers
 from jbc.errors import InputError, warn
 from jbc.interfaces.estimator import Corrector
-from jbc.methods.base import Classifies
+from jbc.methods.base import Classifies, can
 from jbc.validation import checks
 from jbc.validation.alignment import aligned
 from jbc.validation.dense import densify
 
 How = Literal["transductive", "adapt"]
 """What a correction knows of a new domain: all of its rows, without labels, or its controls alone."""
-ROLES = ("treatment", "control", "unit")
+ROLES = ("treatment", "control", "unit", "covariates", "order")
 
 
 class Predicted(NamedTuple):
@@ -31,7 +33,10 @@ class Predicted(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """A table with its columns of roles: names, codes of labels (-1 where one is unknown), and None for no role."""
+    """A table with its columns of roles: names, codes of labels (-1 where one is unknown), and None for no role.
+
+    Columns of ``covariates`` are in the order of ``covariate_names``.
+    """
 
     x: np.ndarray
     domain: np.ndarray
@@ -39,8 +44,11 @@ class Rows:
     treatment: np.ndarray | None
     control: np.ndarray | None
     unit: np.ndarray | None
+    covariates: np.ndarray | None
+    order: np.ndarray | None
     features: tuple[str, ...] | None
     classes: tuple[Any, ...]
+    covariate_names: tuple[str, ...] = ()
 
     @property
     def labelled(self) -> list[str]:
@@ -57,7 +65,9 @@ class Rows:
     def join(self, others: Rows) -> Rows:
         """Return these rows and others, whose labels are unknown."""
         columns: dict[str, Any] = {name: (getattr(self, name), getattr(others, name)) for name in ROLES}
-        if lost := [name for name, (one, other) in columns.items() if (one is None) != (other is None)]:
+        lost = [name for name, (one, other) in columns.items() if (one is None) != (other is None)]
+        lost += sorted(set(self.covariate_names) ^ set(others.covariate_names)) if not lost else []
+        if lost:
             raise InputError(
                 "Given for the rows of the fit or for the new ones, but not for both",
                 which=lost,
@@ -89,10 +99,20 @@ class Rows:
     def cohort(self) -> Cohort:
         """Return the rows as a cohort."""
         names = np.array([*self.classes, None], dtype=object)
-        roles = {name: getattr(self, name) for name in ROLES}
+        roles = {name: getattr(self, name) for name in ROLES} | {"covariates": self._named()}
         return Cohort.from_arrays(
             self.x, self.domain, label=names[self.label], features=self.features, **roles
         )
+
+    def asked(self) -> dict[str, Any]:
+        """Return what a fitted model asks of rows."""
+        return {"domain": self.domain, "covariates": self._named(), "order": self.order}
+
+    def _named(self) -> dict[str, np.ndarray] | None:
+        """Return the covariates by name."""
+        if self.covariates is None:
+            return None
+        return dict(zip(self.covariate_names, self.covariates.T, strict=True))
 
 
 def read(estimator: Any, x: Any, y: Any, domain: Any, *, reset: bool, **roles: Any) -> Rows:
@@ -106,6 +126,7 @@ def read(estimator: Any, x: Any, y: Any, domain: Any, *, reset: bool, **roles: A
     names = {what: checks.codes(given[what], n, what) for what in ("domain", "treatment", "unit")}
     columns = {what: np.array(each)[code] for what, (each, code) in names.items()}
     classes, label = checks.labels(given["y"], n)
+    beside = {} if given["covariates"] is None else named_columns(given["covariates"], n)
     return Rows(
         x=np.asarray(dense),
         domain=columns["domain"],
@@ -113,8 +134,13 @@ def read(estimator: Any, x: Any, y: Any, domain: Any, *, reset: bool, **roles: A
         treatment=None if given["treatment"] is None else columns["treatment"],
         control=None if given["control"] is None else checks.mask(given["control"], n, "control"),
         unit=None if given["unit"] is None else columns["unit"],
+        covariates=np.stack([beside[name].astype(object) for name in sorted(beside)], axis=1)
+        if beside
+        else None,
+        order=None if given["order"] is None else numbers(given["order"], n),
         features=None if features is None else tuple(features),
         classes=classes,
+        covariate_names=tuple(sorted(beside)),
     )
 
 
@@ -140,10 +166,12 @@ def classify(corrector: Corrector, classifier: Any, how: How, rows: Rows, new: n
         )
     _refuse_one_class(rows)
     model = (_with_all_rows if how == "transductive" else _adapted)(copied(corrector), rows, new)
-    corrected = getattr(model, "encode" if corrector.output == "codes" else "transform")(rows.x, rows.domain)
-    found = []
-    if classifier is None and isinstance(model.method, Classifies):
-        told = model.predict_proba(rows.x[new], rows.domain[new])
+    corrected = getattr(model, "encode" if corrector.output == "codes" else "transform")(
+        rows.x, **rows.asked()
+    )
+    found, some = [], rows.take(new)
+    if classifier is None and can(model.method, Classifies):
+        told = model.predict_proba(some.x, **some.asked())
         name = type(model.method).__name__
         found.append(Predicted("corrected", name, columns(told, model.classes, rows.classes)))
     for data, x in {"corrected": corrected, "as measured": rows.x}.items():
@@ -187,7 +215,8 @@ def _adapted(corrector: Corrector, rows: Rows, new: np.ndarray) -> Any:
     added = new & ~np.isin(rows.domain, rows.domain[~new])
     if not added.any():
         return model
-    return model.adapt(rows.x[added], rows.domain[added], control=rows.control[added])
+    some = rows.take(added)
+    return model.adapt(some.x, some.domain, control=some.control, covariates=some.asked()["covariates"])
 
 
 def _learned(learner: Any, x: np.ndarray, rows: Rows, new: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from jbc.cohort.covariate_effects import take_out
 from jbc.errors import InputError
 from jbc.interfaces.domain_scores import Scoring, by_unit, value_of
 from jbc.interfaces.estimator import Corrector, seed_of
@@ -29,6 +30,8 @@ def permutation_test_score(
     treatment: Any = None,
     control: Any = None,
     unit: Any = None,
+    covariates: Any = None,
+    order: Any = None,
     classifier: Any = None,
     scoring: Scoring = "accuracy",
     level: Literal["row", "unit"] = "row",
@@ -45,7 +48,7 @@ def permutation_test_score(
     ----------
     corrector
         The correction; it is copied, and not changed.
-    X, y, domain, treatment, control, unit, classifier, scoring
+    X, y, domain, treatment, control, unit, covariates, order, classifier, scoring
         As in :func:`cross_validate`, with all rows of the hidden domain in the correction.
     hidden
         The domain whose labels are hidden.
@@ -82,7 +85,13 @@ def permutation_test_score(
     ----------
     Ojala and Garriga (2010), Permutation tests for studying classifier performance.
     """
-    roles = {"treatment": treatment, "control": control, "unit": unit}
+    roles = {
+        "treatment": treatment,
+        "control": control,
+        "unit": unit,
+        "covariates": covariates,
+        "order": order,
+    }
     rows = read(copied(corrector), X, y, domain, reset=True, **roles)
     checks.one_domain(hidden, tuple(np.unique(rows.domain).tolist()))
     new = rows.domain == str(hidden)
@@ -119,7 +128,8 @@ def _as_lanes(
     keys = jax.random.split(jax.random.key(seed_of(corrector.random_state)), len(cohorts))
     run = fit_lanes(method, cohorts, keys, steps=corrector.steps, composition=corrector.composition)
     some = np.flatnonzero(new[cohort.row])
-    logits = predict_lanes(method, run.fitted, cohort.x[some], cohort.domain[some])
+    x = cohort.x if cohort.covariates is None else take_out(cohort).x
+    logits = predict_lanes(method, run.fitted, x[some], cohort.domain[some])
     probability = np.empty((len(cohorts), len(new), len(names)))
     probability[:, cohort.row[some]] = jax.nn.softmax(logits)
     for each in probability[:, new]:

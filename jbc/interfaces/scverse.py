@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jbc.methods.base import Method
     from jbc.methods.prepare import Mixtures
     from jbc.model import Model
-    from jbc.model.model import Fill
+    from jbc.model.gaps import Fill
 
 # Metrics, where they are asked for, look at this many random rows: enough for two digits, at any size of table.
 JUDGED = 3000
@@ -40,6 +40,8 @@ def correct(
     labels_key: str | None = None,
     treatment_key: str | None = None,
     unit_key: str | None = None,
+    covariate_keys: Sequence[str] = (),
+    order_key: str | None = None,
     control: Any = None,
     layer: str | None = None,
     use_rep: str | None = None,
@@ -64,6 +66,11 @@ def correct(
     batch_key, labels_key, treatment_key, unit_key
         Columns of ``obs`` with batch, class (unknown as :func:`jbc.validation.names.unknown` tells), condition and
         subject.
+    covariate_keys
+        Columns of ``obs`` with what differs between rows for reasons of its own, and must be kept: numbers, or levels
+        where they are texts or categories.
+    order_key
+        Column of ``obs`` with the place of the row in the run: a number, or a time.
     control
         Rows of the same material in every batch: a mask, or comparisons of columns of ``obs`` such as
         ``"Metadata_Compound == 'DMSO'"``, read as `jbc.interfaces.expression.rows` tells and never run as code.
@@ -104,13 +111,14 @@ def correct(
     True
     """
     from jbc.cohort import Cohort
+    from jbc.cohort.columns import COLUMNS
     from jbc.interfaces.estimator import seed_of
-    from jbc.methods.base import Classifies, Encodes
+    from jbc.methods.base import Classifies, Encodes, can
     from jbc.methods.joint import JointCalibration
     from jbc.model import fit
 
     method, base = JointCalibration() if method is None else method, key_added.removeprefix("X_")
-    classified = labels_key is not None and isinstance(method, Classifies)
+    classified = labels_key is not None and can(method, Classifies)
     _not_taken(adata, key_added, base, use_rep, classified)
     if not adata.obs_names.is_unique:
         twice = adata.obs_names[adata.obs_names.duplicated()].unique()
@@ -125,7 +133,11 @@ def correct(
     if use_rep is None:
         _no_metadata(adata)
     columns = {"domain": batch_key, "label": labels_key, "treatment": treatment_key, "unit": unit_key}
-    groups = {role: _column(adata, key) for role, key in columns.items() if key is not None}
+    columns["order"] = order_key
+    groups: dict[str, Any] = {role: _column(adata, key) for role, key in columns.items() if key is not None}
+    if covariate_keys:
+        groups["covariates"] = {key: _column(adata, key) for key in covariate_keys}
+    beside = {column.cohort: groups.get(column.cohort) for column in COLUMNS if column.new_rows}
     label = groups.pop("label", None)
     if label is not None:
         # Words that are taken for unknown are reported here, and not again by the metrics.
@@ -143,18 +155,17 @@ def correct(
         checkpoints=checkpoints,
         verbose=verbose,
     )
-    corrected = model.transform(x, groups["domain"], fill=fill)
-    encodes = isinstance(method, Encodes)
-    adata.obsm[key_added] = model.encode(x, groups["domain"]) if encodes else corrected
+    corrected = model.transform(x, **beside, fill=fill)
+    adata.obsm[key_added] = model.encode(x, **beside) if can(method, Encodes) else corrected
     if use_rep is None:
         adata.layers[base] = corrected
     else:
         adata.obsm[f"{key_added}_features"] = corrected
     if classified and model.names.labels:
-        probability = model.predict_proba(x, groups["domain"])
+        probability = model.predict_proba(x, **beside)
         adata.obs[f"{base}_label"] = _categories(model.classes, probability.argmax(axis=1))
         adata.obs[f"{base}_probability"] = probability.max(axis=1)
-    adata.uns[base] = _receipt(model, columns)
+    adata.uns[base] = _receipt(model, columns, covariate_keys)
     if metrics:
         adata.uns[base] |= _judged(model, x, corrected, groups, label)
     return adata if copy else None
@@ -252,7 +263,7 @@ def _categories(classes: np.ndarray, code: np.ndarray) -> Any:
     return pd.Categorical.from_codes(code, categories=[str(each) for each in classes])
 
 
-def _receipt(model: Model, columns: dict[str, str | None]) -> dict[str, Any]:
+def _receipt(model: Model, columns: dict[str, str | None], covariates: Sequence[str]) -> dict[str, Any]:
     """Return the configuration, in types that h5ad can hold."""
     return {
         "method": json.dumps(to_json(model.method)),
@@ -260,6 +271,7 @@ def _receipt(model: Model, columns: dict[str, str | None]) -> dict[str, Any]:
         "steps": model.record.steps,
         "target": model.record.target,
         "columns": {role: key for role, key in columns.items() if key is not None},
+        "covariates": list(covariates),
         "domains": list(model.names.domains),
     }
 

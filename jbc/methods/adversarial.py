@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.struct
 import jax
@@ -138,6 +138,8 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
     >>> model.transform([[0.0], [6.0]], ["a", "b"]).shape
     (2, 1)
     """
+
+    takes_missing: ClassVar[bool] = True
 
     route: Route = ROUTE
     inputs: Inputs = Inputs(log=False, level="keep", scale="domain")

@@ -40,9 +40,13 @@ class Method(abc.ABC):
     keeps_units
         Whether :meth:`transform` returns measurements in the units of the input; other outputs have units of their
         own, and no part in the input's offset (:mod:`jbc.numerics.centring`).
+    takes_missing
+        Whether it measures what is observed (:attr:`jbc.Cohort.counts`) where values are missing
+        (:mod:`jbc.methods.missing`); tables with missing values are refused for others.
     """
 
     keeps_units: ClassVar[bool] = True
+    takes_missing: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Fill what a group of settings leaves to the method."""
@@ -65,6 +69,26 @@ class Method(abc.ABC):
         """
         del cohort
         return getattr(self, "on", "all") == "all"
+
+    @property
+    def compares_logarithms(self) -> bool:
+        """Whether effects of domains are taken to multiply what is measured, whose logarithms are compared then."""
+        return False
+
+    @property
+    def removes(self) -> tuple[str, ...]:
+        """Names of covariates whose effects are taken out and not put back; those of all others are."""
+        return ()
+
+    @property
+    def leading(self) -> tuple[Method, ...]:
+        """The methods that rows go through before this one; more than none in a chain."""
+        return ()
+
+    @property
+    def last(self) -> Method:
+        """The method that is fitted last: of a chain its last one, of all others the method itself."""
+        return self
 
     @abc.abstractmethod
     def finish(self, state: Any, cohort: Cohort) -> Fitted:
@@ -130,6 +154,19 @@ class Encodes(abc.ABC):
         """Return the latent codes of rows, (n, codes)."""
 
 
+class Ordered(abc.ABC):
+    """A method whose correction of a row may depend on its place in the run.
+
+    Where :attr:`by_order` says so, its functions of rows take the places (n,), as :attr:`jbc.Cohort.order` has them,
+    as a last argument ``order``.
+    """
+
+    @property
+    @abc.abstractmethod
+    def by_order(self) -> bool:
+        """Whether rows need a place in the run."""
+
+
 class Adapts(abc.ABC):
     """A method that can learn one more domain from its controls."""
 
@@ -165,6 +202,25 @@ class Diagnoses(abc.ABC):
         From what the last steps reported; and, where it is asked for, from the share of corrected rows whose nearest
         row is of their own domain and not of the target.
         """
+
+
+def can(method: Method, capability: type) -> bool:
+    """Return whether a method, or the last one of a chain, has a capability."""
+    return isinstance(method.last, capability)
+
+
+def moving(cohort: Cohort) -> np.ndarray:
+    """Return 1 for every domain that moves, (D,)."""
+    held = cohort.composition
+    every = np.ones(len(cohort.domains.count), np.float32)
+    return every if held is None else np.asarray(held.moves, np.float32)
+
+
+def joined(cohort: Cohort, fitted: Fitted) -> Fitted:
+    """Return what a method has fitted, with what was fitted before it, if it is the last one of a chain."""
+    if cohort.leading is None:
+        return fitted
+    return {"leading": cohort.leading, "last": fitted, "moves": moving(cohort)}
 
 
 class Resolves(abc.ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.struct
 import jax
@@ -77,6 +77,8 @@ class DenoisingAutoencoder(ByEpochs, Trainable):
     >>> bool(filled[0, 0] >= 0), float(filled[0, 1])
     (True, 4.0)
     """
+
+    takes_missing: ClassVar[bool] = True
 
     inputs: Inputs = Inputs(log=False, level="keep", scale="pooled")
     widths: Widths = (25, 25)

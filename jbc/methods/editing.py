@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -178,6 +178,8 @@ class Editing(Settings):
 
 class EditsLayers(Directed, Encodes, Bounded):
     """A method that edits the layers of an autoencoder, as its settings ``inputs`` and ``editing`` say."""
+
+    takes_missing: ClassVar[bool] = True
 
     inputs: Inputs
     editing: Editing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.struct
 import jax
@@ -74,6 +74,8 @@ class PairAlignment(Trainable, Adapts, Resolves):
     inputs
         Logarithm, level of the row, and standardisation of the inputs.
     """
+
+    takes_missing: ClassVar[bool] = True
 
     maps: Family = "affine"
     width: Positive = 16

@@ -12,13 +12,18 @@ import numpy as np
 
 from jbc.cohort import Cohort
 from jbc.cohort.composition_words import about
+from jbc.cohort.covariate_effects import missing, take_out
 from jbc.cohort.populations import describe
 from jbc.errors import InputError, warn
-from jbc.methods import missing, rules
-from jbc.methods.base import Method, Resolves, Trainable
+from jbc.methods import missing as gaps
+from jbc.methods import rules
+from jbc.methods.base import Method, Ordered, Resolves, Trainable, can, moving
+from jbc.methods.inference import apply_in_blocks, rows_of
 from jbc.methods.inputs import Inputs
 from jbc.methods.registry import with_capability
 from jbc.methods.summary import summarise
+from jbc.numerics.centring import logarithm
+from jbc.validation import checks
 from jbc.validation.suspects import like_counts
 
 LOG = logging.getLogger("jbc")
@@ -43,8 +48,9 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
     Returns
     -------
     Cohort
-        The cohort, with what the settings name found in it (roles of domains, treatments that domains share), and the
-        composition of domains whose mixtures differ. Missing values are filled in, and still marked
+        The cohort, as the method that is fitted last takes it: less the effects of covariates, through the leading
+        methods of a chain, with what the settings name found in it (roles of domains, treatments that domains share),
+        and the composition of domains whose mixtures differ. Missing values are filled in, and still marked
         (:mod:`jbc.methods.missing`).
 
     Raises
@@ -62,10 +68,6 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
     """
     rules.check(method, steps)
     refuse_options(method, {"steps": steps})
-    if isinstance(method, Resolves):
-        cohort = method.resolve(cohort)
-    cohort = missing.complete(method, cohort)
-    method.check(cohort)
     if composition not in get_args(Mixtures):
         raise InputError(
             f"Unknown composition {composition!r}",
@@ -73,15 +75,64 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
             fix=f"Use {' or '.join(map(repr, get_args(Mixtures)))}; name populations by Cohort.with_populations.",
             code="bad-setting",
         )
+    if cohort.observed is not None and not method.takes_missing:
+        raise checks.incomplete(np.asarray(cohort.observed), cohort.names.features, type(method).__name__)
+    if cohort.covariates is not None:
+        if cohort.covariates.effect is None:  # not when the cohort was prepared before
+            cohort = take_out(cohort, method.removes)
+    elif method.removes:
+        raise missing(method.removes, ())
+    if method.last is not method:
+        method.check(cohort)
+        cohort, composition = _led(method, cohort, composition)
+    cohort = _examined(method.last, cohort, composition)
+    if LOG.isEnabledFor(logging.INFO):
+        LOG.info(summarise(method, cohort))
+    return cohort
+
+
+def _examined(method: Method, cohort: Cohort, composition: Mixtures) -> Cohort:
+    """Return the cohort with what one method needs to know of it."""
+    if isinstance(method, Resolves):
+        cohort = method.resolve(cohort)
+    if isinstance(method, Ordered):
+        _rows(method, cohort)
+    cohort = gaps.complete(method, cohort)
+    method.check(cohort)
     if cohort.composition is None and composition == "estimate" and method.compares_mixtures(cohort):
         cohort = dataclasses.replace(cohort, composition=describe(cohort, _compared(method, cohort)))
         if cohort.composition is not None and cohort.composition.verdict != "none":
             warn(about(cohort))
-        cohort = missing.complete(method, cohort)
+        cohort = gaps.complete(method, cohort)
     _warn_of_input(method, cohort)
-    if LOG.isEnabledFor(logging.INFO):
-        LOG.info(summarise(method, cohort))
     return cohort
+
+
+def _led(method: Method, cohort: Cohort, composition: Mixtures) -> tuple[Cohort, Mixtures]:
+    """Return the cohort after the leading methods of a chain, which are fitted to it one after the other.
+
+    Populations are estimated once, for the first method that compares whole domains.
+    """
+    given, found, fitted = cohort.composition, cohort.composition, {}
+    for number, each in enumerate((*method.leading, method.last)):
+        compares = each.compares_mixtures(cohort)
+        cohort = dataclasses.replace(cohort, composition=found if compares else given)
+        if number == len(method.leading):
+            break
+        seen = _examined(each, cohort, composition)
+        if compares:
+            found, composition = seen.composition, "assume-equal"
+        own, moves, rows = each.finish(None, seen), moving(seen), _rows(each, cohort)
+        fitted[str(number)] = {"fitted": own, "moves": moves}
+        moved = np.where(moves[rows[1]][:, None] > 0, apply_in_blocks(each, "transform", own, rows), rows[0])
+        cohort = dataclasses.replace(cohort, x=moved)
+    return dataclasses.replace(cohort, leading=fitted), composition
+
+
+def _rows(method: Method, cohort: Cohort) -> list[np.ndarray]:
+    """Return what a method takes of the rows of a cohort."""
+    order = None if cohort.order is None else np.asarray(cohort.order)
+    return rows_of(method, np.asarray(cohort.x), np.asarray(cohort.domain), order)
 
 
 def _warn_of_input(method: Method, cohort: Cohort) -> None:
@@ -92,10 +143,10 @@ def _warn_of_input(method: Method, cohort: Cohort) -> None:
             f"All rows are of one domain ({cohort.names.domains[0]!r}): there is no difference between domains to "
             "remove. If there are several, say which row is of which (domain=)."
         )
-    if lacks := missing.about(cohort):
+    if lacks := gaps.about(cohort):
         warn(lacks)
     inputs = getattr(method, "inputs", None)
-    logarithm = isinstance(inputs, Inputs) and inputs.log
+    logarithm = method.compares_logarithms or (isinstance(inputs, Inputs) and inputs.log)
     x = np.asarray(cohort.x if cohort.observed is None else np.where(cohort.observed, cohort.x, 0))
     if not logarithm and cohort.offset is None and like_counts(x):
         warn(
@@ -108,6 +159,9 @@ def _warn_of_input(method: Method, cohort: Cohort) -> None:
 def _compared(method: Method, cohort: Cohort) -> Callable[[np.ndarray], np.ndarray]:
     """Return what a method compares of rows: logarithms, where it takes them."""
     inputs = getattr(method, "inputs", None)
+    if method.compares_logarithms:
+        offset = None if cohort.offset is None else np.asarray(cohort.offset)
+        return lambda x: logarithm(x, offset).astype(np.float32)
     if not isinstance(inputs, Inputs):
         return np.asarray
     return lambda x: np.asarray(inputs.seen(jnp.asarray(x), cohort.offset))
@@ -127,7 +181,7 @@ def refuse_options(method: Method, options: Mapping[str, Any]) -> None:
     given = [
         name for name, value in options.items() if value is not None and value is not False and value != ()
     ]
-    if given and not isinstance(method, Trainable):
+    if given and not can(method, Trainable):
         raise InputError(
             f"{type(method).__name__} is not trained, and cannot honour these options",
             which=given,

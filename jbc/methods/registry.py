@@ -12,11 +12,19 @@ from jbc.errors import InputError, closest
 from jbc.methods import rules
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method
+from jbc.methods.chain import Chain
+from jbc.methods.closed_form.cca import CCA
+from jbc.methods.closed_form.combat import ComBat
 from jbc.methods.closed_form.component_editing import ComponentEditing
 from jbc.methods.closed_form.coral import Coral
+from jbc.methods.closed_form.harmony import Harmony
+from jbc.methods.closed_form.limma import LimmaRemoveBatch
+from jbc.methods.closed_form.mnn import MNN
 from jbc.methods.closed_form.percentiles import Percentiles
 from jbc.methods.closed_form.quantile_map import QuantileMap
+from jbc.methods.closed_form.ratio_g import RatioG
 from jbc.methods.closed_form.standardise import Standardise
+from jbc.methods.closed_form.surrogates import SVA, FrozenSVA
 from jbc.methods.closed_form.typical_variation import TypicalVariation
 from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
 from jbc.methods.distance_alignment import DistanceAlignment
@@ -44,6 +52,15 @@ METHODS: dict[str, type[Method]] = {
     "typical-variation": TypicalVariation,
     "percentiles": Percentiles,
     "component-editing": ComponentEditing,
+    "combat": ComBat,
+    "limma-remove-batch": LimmaRemoveBatch,
+    "ratio-g": RatioG,
+    "chain": Chain,
+    "sva": SVA,
+    "frozen-sva": FrozenSVA,
+    "cca": CCA,
+    "harmony": Harmony,
+    "mnn": MNN,
 }
 
 
@@ -54,7 +71,7 @@ def with_capability(capability: type) -> list[str]:
     --------
     >>> from jbc.methods.base import Adapts
     >>> with_capability(Adapts)
-    ['WassersteinAlignment', 'DistanceAlignment', 'Standardise', 'QuantileMap']
+    ['WassersteinAlignment', 'DistanceAlignment', 'Standardise', 'QuantileMap', 'ComBat', 'RatioG']
     """
     return [cls.__name__ for cls in METHODS.values() if issubclass(cls, capability)]
 
@@ -78,15 +95,19 @@ def to_json(method: Method) -> dict[str, Any]:
     >>> to_json(Standardise())
     {'name': 'standardise', 'fields': {'scale': True, 'on': 'all'}}
     """
-    return {"name": name_of(method), "fields": _plain(dataclasses.asdict(method))}
+    return {"name": name_of(method), "fields": _fields(method)}
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
 
 
 def _plain(value: Any) -> Any:
-    """Return NumPy's scalars as Python's, which JSON knows."""
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
+    """Return settings as plain values: NumPy's scalars as Python's, which JSON knows, and linked methods by name."""
+    if dataclasses.is_dataclass(value):
+        return _fields(value)
     if isinstance(value, tuple):
-        return tuple(map(_plain, value))
+        return tuple(to_json(each) if isinstance(each, Method) else _plain(each) for each in value)
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -145,5 +166,7 @@ def _build(cls: type[Any], record: dict[str, Any]) -> Any:
 
 
 def _tuples(value: Any) -> Any:
-    """Return JSON's lists as tuples, however nested."""
+    """Return JSON's lists as tuples, however nested, and the methods of a chain."""
+    if isinstance(value, dict) and value.keys() == {"name", "fields"}:
+        return from_json(value)
     return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -87,6 +87,8 @@ class RegularisedAutoencoder(ByEpochs, Directed, Trainable, Encodes):
     >>> jbc.fit(method, cohort, steps=2).encode([[0.0], [6.0]], ["a", "b"]).shape
     (2, 1)
     """
+
+    takes_missing: ClassVar[bool] = True
 
     route: Route = ROUTE
     inputs: Inputs = Inputs(log=False, level="keep", scale="domain")

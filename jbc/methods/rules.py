@@ -48,6 +48,9 @@ def check(method: Any, steps: Any = None) -> None:
             code="not-a-method",
         )
     bad = [*(() if steps is None else _wrong("steps", Positive, steps)), *_meaningless(method)]
+    for link in (*method.leading, method.last) if not bad else ():
+        if link is not method:
+            check(link)
     if bad:
         raise InputError(
             f"Settings of {type(method).__name__} out of range",

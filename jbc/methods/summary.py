@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from jbc.cohort import Cohort
+from jbc.cohort.covariates import Term
 from jbc.cohort.groups import shared_treatments
 from jbc.cohort.roles import EXTRAPOLATE, SOURCE, TARGET
 from jbc.errors import listing
@@ -50,8 +51,14 @@ def summarise(
     n, d = cohort.x.shape
     ends = names.features[0] if d == 1 else f"{names.features[0]} to {names.features[-1]}"
     groups = _plural(len(names.domains), word)
-    lines = [f"{type(method).__name__}: {_plural(n, 'row')} of {_plural(d, 'feature')} ({ends}), {groups}"]
+    links = [type(link).__name__ for link in (*method.leading, method.last)]
+    title = type(method).__name__ if len(links) == 1 else f"{type(method).__name__} of {listing(links)}"
+    lines = [f"{title}: {_plural(n, 'row')} of {_plural(d, 'feature')} ({ends}), {groups}"]
     lines += [f"  {line}" for line in _domains(cohort, word)]
+    if names.covariates:
+        lines.append(
+            f"  covariates: {', '.join(_covariate(term, method.removes) for term in names.covariates)}"
+        )
     if left_out:
         reasons = sorted(set(left_out.values()))
         parts = (f"{why}: {listing([name for name in left_out if left_out[name] == why])}" for why in reasons)
@@ -59,6 +66,11 @@ def summarise(
     if constant := _constant(cohort):
         lines.append(f"  the same in all rows: {constant}")
     return "\n".join([*lines, *(f"  {line}" for line in _plan(method, cohort, word))])
+
+
+def _covariate(term: Term, removed: Sequence[str]) -> str:
+    levels = f" ({listing(term.levels)})" if term.levels else ""
+    return f"{term.name}{levels}, {'removed' if term.name in removed else 'kept'}"
 
 
 def _several(word: str) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 from jbc.cohort import Cohort
 from jbc.errors import InputError
 from jbc.methods.base import Adapts, Fitted, Method
+from jbc.methods.inference import apply_in_blocks
 from jbc.methods.prepare import without
 from jbc.metrics import energy_distance
-from jbc.model.inference import apply_in_blocks
 from jbc.numerics import linalg
 
 MOST = 128
@@ -132,7 +132,7 @@ class _Scene(NamedTuple):
 
 
 def _scene(method: Method, fitted: Fitted, known: Controls, domains: int) -> _Scene:
-    corrected = apply_in_blocks(method, "transform", fitted, *known, MOST)
+    corrected = apply_in_blocks(method, "transform", fitted, known, MOST)
     within = corrected.astype(np.float64)
     for g in np.unique(known.domain):
         within[known.domain == g] -= within[known.domain == g].mean(axis=0)
@@ -215,6 +215,6 @@ def _remaining(scene: _Scene, rows: np.ndarray, held: np.ndarray, others: np.nda
     fitted = scene.method.adapt(scene.fitted, rows, reference)
     held = held[:MOST]
     code = np.full(len(held), scene.domains, np.int32)
-    moved = apply_in_blocks(scene.method, "transform", fitted, held, code, MOST)
+    moved = apply_in_blocks(scene.method, "transform", fitted, (held, code), MOST)
     taken = np.linspace(0, len(reference) - 1, min(len(reference), 2 * MOST)).astype(int)
     return energy_distance(moved / scene.units, reference[taken] / scene.units)

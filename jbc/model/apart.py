@@ -8,7 +8,7 @@ import numpy as np
 from jbc.cohort import Cohort
 from jbc.cohort.roles import SOURCE, TARGET
 from jbc.methods.base import Fitted, Method
-from jbc.model.inference import apply
+from jbc.methods.inference import apply
 
 ROWS = 300  # of every domain
 

@@ -40,6 +40,8 @@ class Held:
 
     def stays(self, x: np.ndarray, corrected: np.ndarray, domain: np.ndarray) -> np.ndarray:
         """Return corrected rows, but those of domains that do not move as they came in."""
+        if self.moves.all():
+            return corrected
         return np.where(self.moves[domain][:, None], corrected, x)
 
     def extend(self, domains: int) -> Held:
@@ -49,8 +51,12 @@ class Held:
 
 
 def keep_composition(cohort: Cohort) -> Held:
-    """Return what a model keeps of the composition of a cohort."""
+    """Return what a model keeps of the composition of a cohort.
+
+    Each method of a chain leaves domains alone itself.
+    """
     domains, held = len(cohort.domains.count), cohort.composition
     if held is None:
         return Held(np.ones((domains, 1), np.float32), np.ones(domains, bool), "equal")
-    return Held(np.asarray(held.shares), np.asarray(held.moves), held.verdict)
+    moves = np.asarray(held.moves) | (cohort.leading is not None)
+    return Held(np.asarray(held.shares), moves, held.verdict)

@@ -11,10 +11,10 @@ from jbc.cohort import Cohort
 from jbc.cohort.groups import shared_treatments
 from jbc.cohort.roles import SOURCE, TARGET
 from jbc.errors import InputError, listing
-from jbc.methods.base import Directed, Fitted, Method, Resolves
+from jbc.methods.base import Directed, Fitted, Method, Resolves, can
+from jbc.methods.inference import apply
 from jbc.metrics.mmd import bandwidth_ladder, mmd
 from jbc.metrics.variance import domain_share
-from jbc.model.inference import apply
 from jbc.numerics.linalg import deviations
 from jbc.train.early_stopping import Stopping
 
@@ -26,12 +26,12 @@ How = Literal["replicates", "rows"]
 
 def default_criterion(method: Method) -> How:
     """Return how a method stops: with a target by rows, otherwise by replicates."""
-    return "rows" if isinstance(method, Directed) else "replicates"
+    return "rows" if can(method, Directed) else "replicates"
 
 
 def hold_out(how: str, method: Method, cohort: Cohort) -> tuple[Cohort, Stopping]:
     """Return the cohort to train on, in which what the settings name is found, and when to stop."""
-    known = {"replicates": by_replicates, "rows": by_rows}
+    method, known = method.last, {"replicates": by_replicates, "rows": by_rows}
     if how not in known:
         raise InputError(
             "No such way to stop",

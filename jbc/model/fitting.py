@@ -17,13 +17,14 @@ from jax.sharding import Mesh
 from jbc.cohort import Cohort
 from jbc.errors import warn
 from jbc.methods import rules
-from jbc.methods.base import Diagnoses, Method, Trainable
+from jbc.methods.base import Diagnoses, Method, Trainable, can
 from jbc.methods.prepare import Mixtures, prepare, refuse_options
 from jbc.methods.summary import target_of
 from jbc.model.adaptation import keep_controls
 from jbc.model.apart import told_apart
 from jbc.model.checkpoints import checkpointed, describe_run
 from jbc.model.composition import keep_composition
+from jbc.model.covariates import keep_effects
 from jbc.model.criteria import How, hold_out
 from jbc.model.gaps import keep_gaps
 from jbc.model.model import Model, Record
@@ -100,7 +101,7 @@ def fit(
     ready = prepare(method, cohort, steps, composition)
     refuse_options(method, {"checkpoints": checkpoints})
     with contextlib.ExitStack() as stack:
-        if verbose and isinstance(method, Trainable):
+        if verbose and can(method, Trainable):
             shown = stack.enter_context(progress(type(method).__name__))
             options = dataclasses.replace(options, hooks=(shown, *options.hooks))
         if checkpoints is None:
@@ -136,8 +137,9 @@ def fit_prepared(
         {name: value if name == "step" else float(value) for name, value in row.items()}
         for row in run.history
     ]
-    if isinstance(method, Diagnoses) and history:
-        for message in method.diagnose(history[-1], partial(told_apart, method, run.fitted, cohort)):
+    if isinstance(last := method.last, Diagnoses) and history:
+        fitted = run.fitted if cohort.leading is None else run.fitted["last"]
+        for message in last.diagnose(history[-1], partial(told_apart, last, fitted, cohort)):
             warn(message)
     used = np.asarray(cohort.weight) > 0
     rows = np.asarray(cohort.x)[used], np.asarray(cohort.domain)[used]
@@ -149,6 +151,7 @@ def fit_prepared(
         controls=keep_controls(cohort),
         composition=keep_composition(cohort),
         gaps=keep_gaps(method, cohort),
+        covariates=keep_effects(cohort),
         support=measure_support(*rows, len(cohort.names.domains)),
         record=Record(seed, run.step, run.stopped, target_of(cohort), history),
     )

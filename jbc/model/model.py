@@ -4,36 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import jax
 import numpy as np
 
 from jbc.cohort import Names
+from jbc.cohort.covariates import Term, design
+from jbc.cohort.run_order import RunOrder
 from jbc.errors import InputError
-from jbc.methods.base import Adapts, Bounded, Classifies, Encodes, Fitted, Method
+from jbc.methods.base import Adapts, Bounded, Classifies, Encodes, Fitted, Method, can
+from jbc.methods.inference import apply, apply_in_blocks, refuse_out_of_range, rows_of
 from jbc.methods.prepare import without
 from jbc.methods.registry import to_json
 from jbc.metrics.classification import unit_medians
 from jbc.model.adaptation import Adaptation, Controls, adapt
 from jbc.model.composition import Held
-from jbc.model.gaps import Gaps
-from jbc.model.inference import apply_in_blocks, refuse_out_of_range
+from jbc.model.covariates import Effects
+from jbc.model.gaps import Fill, Gaps, refuse_unknown_fill
+from jbc.model.new_rows import NewRows, read_measurements
 from jbc.model.saved import understood
 from jbc.model.support import Support, how_far_outside
 from jbc.numerics.centring import centre, put_back
 from jbc.validation import checks
 from jbc.validation.alignment import aligned
-from jbc.validation.dense import densify
 
-# Rows in a block of a compiled program: of small tables, and of others. Larger ones leave the processor's cache.
-BLOCKS = (1024, 4096)
 # Fields of a record that are written as they are.
 KEPT = ("seed", "steps", "stopped", "target", "history", "notes")
-
-Fill = Literal["centre"]
-"""What can stand in the place of missing values in the output: what becomes of the centre of the row's domain."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +94,8 @@ class Model:
         Populations of the domains, and which domains are corrected.
     gaps
         What stands in the place of missing values, and which features are not corrected where.
+    covariates
+        What the covariates do to features, which is taken out before the correction and put back after it; or None.
     support
         Where the rows of every domain lie, for :meth:`out_of_support`.
     record
@@ -116,10 +117,19 @@ class Model:
     controls: Controls
     composition: Held
     gaps: Gaps
+    covariates: Effects | None
     support: Support
     record: Record
 
-    def transform(self, x: Any, domain: Any = None, *, fill: Fill | None = None) -> np.ndarray:
+    def transform(
+        self,
+        x: Any,
+        domain: Any = None,
+        *,
+        covariates: Any = None,
+        order: Any = None,
+        fill: Fill | None = None,
+    ) -> np.ndarray:
         """Return corrected rows.
 
         Missing values stay missing. Features that a domain lacks (:mod:`jbc.methods.missing`) come out as they came
@@ -131,6 +141,9 @@ class Model:
             Measurements, (n, d); of a data frame, the columns of the fit by their names.
         domain
             Domain of each row; may be left out when the model knows a single one.
+        covariates, order
+            Covariates of each row, and its place in the run, where the fit had them: see
+            :meth:`jbc.Cohort.from_arrays`. Other functions of the model take them too.
         fill
             What to return in the place of missing values (NaN): nothing, or with ``"centre"`` what becomes of the
             centre of the row's domain.
@@ -141,41 +154,42 @@ class Model:
             The rows stay in their order. Where float32 could not hold what a feature varies by, far from 0, features
             are float64.
         """
-        _check_fill(fill)
-        rows, code, observed = self._read(x, domain)
-        whole = self._filled(rows, code, observed)
-        moved, came = self._run("transform", whole, code), rows
-        if observed is not None:
-            came = np.where(observed, rows, whole)
-        if self.method.keeps_units:
-            if not self.composition.moves.all():
-                moved = self.composition.stays(came, moved, code)
-            if self.gaps.alone.any():
-                moved = self.gaps.stays(came, moved, code)
+        refuse_unknown_fill(fill)
+        rows = self._rows(x, domain, covariates, order)
+        moved = self._apply("transform", rows)
+        if self.method.last.keeps_units:
+            moved = self.gaps.stays(
+                rows.came, self.composition.stays(rows.came, moved, rows.domain), rows.domain
+            )
+            if self.covariates is not None:
+                moved = self.covariates.back(moved, rows.design)
             moved = put_back(moved, self.offset)
-        return moved if observed is None or fill else np.where(observed, moved, np.nan).astype(moved.dtype)
+        return moved if fill else rows.with_gaps(moved)
 
-    def encode(self, x: Any, domain: Any = None) -> np.ndarray:
+    def encode(self, x: Any, domain: Any = None, *, covariates: Any = None, order: Any = None) -> np.ndarray:
         """Return the latent codes of rows, (n, codes)."""
-        if not isinstance(self.method, Encodes):
-            raise without(self.method, Encodes)
-        return self._apply("encode", x, domain)
+        if not can(self.method, Encodes):
+            raise without(self.method.last, Encodes)
+        return self._apply("encode", self._rows(x, domain, covariates, order))
 
     def code_names(self) -> tuple[str, ...]:
         """Return the names of the latent codes."""
-        if not isinstance(self.method, Encodes):
-            raise without(self.method, Encodes)
+        if not can(self.method, Encodes):
+            raise without(self.method.last, Encodes)
         row = np.zeros((1, len(self.names.features)), np.float32), np.zeros(1, np.int32)
-        codes = jax.eval_shape(self.method.encode, self.fitted, *row)
+        parts = rows_of(self.method, *row, np.zeros(1, np.float32))
+        codes = jax.eval_shape(partial(apply, self.method, "encode"), self.fitted, *parts)
         return tuple(f"jbc{i}" for i in range(codes.shape[1]))
 
-    def predict_proba(self, x: Any, domain: Any = None, *, unit: Any = None) -> np.ndarray:
+    def predict_proba(
+        self, x: Any, domain: Any = None, *, unit: Any = None, covariates: Any = None, order: Any = None
+    ) -> np.ndarray:
         """Return the probability of every class, (n, classes), in the order of ``names.labels``.
 
         With ``unit``, every row gets the median over the rows of its unit (replicates of one subject).
         """
-        if not isinstance(self.method, Classifies):
-            raise without(self.method, Classifies)
+        if not can(self.method, Classifies):
+            raise without(self.method.last, Classifies)
         if not self.names.labels:
             raise InputError(
                 "This model has no classifier",
@@ -183,34 +197,42 @@ class Model:
                 fix="Fit again, with labels for at least one domain.",
                 code="no-classifier",
             )
-        logits, unit = self._apply("predict", x, domain), aligned(x, unit=unit)["unit"]
+        logits = self._apply("predict", self._rows(x, domain, covariates, order))
+        unit = aligned(x, unit=unit)["unit"]
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         return unit_medians(odds / odds.sum(axis=1, keepdims=True), unit)
 
-    def predict(self, x: Any, domain: Any = None, *, unit: Any = None) -> np.ndarray:
+    def predict(
+        self, x: Any, domain: Any = None, *, unit: Any = None, covariates: Any = None, order: Any = None
+    ) -> np.ndarray:
         """Return the most likely class of every row, or of its unit, (n,)."""
-        return self.classes[self.predict_proba(x, domain, unit=unit).argmax(axis=1)]
+        beside = {"unit": unit, "covariates": covariates, "order": order}
+        return self.classes[self.predict_proba(x, domain, **beside).argmax(axis=1)]
 
     @property
     def classes(self) -> np.ndarray:
         """Names of the classes."""
         return np.array(self.names.labels)
 
-    def out_of_support(self, x: Any, domain: Any = None) -> np.ndarray:
+    def out_of_support(
+        self, x: Any, domain: Any = None, *, covariates: Any = None, order: Any = None
+    ) -> np.ndarray:
         """Return how far every row lies from the centre of its domain, (n,): 1 holds 99 % of the rows of the fit.
 
         What lies further out is corrected by a map that has seen nothing like it.
         """
-        rows, code, observed = self._read(x, domain)
-        return how_far_outside(self.support, self._filled(rows, code, observed), code)
+        rows = self._rows(x, domain, covariates, order)
+        return how_far_outside(self.support, rows.x, rows.domain)
 
-    def out_of_range(self, x: Any, domain: Any = None) -> np.ndarray:
+    def out_of_range(
+        self, x: Any, domain: Any = None, *, covariates: Any = None, order: Any = None
+    ) -> np.ndarray:
         """Return how many values of every row lie outside the range that the method was measured on, (n,)."""
-        if not isinstance(self.method, Bounded):
-            raise without(self.method, Bounded)
-        return self._apply("out_of_range", x, domain)
+        if not can(self.method, Bounded):
+            raise without(self.method.last, Bounded)
+        return self._apply("out_of_range", self._rows(x, domain, covariates, order))
 
-    def adapt(self, x: Any, domain: Any, *, control: Any = None) -> Model:
+    def adapt(self, x: Any, domain: Any, *, control: Any = None, covariates: Any = None) -> Model:
         """Return a model that knows new domains too, learned from their controls alone.
 
         All that is fitted to the others stays as it is. ``record.adapted`` tells how near the new controls have come
@@ -224,6 +246,8 @@ class Model:
             New domain of each row.
         control
             True for rows of the same material as the controls of the fit; None if all are. Others are not used.
+        covariates
+            Covariates of each row, where the fit had them.
 
         Raises
         ------
@@ -232,7 +256,10 @@ class Model:
         """
         if not isinstance(self.method, Adapts):
             raise without(self.method, Adapts)
-        (rows, observed), given = self._rows(x), aligned(x, domain=domain, control=control)
+        (rows, _, observed), given = (
+            self._measured(x, covariates),
+            aligned(x, domain=domain, control=control),
+        )
         if observed is not None:
             raise checks.incomplete(observed, self.names.features, "Adaptation to a new domain")
         domain, control = given["domain"], given["control"]
@@ -271,6 +298,8 @@ class Model:
             "domains": list(names.domains),
             "classes": list(names.labels),
             "composition": self.composition.verdict,
+            "covariates": [term._asdict() for term in names.covariates],
+            "order": None if names.order is None else list(names.order),
             "adapted": {name: report.to_json() for name, report in record.adapted.items()},
             **{name: getattr(record, name) for name in KEPT},
             "history": list(record.history),
@@ -284,55 +313,42 @@ class Model:
             "support": self.support._asdict(),
             "offset": offset,
         }
+        if self.covariates is not None:
+            arrays["covariates"] = self.covariates._asdict()
         write(Path(folder), arrays, meta, overwrite=overwrite)
         return Path(folder)
 
-    def _apply(self, name: str, x: Any, domain: Any) -> np.ndarray:
-        """Return what one of the method's functions makes of rows."""
-        rows, code, observed = self._read(x, domain)
-        return self._run(name, self._filled(rows, code, observed), code)
+    def _apply(self, name: str, rows: NewRows) -> np.ndarray:
+        """Return what one of the method's functions makes of rows, block by block."""
+        method, last = self.method, self.method.last
+        parts = rows_of(method, rows.x, rows.domain, rows.order)
+        if isinstance(last, Bounded) and last.refuses_out_of_range and name != "out_of_range":
+            refuse_out_of_range(apply_in_blocks(method, "out_of_range", self.fitted, parts))
+        return apply_in_blocks(method, name, self.fitted, parts)
 
-    def _run(self, name: str, rows: np.ndarray, code: np.ndarray) -> np.ndarray:
-        """Return what one of the method's functions makes of whole rows of these domains, block by block."""
-        method = self.method
-        block = BLOCKS[0] if len(rows) <= BLOCKS[0] else BLOCKS[1]
-        if isinstance(method, Bounded) and method.refuses_out_of_range and name != "out_of_range":
-            refuse_out_of_range(apply_in_blocks(method, "out_of_range", self.fitted, rows, code, block))
-        return apply_in_blocks(method, name, self.fitted, rows, code, block)
+    def _rows(self, x: Any, domain: Any, covariates: Any, order: Any) -> NewRows:
+        """Return new rows as the method takes them."""
+        came, beside, observed = self._measured(x, covariates)
+        code = checks.known_domains(aligned(x, domain=domain)["domain"], len(came), self.names.domains)
+        place, start = None, self.names.order
+        if order is not None and start is not None:
+            place = start.places(aligned(x, order=order)["order"], len(came))
+        whole, came = self.gaps.filled(self.method, came, observed, code, self.offset)
+        return NewRows(whole, code, beside, place, came, observed)
 
-    def _read(self, x: Any, domain: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Return new rows, the codes of their domains, and where they have values, or None where they all have."""
-        rows, observed = self._rows(x)
-        return rows, self._codes(x, domain, len(rows)), observed
+    def _measured(self, x: Any, covariates: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return measurements less the offset and the effects of covariates, and the columns of these, (n, p).
 
-    def _filled(self, rows: np.ndarray, code: np.ndarray, observed: np.ndarray | None) -> np.ndarray:
-        """Return rows as the method takes them, with centres of domains in the place of what is not used."""
-        if observed is None and not self.gaps.alone.any():
-            return rows
-        observed = np.ones(rows.shape, bool) if observed is None else observed
-        return self.gaps.filled(self.method, rows, observed, code, self.offset)
-
-    def _rows(self, x: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return new rows in the units of the cohort, and where they have values."""
-        features = self.names.features
-        x = densify(checks.columns_of(x, features if self.names.named else None))
-        checks.as_many_columns(x, features)
-        rows, observed = checks.values(x, features, new=True)
-        return centre(rows, self.offset), observed
-
-    def _codes(self, x: Any, domain: Any, n: int) -> np.ndarray:
-        return checks.known_domains(aligned(x, domain=domain)["domain"], n, self.names.domains)
-
-
-def _check_fill(fill: Any) -> None:
-    """Refuse what no missing value can be replaced by."""
-    if fill not in (None, *get_args(Fill)):
-        raise InputError(
-            f"Unknown fill {fill!r}",
-            why="It says what stands in the place of missing values in the output.",
-            fix='Use fill="centre", or leave it out: missing values stay missing.',
-            code="bad-setting",
-        )
+        And where values are observed, or None where none is missing.
+        """
+        name = "" if self.method.takes_missing else type(self.method).__name__
+        rows, observed = read_measurements(x, self.names, name)
+        rows = centre(rows, self.offset)
+        if self.covariates is None:
+            return rows, np.zeros((len(rows), 0), np.float32), observed
+        given = aligned(x, covariates=covariates)["covariates"]
+        beside = design(self.names.covariates, given, len(rows)).astype(np.float32)
+        return self.covariates.out(rows, beside), beside, observed
 
 
 def load(folder: str | Path) -> Model:
@@ -358,6 +374,8 @@ def load(folder: str | Path) -> Model:
         labels=tuple(meta["classes"]),
         features=tuple(meta["features"]),
         named=meta["named"],
+        covariates=tuple(Term(**term | {"levels": tuple(term["levels"])}) for term in meta["covariates"]),
+        order=None if meta["order"] is None else RunOrder(*meta["order"]),
     )
     return Model(
         method=method,
@@ -367,6 +385,7 @@ def load(folder: str | Path) -> Model:
         controls=Controls(**tree["controls"]),
         composition=Held.of_arrays(**tree["composition"], verdict=meta["composition"]),
         gaps=Gaps(**tree["gaps"]),
+        covariates=Effects(**tree["covariates"]) if names.covariates else None,
         support=Support(**tree["support"]),
         record=Record(**{name: meta[name] for name in KEPT}, adapted=adapted),
     )

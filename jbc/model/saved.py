@@ -14,8 +14,9 @@ import jax
 import numpy as np
 
 from jbc.cohort.composition import Verdict
+from jbc.cohort.covariates import Term
 from jbc.errors import InputError
-from jbc.methods.base import Classifies, Encodes, Method
+from jbc.methods.base import Classifies, Encodes, Method, Ordered, can
 from jbc.methods.registry import from_json
 from jbc.model.adaptation import Adaptation, Expected
 
@@ -71,6 +72,26 @@ def _adaptation(record: Any) -> bool:
     return same and all(map(_number, numbers)) and all(map(_whole, counts))
 
 
+def _terms(value: Any) -> bool:
+    """Return whether these are covariates: numbers, or levels."""
+    if not isinstance(value, list) or not all(isinstance(term, dict) for term in value):
+        return False
+    return all(
+        term.keys() == set(Term._fields)
+        and isinstance(term["name"], str)
+        and (term["levels"] == [] or (_names(term["levels"]) and len(term["levels"]) > 1))
+        and _number(term["centre"])
+        and _number(term["spread"])
+        and term["spread"] > 0
+        for term in value
+    )
+
+
+def _order(value: Any) -> bool:
+    pair = isinstance(value, list) and len(value) == 2 and all(map(_number, value))
+    return value is None or (pair and value[1] > 0)
+
+
 RULES = {
     "method": Rule("the name and the settings of a method", lambda value: isinstance(value, dict)),
     "features": Rule("a list of different texts", _names),
@@ -85,6 +106,8 @@ RULES = {
     "notes": Rule("a table of names and values", lambda value: isinstance(value, dict)),
     "composition": Rule("a finding about the composition", lambda value: value in get_args(Verdict)),
     "adapted": Rule("the record of every adaptation", _adapted),
+    "covariates": Rule("a list of covariates", _terms),
+    "order": Rule("where a run starts and its unit, or nothing", _order),
 }
 
 
@@ -103,6 +126,12 @@ ARRAYS: dict[str, tuple[str, ...]] = {
     "support/rest": (),
     "support/edge": (),
     "offset": ("features",),
+}
+# And of those that are there where the fit had covariates.
+COVARIATES: dict[str, tuple[str, ...]] = {
+    "covariates/effect": ("columns", "features"),
+    "covariates/centre": ("columns",),
+    "covariates/kept": ("columns",),
 }
 
 
@@ -140,7 +169,9 @@ def understood(folder: Path, tree: Any, meta: dict[str, Any]) -> Method:
         raise
     _refuse(folder, "MANIFEST.json", _contradictions(meta))
     sizes = {name: len(meta[name]) for name in ("domains", "features", "classes")}
-    _refuse(folder, "leaves.json", _misfits(tree, sizes))
+    terms = [Term(**term) for term in meta["covariates"]]
+    beside = {"columns": sum(term.width for term in terms)} if terms else {}
+    _refuse(folder, "leaves.json", _misfits(tree, sizes | beside))
     _refuse(folder, "leaves.json", _outputs(method, tree["fitted"], sizes))
     return method
 
@@ -166,7 +197,7 @@ def _misfits(tree: Any, sizes: dict[str, int]) -> Iterator[str]:
     if not isinstance(tree.get("fitted"), dict):
         yield "fitted is not there"
     known = dict(sizes)
-    for path, axes in ARRAYS.items():
+    for path, axes in (ARRAYS | (COVARIATES if "columns" in sizes else {})).items():
         array: Any = tree
         for key in path.split("/"):
             array = array.get(key) if isinstance(array, dict) else None
@@ -188,17 +219,19 @@ def _outputs(method: Method, fitted: Any, sizes: dict[str, int]) -> Iterator[str
 
     Nothing is run: to trace a function is enough to meet every array that is missing or has another shape.
     """
-    rows = (
+    rows = [
         jax.ShapeDtypeStruct((ROWS, sizes["features"]), np.float32),
         jax.ShapeDtypeStruct((ROWS,), np.int32),
-    )
+    ]
+    if isinstance(method, Ordered) and method.by_order:
+        rows.append(jax.ShapeDtypeStruct((ROWS,), np.float32))
     for path, leaf in jax.tree_util.tree_leaves_with_path(fitted, is_leaf=lambda node: node is None):
         if leaf is None:  # which JAX takes for no array at all, and some layers for one that they do without
             yield f"fitted{jax.tree_util.keystr(path)} is not there"
     wanted = {"transform": "features"}
-    if isinstance(method, Classifies) and sizes["classes"]:
+    if can(method, Classifies) and sizes["classes"]:
         wanted["predict"] = "classes"
-    if isinstance(method, Encodes):
+    if can(method, Encodes):
         wanted["encode"] = "codes"
     for name, axis in wanted.items():
         found = _shape(getattr(method, name), fitted, rows)

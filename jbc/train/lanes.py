@@ -24,8 +24,6 @@ from jbc.train.loop import ONCE, Hook, Options, Program, Run, drive, steps_of
 
 # What may differ between lanes; all else is shared, and lies on a device once.
 VARYING = ("label", "weight", "sources", "composition")
-# What weights decide besides where values are missing: which features are measured, and what stands in their place.
-FILLED = ("x", "observed")
 
 
 def fit_lanes(
@@ -82,6 +80,13 @@ def fit_lanes(
     >>> run.history[-1]["loss"].shape
     (2,)
     """
+    if not isinstance(method, Trainable):
+        raise InputError(
+            f"{type(method).__name__} does not train, and has no lanes",
+            why="Lanes are trainings in one program; methods in closed form, and chains, are fitted one by one.",
+            fix="Use jbc.fit for each of them.",
+            code="not-trained",
+        )
     if not isinstance(cohorts, Cohort) and len(cohorts) != len(keys):
         raise InputError(
             f"{len(cohorts)} cohorts for {len(keys)} keys",
@@ -138,7 +143,7 @@ def stack(cohorts: Sequence[Cohort]) -> tuple[Cohort, tuple[str, ...]]:
         )
     varying = tuple(
         name
-        for name in (*VARYING, *FILLED)
+        for name in _may_vary(first)
         if any(not _equal(getattr(c, name), getattr(first, name)) for c in cohorts)
     )
     stacked = {
@@ -146,6 +151,17 @@ def stack(cohorts: Sequence[Cohort]) -> tuple[Cohort, tuple[str, ...]]:
         for name in varying
     }
     return dataclasses.replace(first, **stacked), varying
+
+
+def _may_vary(cohort: Cohort) -> tuple[str, ...]:
+    """Return what may differ: with covariates rows too, whose effects are estimated in every lane.
+
+    And where values are missing: weights decide which features are measured, and what stands in their place.
+    """
+    more = ("x", "covariates") if cohort.covariates is not None else ()
+    return (
+        (*VARYING, *more) if cohort.observed is None else (*VARYING, *dict.fromkeys((*more, "x", "observed")))
+    )
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -156,10 +172,12 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _same_table(one: Cohort, other: Cohort) -> bool:
     """Return whether two cohorts agree in everything that lanes share, names included."""
-    names = VARYING
+    names = _may_vary(one)
     if one.observed is not None and other.observed is not None:
-        seen, names = np.logical_and(one.observed, other.observed), (*VARYING, *FILLED)
-        if not np.array_equal(np.where(seen, one.x, 0), np.where(seen, other.x, 0)):
+        seen = np.logical_and(one.observed, other.observed)
+        if one.covariates is None and not np.array_equal(
+            np.where(seen, one.x, 0), np.where(seen, other.x, 0)
+        ):
             return False
     one, other = (dataclasses.replace(c, **dict.fromkeys(names)) for c in (one, other))
     return jax.tree.structure(one) == jax.tree.structure(other) and all(

@@ -22,7 +22,7 @@ from jax.sharding import Mesh
 from jbc.cohort import Cohort
 from jbc.cohort.sampling import take
 from jbc.errors import InputError
-from jbc.methods.base import Fitted, Method, Trainable
+from jbc.methods.base import Fitted, Method, Trainable, joined
 from jbc.methods.prepare import Mixtures, prepare, refuse_options
 from jbc.numerics import sharding
 from jbc.train.early_stopping import Stopping, initial_best, out_of_patience, update_best
@@ -198,13 +198,15 @@ def fit_prepared(
     method: Method, cohort: Cohort, key: Array, steps: int | None = None, options: Options = PLAIN
 ) -> Run:
     """Fit a method to a cohort that :func:`jbc.methods.prepare.prepare` returned."""
-    if not isinstance(method, Trainable):
+    last = method.last
+    if not isinstance(last, Trainable):
         given = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
         refuse_options(method, given | {"steps": steps})
         return Run(jax.device_put(method.finish(None, cohort)), None, 0, [], stopped=False)
-    steps = method.steps(cohort) if steps is None else steps
-    program = Program(partial(_init, method), partial(_chunk, method), partial(_finish, method))
-    return drive(program, cohort, key, steps, method.draw.rows, options)
+    steps = last.steps(cohort) if steps is None else steps
+    program = Program(partial(_init, last), partial(_chunk, last), partial(_finish, last))
+    run = drive(program, dataclasses.replace(cohort, leading=None), key, steps, last.draw.rows, options)
+    return dataclasses.replace(run, fitted=joined(cohort, run.fitted))
 
 
 def drive(

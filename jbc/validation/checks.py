@@ -223,7 +223,7 @@ def _no_row_without(what: str, rows: list[int], given: list[Any]) -> None:
         + (f", and {listing(words)} stands for none." if words else "."),
         fix=f"Fill in the {what} of these rows or leave the rows out"
         + (f"; where it is the name of a {what}, give it another one." if words else "."),
-        code=f"missing-{what}",
+        code=f"missing-{what.split()[0]}",
     )
 
 
@@ -236,7 +236,7 @@ def _refuse_twins(twins: list[str], what: str) -> None:
             which=twins,
             why=f"They are most likely one {what}, and would be taken for several.",
             fix=f"Write each {what} in one way.",
-            code=f"twin-{what}s",
+            code=f"twin-{what.split()[0]}s",
         )
 
 

@@ -325,6 +325,8 @@ def test_a_run_folder_tells_what_was_done(world, model, corrector):
         "labels": "class",
         "treatment": None,
         "unit": None,
+        "order": None,
+        "covariates": [],
     }
     assert not list(model.rglob("*.tmp*"))
 

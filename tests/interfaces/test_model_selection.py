@@ -387,3 +387,53 @@ def test_rows_are_those_that_a_cohort_has(drawn):
     estimator = NewDomainClassifier(model).fit(drawn.x[~new], drawn.label[~new], domain=drawn.domain[~new])
     found = estimator.predict_proba(drawn.x[new], domain=drawn.domain[new])
     assert found == pytest.approx(expected[new], abs=1e-5)
+
+
+def test_covariates_and_order_come_along():
+    """What is classified is corrected as by the correction itself, with the covariates of the same rows."""
+    rng, n = np.random.default_rng(0), 150
+    domain = np.repeat(["a", "b", "c"], n // 3)
+    age = rng.normal(np.repeat([30.0, 40.0, 50.0], n // 3), 5)
+    sex = np.where(rng.random(n) < 0.5, "f", "m")
+    label = np.where(rng.random(n) < 0.5, "p", "q")
+    slopes = 0.3 * np.array([1, -1, 1, -1])
+    x = rng.normal(size=(n, 4)) + (label == "p")[:, None] + np.outer(age, slopes)
+    x += np.repeat([0.0, 3, -3], n // 3)[:, None]
+    covariates = pd.DataFrame({"sex": sex, "age": age})
+    beside = {"covariates": covariates, "order": np.arange(n)}
+    corrector, new = Corrector(Standardise(), composition="assume-equal"), domain == "c"
+    corrected = clone(corrector).fit_transform(x, domain=domain, **beside)
+    blind = clone(corrector).fit_transform(x, domain=domain)
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
+    told = pipeline.fit(corrected[~new], label[~new]).predict_proba(corrected[new])
+    assert not np.allclose(told, pipeline.fit(blind[~new], label[~new]).predict_proba(blind[new]), atol=0.05)
+
+    known = {"covariates": covariates[~new], "order": np.arange(n)[~new]}
+    asked = {"domain": domain[new], "covariates": covariates[new], "order": np.arange(n)[new]}
+    one = NewDomainClassifier(corrector).fit(x[~new], label[~new], domain=domain[~new], **known)
+    np.testing.assert_allclose(one.predict_proba(x[new], **asked), told, atol=1e-3)
+    accuracy = np.mean(pipeline.classes_[told.argmax(axis=1)] == label[new])
+    rows = cross_validate(corrector, x, label, domain=domain, **beside)
+    scores = [row["accuracy"] for row in rows if row["domain"] == "c" and row["data"] == "corrected"]
+    assert scores == [pytest.approx(accuracy)]
+    found = model_selection.permutation_test_score(
+        corrector, x, label, domain=domain, hidden="c", shuffles=3, **beside
+    )
+    assert found.observed == pytest.approx(accuracy)
+    for covariates in (None, {"height": age[new], "sex": sex[new]}):
+        with refusal("different-roles"):
+            one.predict(x[new], **asked | {"covariates": covariates})
+
+
+def test_covariates_come_along_in_lanes():
+    drawn = world()
+    found = model_selection.permutation_test_score(
+        Corrector(JOINT, steps=CHUNK, verbose=False),
+        drawn.x,
+        drawn.label,
+        domain=drawn.domain,
+        hidden=TARGET,
+        covariates={"age": np.random.default_rng(0).normal(size=len(drawn.x))},
+        shuffles=2,
+    )
+    assert 0 <= found.observed <= 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jax import Array
@@ -70,6 +70,8 @@ class Coral(ClosedForm):
     >>> method.transform(fitted, np.array([[1.0], [20.0]]), np.array([0, 1])).tolist()
     [[10.5], [10.5]]
     """
+
+    takes_missing: ClassVar[bool] = True
 
     ridge: NonNegative = 1.0
     scale: bool = True

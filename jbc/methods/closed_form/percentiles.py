@@ -67,6 +67,8 @@ class Percentiles(ClosedForm, Encodes):
     [[0.5], [0.5]]
     """
 
+    takes_missing: ClassVar[bool] = True
+
     keeps_units: ClassVar[bool] = False
 
     factors: Positive = 50

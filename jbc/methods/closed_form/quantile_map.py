@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -71,6 +71,8 @@ class QuantileMap(ClosedForm, Adapts, Bounded, Resolves):
     >>> method.transform(fitted, jnp.array([[0.5], [15.0], [31.0]]), jnp.array([0, 1, 1])).tolist()
     [[7.75], [7.75], [18.0]]
     """
+
+    takes_missing: ClassVar[bool] = True
 
     percentiles: Several = 101
     beyond: Beyond | Literal["refuse"] = "shift"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +49,8 @@ class Standardise(ClosedForm, Adapts):
     >>> method.transform(fitted, jnp.array([[0.0], [10.0]]), jnp.array([0, 1])).tolist()
     [[5.0], [5.0]]
     """
+
+    takes_missing: ClassVar[bool] = True
 
     scale: bool = True
     on: On = "all"

@@ -67,6 +67,8 @@ class TypicalVariation(ClosedForm):
     [[-1.0], [1.0], [3.5]]
     """
 
+    takes_missing: ClassVar[bool] = True
+
     keeps_units: ClassVar[bool] = False
 
     ridge: NonNegative = 1.0
