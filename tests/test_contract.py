@@ -464,9 +464,15 @@ def test_bad_rows_are_refused_by_name(method, fitted):
     with refusal("missing-domain"):
         model.transform(x)
     holed = x.copy()
-    holed[2, 1] = np.inf
+    holed[2, 1] = np.nan
+    if not method.takes_missing:
+        with refusal("missing-values") as caught:
+            model.transform(holed, domain=domain)
+        assert all(word in str(caught.value) for word in ("NaN", "'x1'", type(method).__name__))
+        with refusal("missing-values"):
+            model.transform(holed[2:3], domain=domain[2:3])
     with refusal("not-finite"):
-        model.transform(holed, domain=domain)
+        model.transform(np.where(np.isnan(holed), np.inf, holed), domain=domain)
     with pytest.raises(ValueError, match="X has 3 features, but Corrector is expecting 4"):
         model.transform(x[:, :3], domain=domain)
     with refusal("bad-length"):
@@ -479,9 +485,12 @@ def test_bad_tables_are_refused_before_anything_is_fitted(method):
     holed = drawn.x.copy()
     holed[7] = np.nan
     model = unfitted(method)
-    with refusal("empty-row") as caught:
+    code, words = "empty-row", ("NaN", ": 7.")
+    if not method.takes_missing:
+        code, words = "missing-values", ("NaN", "'x2'", type(method).__name__)
+    with refusal(code) as caught:
         model.fit(holed, hidden(drawn), domain=drawn.domain)
-    assert all(word in str(caught.value) for word in ("NaN", ": 7."))
+    assert all(word in str(caught.value) for word in words)
     lonely = drawn.domain.copy()
     lonely[0] = "alone"
     with refusal("tiny-domain") as caught:
