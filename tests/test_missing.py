@@ -17,6 +17,7 @@ import jbc
 from jbc.cohort import Cohort
 from jbc.errors import InputWarning
 from jbc.methods.base import Directed, Encodes, Method, Trainable
+from jbc.methods.editing import EditsLayers
 from jbc.methods.inputs import Inputs
 from jbc.methods.missing import complete, fill, lacking
 from jbc.methods.prepare import prepare
@@ -168,6 +169,8 @@ def test_the_order_of_rows_does_not_matter(method, models):
 def test_repeated_rows_are_rows_of_more_weight(method):
     if isinstance(method, Trainable):
         pytest.skip("minibatches of other rows are drawn")
+    if isinstance(method, EditsLayers):
+        pytest.skip("a row is put beside another row of the target, and leaves out what that one lacks")
     if isinstance(method, Directed):
         method = vary(method, target="domain 1")
     x, domain = holed(HOLES), DRAWN.domain
@@ -179,10 +182,6 @@ def test_repeated_rows_are_rows_of_more_weight(method):
         jbc.Corrector(method).fit_cohort(table).transform(DRAWN.x, domain=domain)
         for table in (repeated, weighted)
     )
-    if type(method).__name__ == "ComponentEditing":
-        # What of two sides is put beside each other is another row where rows are repeated.
-        assert rms(found - expected) < 0.2 * expected.std()
-        return
     np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
 
 
@@ -217,7 +216,9 @@ def test_a_complete_table_is_not_touched():
 
 def test_means_and_deviations_are_those_of_what_is_observed():
     """By hand: the mean and deviation of a domain, and their averages over the domains that have a feature."""
-    x, domain = holed(HOLES | ABSENT), DRAWN.domain
+    both = HOLES | ABSENT
+    both[both.all(axis=1), 0] = False
+    x, domain = holed(both), DRAWN.domain
     names = np.unique(domain)
     seen = np.ma.masked_invalid(x)
     mean, scale = (
