@@ -103,7 +103,7 @@ def _sweep(
     return counts, sums, knobs.sigma * (value - (held * penalty(held, knobs)).sum())
 
 
-def begin(rows: Rows, orders: Any, centres: np.ndarray, knobs: Knobs, blocks: int) -> tuple[Clusters, Array]:
+def begin(rows: Rows, orders: Any, centres: np.ndarray, knobs: Knobs) -> tuple[Clusters, Array]:
     """Return clusters without a penalty around these centres, and the sums of rows by cluster.
 
     By the program of all other sweeps. The objective is that with the penalty.
