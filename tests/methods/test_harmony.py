@@ -244,6 +244,13 @@ def test_weights_count_rows(components):
         np.testing.assert_allclose(found[name], expected[name], atol=1e-3)
 
 
+def test_more_shifts_than_fit_into_memory_are_refused():
+    x, domain, _ = mixture(n=60)
+    wide = np.tile(x, (1, 200))
+    with refusal("too-many-domains"):
+        fitted_on(Harmony(components=None, clusters=50_000, iterations=100), wide, domain)
+
+
 def test_principal_components_are_scikit_learns():
     from sklearn.decomposition import PCA
 
