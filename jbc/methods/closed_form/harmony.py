@@ -32,7 +32,7 @@ class Harmony(ClosedForm, Encodes):
     Rows z are principal components, or an embedding. Two steps alternate. Soft k-means on directions
     :math:`u = z' / \|z'\|` minimises, over centres Y of length 1 and the parts R of rows in clusters, which sum to 1,
 
-    .. math:: \sum_{ik} R_{ik} \big(2 - 2 u_i^\top Y_k\big) + \sigma R_{ik} \log R_{ik}
+    .. math:: \sum_{ik} R_{ik} (2 - 2 u_i^\top Y_k) + \sigma R_{ik} \log R_{ik}
               + \sigma\theta R_{ik} \log \frac{O_{g_i k} + 1}{E_{g_i k} + 1},
 
     where O is the weight that a cluster has of a domain, :math:`O_{gk} = \sum_{i \in g} R_{ik}`, and E what it would
