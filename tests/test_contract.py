@@ -129,6 +129,8 @@ UNUSUAL: dict[str, Method] = {
     "frozen-sva": FrozenSVA(surrogates=2, form="released", iterations=3, scale=False),
     "cca": CCA(codes=3, features=2, percentiles=11, cautious=False, route=Route(target="day 2")),
 }
+# Of the four features of these tables, none is weighed.
+pytestmark = pytest.mark.filterwarnings("ignore:No feature varies with surrogate variables")
 # Preparations: other units than those of the input, and domains that are left to what follows.
 PREPARATIONS = (DenoisingAutoencoder, TypicalVariation, Percentiles)
 # They do not know domains, and remove what many features share beside the classes.
