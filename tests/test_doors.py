@@ -22,7 +22,7 @@ from jbc.validation import memory
 KEY, KEYS = jax.random.key(0), jax.random.split(jax.random.key(0), 2)
 DRAWN = world()
 LONELY = np.where(np.arange(len(DRAWN.x)) == 0, "alone", DRAWN.domain)
-HOLED = np.where(DRAWN.x > 3, np.nan, DRAWN.x)
+EMPTY_ROW = np.where(np.arange(len(DRAWN.x))[:, None] == 5, np.nan, DRAWN.x)
 CONFOUNDED = np.where(DRAWN.domain == "domain 1", "a", "b")
 
 DOORS = {
@@ -37,7 +37,7 @@ DOORS = {
 @pytest.mark.parametrize(
     ("method", "table", "more", "code"),
     [
-        (JOINT, lambda: Cohort.from_arrays(HOLED, DRAWN.domain), {}, "missing-values"),
+        (JOINT, lambda: Cohort.from_arrays(EMPTY_ROW, DRAWN.domain), {}, "empty-row"),
         (JOINT, lambda: Cohort.from_arrays(DRAWN.x, LONELY), {}, "tiny-domain"),
         (JOINT, lambda: Cohort.from_arrays(DRAWN.x, DRAWN.domain, label=CONFOUNDED), {}, "confounded"),
         (JointCalibration(dropout=2.0), cohort, {}, "bad-setting"),
@@ -55,7 +55,7 @@ def test_every_door_refuses_the_same(door, method, table, more, code):
 
 @pytest.mark.parametrize("door", ["Corrector", "fit"])
 def test_closed_forms_are_checked_too(door):
-    for table, code in ((HOLED, "missing-values"), (DRAWN.x, "tiny-domain")):
+    for table, code in ((EMPTY_ROW, "empty-row"), (DRAWN.x, "tiny-domain")):
         with refusal(code):
             DOORS[door](Standardise(), Cohort.from_arrays(table, LONELY))
 

@@ -210,10 +210,11 @@ class Cohort:
         when = np.zeros(n, np.float32) if run is None else run.places(order, n)
         offset = find_offset(x, observed, columns)
         x = centre(x, offset)
+        ranked = x
         if observed is not None:
             x[~observed] = 0
-        ties = [] if observed is None else [*observed.T]
-        rows = order_rows((place, condition), x, *ties, kind, marked, subject, when, *beside.T)
+            ranked = np.where(observed, x, -np.inf)  # a rank that neither unit nor zero of a feature changes
+        rows = order_rows((place, condition), ranked, kind, marked, subject, when, *beside.T)
         place, condition, kind = place[rows], condition[rows], kind[rows]
         # NumPy arrays, on the host; they become JAX arrays where they are first computed with.
         fields: dict[str, Any] = {
@@ -239,6 +240,17 @@ class Cohort:
         }
         names = Names(domains, treatments, labels, columns, features is not None, terms, run)
         return cls(**fields, n_labels=len(labels), n_treatments=len(treatments), names=names)
+
+    @property
+    def counts(self) -> Array:
+        """How often each row counts, (n,), or each value, (n, d), where some are missing.
+
+        Examples
+        --------
+        >>> Cohort.from_arrays([[1.0, 2.0], [2.0, float("nan")]], ["a", "b"]).counts.tolist()
+        [[1, 1], [1, 0]]
+        """
+        return self.weight if self.observed is None else self.weight[:, None] * self.observed
 
     def without_names(self) -> Cohort:
         """Return the same arrays without names: what compiled programs take, so that names recompile nothing."""

@@ -40,9 +40,13 @@ class Method(abc.ABC):
     keeps_units
         Whether :meth:`transform` returns measurements in the units of the input; other outputs have units of their
         own, and no part in the input's offset (:mod:`jbc.numerics.centring`).
+    takes_missing
+        Whether it measures what is observed (:attr:`jbc.Cohort.counts`) where values are missing
+        (:mod:`jbc.methods.missing`); tables with missing values are refused for others.
     """
 
     keeps_units: ClassVar[bool] = True
+    takes_missing: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Fill what a group of settings leaves to the method."""

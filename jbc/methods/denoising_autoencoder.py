@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.struct
 import jax
@@ -78,6 +78,8 @@ class DenoisingAutoencoder(ByEpochs, Trainable):
     (True, 4.0)
     """
 
+    takes_missing: ClassVar[bool] = True
+
     inputs: Inputs = Inputs(log=False, level="keep", scale="pooled")
     widths: Widths = (25, 25)
     dropout: Masked = 0.2
@@ -117,6 +119,8 @@ class DenoisingAutoencoder(ByEpochs, Trainable):
         hidden = jnp.where(shown, rows.x, state.zero)
         seen, z = (self.inputs.apply(state.tables, x, domain) for x in (hidden, rows.x))
         measured = rows.x != state.zero
+        if rows.observed is not None:
+            measured &= rows.observed
 
         def loss(params: Any) -> Array:
             error = jnp.square(net.apply({"params": params}, seen) - z)
@@ -128,7 +132,9 @@ class DenoisingAutoencoder(ByEpochs, Trainable):
 
     def finish(self, state: DenoiserState, cohort: Cohort) -> Fitted:
         """Return the network, and which features were measured at all."""
-        measured = (jnp.asarray(cohort.x) != state.zero) & (jnp.asarray(cohort.weight) > 0)[:, None]
+        counts = jnp.asarray(cohort.counts)
+        counts = counts[:, None] if counts.ndim == 1 else counts
+        measured = (jnp.asarray(cohort.x) != state.zero) & (counts > 0)
         fitted = {"network": state.network.inference_params, "inputs": state.tables, "zero": state.zero}
         return fitted | {"known": measured.any(axis=0)}
 

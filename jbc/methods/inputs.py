@@ -13,7 +13,7 @@ from jax import Array
 from jbc.cohort import Cohort
 from jbc.methods import preconditions
 from jbc.methods.settings import LEFT, Settings
-from jbc.numerics.linalg import ROUNDING, average_of_others, constant, mean_and_deviation
+from jbc.numerics.linalg import ROUNDING, average_of_others, constant, lacking, mean_and_deviation
 
 Scale = Literal["domain", "pooled", "none"]
 Level = Literal["auto", "remove", "keep"]
@@ -87,12 +87,14 @@ class Inputs(Settings):
             )
         where = domain if self.scale == "domain" else jnp.zeros_like(domain)
         rows = where, weight, groups
-        mean, deviation = mean_and_deviation(jnp.concatenate([values - level, level], axis=1), *rows)
+        both = jnp.concatenate([values - level, level], axis=1)
+        mean, deviation = mean_and_deviation(both, where, _with_level(weight), groups)
         centre, around = mean[:, :-1], deviation[:, :-1]
         if self.level != "keep":
             # What the level adds to a constant is no scale of it.
             centre, around = mean_and_deviation(values, *rows)
-        flat = constant(around, centre)
+        flat, lacks = constant(around, centre), lacking(weight, where, groups)
+        flat = flat if lacks is None else flat | lacks
         location, scale = (average_of_others(each[:, :-1], flat) for each in (mean, deviation))
         if self.scale == "pooled":
             location, scale, centre, flat, mean = (
@@ -100,23 +102,24 @@ class Inputs(Settings):
             )
         varies = ~flat.all(axis=0)
         own = {"location": location, "scale": jnp.where(varies, scale, 1), "level": mean[:, -1]}
-        lacking = flat & varies
-        return tables | _with_means(own) | {"constant": jnp.where(lacking, centre, NEVER), "varies": varies}
+        known = flat & varies if lacks is None else flat & varies & ~lacks
+        return tables | _with_means(own) | {"constant": jnp.where(known, centre, NEVER), "varies": varies}
 
     def of_cohort(self, cohort: Cohort, counts: Array | int = 1) -> Tables:
-        """Measure a cohort; rows count by their weight, times ``counts``.
+        """Measure a cohort; rows count by their weight, times ``counts``, and missing values do not.
 
         Where mixtures of domains differ, location, scale and level are those given the populations
         (:meth:`jbc.cohort.composition.Composition.location_and_scale`).
         """
-        x, domain, weight = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.weight))
-        tables = self.measure(x, domain, weight * counts, len(cohort.domains.count), cohort.offset)
+        x, domain, weight = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.counts))
+        weight = weight * (jnp.asarray(counts)[:, None] if weight.ndim == 2 and jnp.ndim(counts) else counts)
+        tables = self.measure(x, domain, weight, len(cohort.domains.count), cohort.offset)
         held = cohort.composition
         if held is None or self.scale != "domain":
             return tables
         values, level = self._split(x, tables)
         both = jnp.concatenate([values - level, level], axis=1)
-        location, scale = held.location_and_scale(both, domain, weight * counts)
+        location, scale = held.location_and_scale(both, domain, _with_level(weight))
         # What is constant in a domain tells neither there.
         known = (tables["constant"] == NEVER) & tables["varies"]
         own = {
@@ -163,10 +166,14 @@ class Inputs(Settings):
         new = tables["to"] | {"constant": np.full_like(tables["constant"][0], NEVER)}
         return tables | {name: np.append(tables[name], row[None], axis=0) for name, row in new.items()}
 
+    def takes_level(self, d: int) -> bool:
+        """Return whether the level is taken out of rows of ``d`` features."""
+        return self.level == "remove" or (self.level == "auto" and d >= MANY)
+
     def _split(self, x: Array, tables: Tables) -> tuple[Array, Array]:
         """Return values and the level of their row, which is 0 where it is left in."""
         x = signed_logarithm(x, tables.get("offset")) if self.log else x
-        if self.level == "keep" or (self.level == "auto" and x.shape[-1] < MANY):
+        if not self.takes_level(x.shape[-1]):
             return x, jnp.zeros_like(x[..., :1])
         return x, x.mean(axis=-1, keepdims=True)
 
@@ -208,6 +215,14 @@ def signed_exponential(y: Array, offset: Array | None = None) -> Array:
     near = sign * jnp.expm1(jnp.maximum(sign * y, -1)) * (1 + size)
     far = jnp.sign(value) * jnp.expm1(jnp.abs(value)) - offset
     return jnp.where(sign * y > -jnp.log1p(0.5 * size / (1 + size)), near, far)
+
+
+def _with_level(weight: Array) -> Array:
+    """Return weights for rows with their level behind them, which has a value wherever a row has one."""
+    weight = jnp.asarray(weight)
+    if weight.ndim == 1:
+        return weight
+    return jnp.concatenate([weight, weight.max(axis=1, keepdims=True)], axis=1)
 
 
 def _with_means(tables: dict[str, Array]) -> Tables:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -133,6 +133,8 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
     >>> model.predict(world.X[:2], world.obs["domain"][:2]).shape
     (2,)
     """
+
+    takes_missing: ClassVar[bool] = True
 
     inputs: Inputs = Inputs(log=True, level="auto", scale="domain")
     family: Family = "residual"
@@ -389,8 +391,8 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
             output, _ = joint_players.forward_each(
                 state.reconstructors, params["reconstructors"], z[state.rebuilt], each
             )
-            info["rebuild"] = squared_error(
-                output, x[state.rebuilt], features=self.features_reduced, domains=self.domains_reduced
-            )
+            seen = None if rows.observed is None else rows.observed[state.rebuilt]
+            reduced: Any = {"features": self.features_reduced, "domains": self.domains_reduced}
+            info["rebuild"] = squared_error(output, x[state.rebuilt], observed=seen, **reduced)
             total += self.reconstruct * info["rebuild"]
         return total, (info | {"loss": total}, running)

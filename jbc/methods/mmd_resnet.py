@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.struct
 import jax
@@ -13,6 +13,7 @@ from jax import Array
 from jbc.cohort import Cohort
 from jbc.cohort.sampling import Rows
 from jbc.losses.mmd import median_distance, mmd2_to
+from jbc.losses.reconstruction import mean_of_observed
 from jbc.methods import preconditions, source_maps
 from jbc.methods.base import ByEpochs, Directed, Fitted, Info, Trainable
 from jbc.methods.constraints import Count, NonNegative, Positive
@@ -97,6 +98,8 @@ class MMDResNet(ByEpochs, Directed, Trainable):
     (2, 1)
     """
 
+    takes_missing: ClassVar[bool] = True
+
     route: Route = ROUTE
     inputs: Inputs = Inputs(log=False, level="keep", scale="domain")
     blocks: Positive = 3
@@ -139,15 +142,19 @@ class MMDResNet(ByEpochs, Directed, Trainable):
         measured = self.neighbours or self.kernel.unit == "fixed"
         scale = state.unit if measured else None
         weight = source_maps.without_target(state.role, source_maps.pair_weights(state.role, rows.weight))
+        seen = source_maps.without_target(state.role, source_maps.both_observed(state.role, rows.observed))
+        if seen is not None:
+            target = source_maps.hide(jnp.broadcast_to(target, z.shape), seen)
 
         def loss(params: Any) -> tuple[Array, Info]:
             moved = source_maps.apply_each(self._net, source_maps.without_target(state.role, params), z)
+            shown = source_maps.hide(moved, seen)
             mmd2, kernel = mmd2_to(
-                moved, target, self.kernel.bandwidths, scale, unbiased=self.kernel.unbiased, weight=weight
+                shown, target, self.kernel.bandwidths, scale, unbiased=self.kernel.unbiased, weight=weight
             )
             wanted = jnp.sqrt(jnp.maximum(mmd2, 1e-12)) if self.objective == "root" else jnp.maximum(mmd2, 0)
             if self.identity:
-                wanted += self.identity * jnp.square(moved - z).mean(axis=(1, 2))
+                wanted += self.identity * mean_of_observed(jnp.square(moved - z), seen, (1, 2))
             info = {"loss": wanted, "mmd2": mmd2, "kernel": kernel}
             means = {name: source_maps.mean_of_sources(value, role) for name, value in info.items()}
             return source_maps.sum_of_sources(wanted, role), means

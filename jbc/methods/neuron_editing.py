@@ -11,6 +11,7 @@ from jax import Array
 
 from jbc.cohort import Cohort
 from jbc.cohort.sampling import Rows
+from jbc.losses.reconstruction import mean_of_observed
 from jbc.methods import preconditions
 from jbc.methods.autoencoders import AutoencoderState, build, image_mismatch
 from jbc.methods.base import ByEpochs, Fitted, Info, Trainable
@@ -105,10 +106,11 @@ class NeuronEditing(ByEpochs, EditsLayers, Trainable):
         del key
         d = rows.x.shape[-1]
         z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None]).reshape(-1, d)
+        observed = None if rows.observed is None else rows.observed.reshape(-1, d)
         net: Any = self.net(d)
 
         def loss(params: Any) -> Array:
-            return jnp.square(net.apply({"params": params}, z) - z).mean()
+            return mean_of_observed(jnp.square(net.apply({"params": params}, z) - z), observed, (0, 1))
 
         value, grads = jax.value_and_grad(loss)(state.autoencoder.params)
         rate = self.training.rate(state.step // state.epoch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.struct
 import jax
@@ -74,6 +74,8 @@ class PairAlignment(Trainable, Adapts, Resolves):
     inputs
         Logarithm, level of the row, and standardisation of the inputs.
     """
+
+    takes_missing: ClassVar[bool] = True
 
     maps: Family = "affine"
     width: Positive = 16
@@ -224,15 +226,19 @@ class PairAlignment(Trainable, Adapts, Resolves):
         report = {"moved": moves.astype(jnp.float32), "transforms": jnp.ones(())}
         return state.replace(maps=maps), info | report
 
-    def weigh_pairs(self, rows: Rows) -> PairData:
-        """Return what rows of both sides of every pair count, and what domains share; empty where all count alike."""
+    def weigh_pairs(self, rows: Rows, shared: Shared) -> PairData:
+        """Return what rows of both sides of every pair count, and what domains share; empty where all count alike.
+
+        And where the rows of both sides, in the same places, have values (``seen``), if some are missing.
+        """
+        seen = {} if rows.observed is None else {"seen": nets.both_observed(rows.observed, shared, self.form)}
         if rows.weight is None:
-            return {}
+            return seen
         first, second = nets.sides(len(rows.domain), self.form)
         i, j = first.cell, second.cell
         overlap = rows.overlap
         assert overlap is not None
-        return {"first": rows.weight[i, j], "second": rows.weight[j, i], "share": overlap[i, j]}
+        return seen | {"first": rows.weight[i, j], "second": rows.weight[j, i], "share": overlap[i, j]}
 
     def report(self, state: AlignmentState, terms: Terms) -> Info:
         """Return the report of a step that moves nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,8 @@ class PairwiseCalibration(Trainable, Classifies, Encodes):
     >>> model.predict(world.X[:2], world.obs["domain"][:2]).shape
     (2,)
     """
+
+    takes_missing: ClassVar[bool] = True
 
     pair: JointCalibration = JointCalibration()  # frozen, so one for all is safe
 

@@ -73,7 +73,7 @@ def warn_constant(cohort: Cohort, *, controls: bool = False) -> None:
     here = np.flatnonzero(count)
     parts = np.split(x, np.cumsum(count[here])[:-1])  # several times as fast as reduceat
     low, high = (np.stack([end(part, axis=0) for part in parts]) for end in (np.min, np.max))
-    flat = constant_range(low, high)
+    flat = constant_range(low, high) & _seen(cohort)[here]
     which = np.argwhere(flat & ~flat.all(axis=0))
     if not len(which):
         return
@@ -85,6 +85,13 @@ def warn_constant(cohort: Cohort, *, controls: bool = False) -> None:
         "What they vary by is unknown there, and taken from the other domains. If such a feature was not measured "
         "there, leave it out."
     )
+
+
+def _seen(cohort: Cohort) -> np.ndarray:
+    """Return which features any value of a domain was observed of, (domains, d)."""
+    if cohort.observed is None:
+        return np.ones((len(cohort.domains.count), cohort.x.shape[1]), bool)
+    return np.logical_or.reduceat(np.asarray(cohort.observed), np.asarray(cohort.domains.offset), axis=0)
 
 
 def paired_controls(cohort: Cohort) -> None:

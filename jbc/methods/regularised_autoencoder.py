@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from jbc.cohort.roles import STAYS
 from jbc.cohort.sampling import Rows
 from jbc.errors import InputError
 from jbc.losses.mmd import mmd2_to
+from jbc.losses.reconstruction import mean_of_observed
 from jbc.methods import preconditions, source_maps
 from jbc.methods.autoencoders import AutoencoderState, average_for_new, build, image_mismatch, moves
 from jbc.methods.base import ByEpochs, Directed, Encodes, Fitted, Info, Trainable
@@ -87,6 +88,8 @@ class RegularisedAutoencoder(ByEpochs, Directed, Trainable, Encodes):
     (2, 1)
     """
 
+    takes_missing: ClassVar[bool] = True
+
     route: Route = ROUTE
     inputs: Inputs = Inputs(log=False, level="keep", scale="domain")
     widths: Widths = (500, 250, 50)
@@ -128,15 +131,26 @@ class RegularisedAutoencoder(ByEpochs, Directed, Trainable, Encodes):
         z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
         used = state.role != STAYS
         weight = source_maps.pair_weights(state.role, rows.weight)
+        goal, seen = (
+            source_maps.target_index(state.role),
+            source_maps.both_observed(state.role, rows.observed),
+        )
+
+        def encode(params: Any, rows: Array) -> Array:
+            codes, _ = self._through(params, rows.reshape(-1, rows.shape[-1]))
+            return codes.reshape(*rows.shape[:2], -1)
 
         def loss(params: Any) -> tuple[Array, Info]:
             codes, out = self._through(params, z.reshape(-1, z.shape[-1]))
             codes = codes.reshape(*z.shape[:2], -1)
-            errors = jnp.square(out.reshape(z.shape) - z).mean(axis=(1, 2))
+            target = codes[goal]
+            if seen is not None:
+                codes, target = (encode(params, jnp.where(seen, side, 0)) for side in (z, z[goal]))
+            errors = mean_of_observed(jnp.square(out.reshape(z.shape) - z), rows.observed, (1, 2))
             error = jnp.where(used, errors, 0).sum() / used.sum()
             apart = mmd2_to(
                 codes,
-                codes[source_maps.target_index(state.role)],
+                target,
                 self.kernel.bandwidths,
                 None if self.kernel.unit == "median" else 1.0,
                 unbiased=self.kernel.unbiased,

@@ -117,6 +117,8 @@ ARRAYS: dict[str, tuple[str, ...]] = {
     "controls/domain": ("rows",),
     "composition/shares": ("domains", "populations"),
     "composition/moves": ("domains",),
+    "gaps/centres": ("domains", "features"),
+    "gaps/alone": ("domains", "features"),
     "support/centres": ("domains", "features"),
     "support/units": ("features",),
     "support/axes": ("features", "axes"),

@@ -75,8 +75,11 @@ class ComponentEditing(EditsLayers, ClosedForm):
 def _finish(method: ComponentEditing, cohort: Cohort) -> Fitted:
     tables, net = method.inputs.of_cohort(cohort), method.net(cohort.x.shape[-1])
     z = method.inputs.apply(tables, jnp.asarray(cohort.x), jnp.asarray(cohort.domain))
-    weight = jnp.asarray(cohort.weight)
-    mean = weight @ z / weight.sum()
+    weight = jnp.asarray(cohort.counts)
+    if weight.ndim == 1:
+        mean = weight @ z / weight.sum()
+    else:
+        mean = (weight * z).sum(axis=0) / jnp.maximum(weight.sum(axis=0), 1)
     basis = principal(z - mean, weight, net.size(1))
     params = {
         "layers_0": {"kernel": basis, "bias": -mean @ basis},

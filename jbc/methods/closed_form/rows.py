@@ -14,6 +14,7 @@ from jax import Array
 from jbc.cohort import Cohort
 from jbc.cohort.composition import Composition
 from jbc.errors import InputError
+from jbc.methods.missing import lacking
 from jbc.methods.settings import On
 from jbc.numerics.centring import sums
 
@@ -38,8 +39,11 @@ class Moments(NamedTuple):
         return np.sqrt(self.squares / self.count)
 
 
-def measured(cohort: Cohort, on: On) -> tuple[np.ndarray, np.ndarray]:
+def measured(cohort: Cohort, on: On, *, lacked: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows to measure, in double precision, and their domains; a row of weight k is there k times.
+
+    Missing values are NaN; but a feature that a domain lacks is constant there, at the average centre of the other
+    domains, as any feature that tells nothing of a domain's scale, unless ``lacked`` says otherwise.
 
     Examples
     --------
@@ -49,8 +53,16 @@ def measured(cohort: Cohort, on: On) -> tuple[np.ndarray, np.ndarray]:
     ([2.0, 2.0, 3.0], [0, 0, 1])
     """
     count = _times(cohort, on)
-    rows = np.repeat(np.asarray(cohort.x), count, axis=0).astype(np.float64)
-    return rows, np.repeat(np.asarray(cohort.domain), count)
+    rows, domain = (
+        np.repeat(np.asarray(cohort.x), count, axis=0).astype(np.float64),
+        np.asarray(cohort.domain),
+    )
+    if cohort.observed is not None:
+        missing = ~np.asarray(cohort.observed)
+        if lacked:
+            missing &= ~lacking(cohort)[domain]
+        rows[np.repeat(missing, count, axis=0)] = np.nan
+    return rows, np.repeat(domain, count)
 
 
 def moments(cohort: Cohort, on: On, seen: Seen | None = None) -> Moments:
@@ -103,13 +115,17 @@ def given_populations(
     """
     held = cohort.composition
     assert held is not None
-    table = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.weight))
+    table = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.counts))
     location = np.asarray(held.location_and_scale(*table)[0], np.float64)
     kind = np.repeat(np.asarray(held.membership).argmax(axis=1), np.asarray(cohort.weight))
     cell = np.unique(domain * held.membership.shape[1] + kind, return_inverse=True)[1]
     total = np.zeros((cell.max() + 1, rows.shape[1]))
-    np.add.at(total, cell, rows)
-    rest = rows - (total / np.bincount(cell)[:, None])[cell]
+    np.add.at(total, cell, np.nan_to_num(rows))
+    number = np.bincount(cell)[:, None]
+    if cohort.observed is not None:
+        number = np.zeros_like(total)
+        np.add.at(number, cell, ~np.isnan(rows))
+    rest = rows - (total / np.maximum(number, 1))[cell]
     return location, [rest[domain == g] for g in range(len(location))]
 
 
@@ -126,10 +142,12 @@ def spread_of_all(cohort: Cohort) -> np.ndarray:
     >>> spread_of_all(Cohort.from_arrays([[1.0], [3.0]], list("ab"))).tolist()
     [1.0]
     """
-    x, weight = np.asarray(cohort.x), np.asarray(cohort.weight)[:, None]
+    x, counts = np.asarray(cohort.x), np.asarray(cohort.counts)
+    weight = counts[:, None] if counts.ndim == 1 else counts
+    number = np.maximum(weight.sum(axis=0), 1)
     total, _ = sums(x, weight)
-    _, squares = sums(x, weight, total / weight.sum())
-    return np.sqrt(squares / weight.sum())
+    _, squares = sums(x, weight, total / number)
+    return np.sqrt(squares / number)
 
 
 def rank(covariance: np.ndarray) -> int:
