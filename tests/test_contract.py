@@ -148,6 +148,8 @@ UNUSUAL: dict[str, Method] = {
     "harmony": Harmony(components=None, clusters=3, ridge_unit="expected", seed=1),
     "mnn": MNN(cosine=False, scale=False, density=False, route=Route(source=("day 2", "day 1"))),
 }
+# Of the four features of these tables, none is weighed.
+pytestmark = pytest.mark.filterwarnings("ignore:No feature varies with surrogate variables")
 # Preparations: other units than those of the input, and domains that are left to what follows.
 PREPARATIONS = (DenoisingAutoencoder, TypicalVariation, Percentiles)
 # They do not know domains, and remove what many features share beside the classes.
