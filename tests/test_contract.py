@@ -43,6 +43,7 @@ from jbc.methods.chain import Chain
 from jbc.methods.closed_form import (
     ComponentEditing,
     Coral,
+    Drift,
     Percentiles,
     QuantileMap,
     Standardise,
@@ -94,6 +95,7 @@ CONFIGURATIONS: dict[str, Method] = {
     "typical-variation": TypicalVariation(on="all"),
     "percentiles": Percentiles(on="all"),
     "component-editing": ComponentEditing(),
+    "drift": Drift(spans=()),  # by levels alone: with places in the run, in tests/methods/test_drift.py
     "chain": Chain(Standardise(scale=False), QuantileMap()),
 }
 # One with other settings than the default wherever possible: what must survive being written and read.
@@ -121,6 +123,7 @@ UNUSUAL: dict[str, Method] = {
     "typical-variation": TypicalVariation(ridge=0, scale=False, basis="components"),
     "percentiles": Percentiles(factors=3),
     "component-editing": ComponentEditing(components=2, editing=Editing(layers=(1,), beyond="linear")),
+    "drift": Drift(form="ratio", spans=(0.5, 1.0), between=False, beyond="refuse"),
     "chain": Chain(Standardise(on="controls"), presets.joint("chd", kernel=Kernel(bandwidths=(0.1, 1 / 3)))),
 }
 # Preparations: other units than those of the input, and domains that are left to what follows.

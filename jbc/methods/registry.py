@@ -15,6 +15,7 @@ from jbc.methods.base import Method
 from jbc.methods.chain import Chain
 from jbc.methods.closed_form.component_editing import ComponentEditing
 from jbc.methods.closed_form.coral import Coral
+from jbc.methods.closed_form.drift import Drift
 from jbc.methods.closed_form.percentiles import Percentiles
 from jbc.methods.closed_form.quantile_map import QuantileMap
 from jbc.methods.closed_form.standardise import Standardise
@@ -45,6 +46,7 @@ METHODS: dict[str, type[Method]] = {
     "typical-variation": TypicalVariation,
     "percentiles": Percentiles,
     "component-editing": ComponentEditing,
+    "drift": Drift,
     "chain": Chain,
 }
 
