@@ -94,12 +94,12 @@ def _kernel(places: np.ndarray, at: np.ndarray, span: float, leave_out: bool) ->
 
 
 def biweight(z: np.ndarray) -> np.ndarray:
-    """Return Tukey's weights of standardised residuals: near 1 for small ones, 0 from 4.685 on.
+    """Return Tukey's weights of standardised residuals: near 1 for small ones, 0 from 6 on.
 
     Examples
     --------
-    >>> biweight(np.array([0.0, 1.0, 5.0])).round(2).tolist()
-    [1.0, 0.91, 0.0]
+    >>> biweight(np.array([0.0, 3.0, 6.0])).round(2).tolist()
+    [1.0, 0.56, 0.0]
     """
     return np.maximum(1 - (z / BIWEIGHT) ** 2, 0) ** 2
 
@@ -142,9 +142,7 @@ def robust_weights(
     scale = stretch * np.where(noise > 0, noise, 1) / np.sqrt(np.maximum(weight, 1e-300))
     counts = np.ones(values.shape)
     for kind in (huber, huber, huber, biweight, biweight):
-        left = values - local_regression(
-            places, values, places, span, weight=weight * counts, leave_out=True
-        )
+        left = values - local_regression(places, values, places, span, weight=weight * counts, leave_out=True)
         counts = np.where(weight > 0, kind(np.nan_to_num(left / scale)), 0)
     few = (counts > 0.1).sum(axis=0) < 3
     return np.where(few | (noise <= 0), weight > 0, counts)
