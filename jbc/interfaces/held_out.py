@@ -30,8 +30,8 @@ def hold_out_controls(
     """Return every control as it is corrected by a fit that has not seen it.
 
     Controls of a domain are dealt to folds one after the other, in the order of the run, so that those of a fold lie
-    apart from each other, and curves go through their neighbours. Every fold is left out once: the method is fitted to
-    all other rows, and corrects it.
+    apart from each other, and curves go through their neighbours. Every fold is left out once: the method is fitted
+    to all other rows, and corrects it.
 
     Parameters
     ----------

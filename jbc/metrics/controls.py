@@ -17,7 +17,8 @@ def rsd(x: Any, *, log: bool = False) -> np.ndarray:
 
     with the unbiased variance :math:`s^2`; the second is the relative standard deviation of what has normal
     logarithms. 0.2 is what is usually asked of metabolites in pooled controls. To judge a correction, pass controls
-    that it was not fitted to (:func:`jbc.model_selection.hold_out_controls`): those that it has seen lie on its curve.
+    that it was not fitted to (:func:`jbc.model_selection.hold_out_controls`): those that it has seen lie on its
+    curve.
 
     Parameters
     ----------

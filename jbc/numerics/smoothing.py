@@ -1,7 +1,7 @@
 r"""Robust local regression of many series at once: LOESS of degree 1, on the host, in double precision.
 
-A series is measured at places t; all series share them, and each has weights of its own. Near a place :math:`t_0`, the
-line that fits best counts a value by a kernel of its distance and by its weight,
+A series is measured at places t; all series share them, and each has weights of its own. Near a place :math:`t_0`,
+the line that fits best counts a value by a kernel of its distance and by its weight,
 
 .. math:: \min_{a, b} \sum_j K\Bigl(\frac{|t_j - t_0|}{h}\Bigr)\, w_j\, (y_j - a - b\,(t_j - t_0))^2, \qquad
           K(u) = (1 - |u|^3)_+^3,
@@ -120,8 +120,9 @@ def robust_weights(
 ) -> np.ndarray:
     """Return how much every value counts for its local line, (n, d): outliers less, and wild ones nothing.
 
-    A value is compared with the curve through the others. Huber's weights come first, which no single value can
-    mislead; Tukey's follow. A series that would keep fewer than three values keeps all.
+    A value is compared with the curve through the others. Those that are far from the median of their neighbours count
+    less from the start, so that they do not make outliers of these. A series that would keep fewer than three values
+    stays with this start.
 
     Parameters
     ----------
@@ -140,12 +141,26 @@ def robust_weights(
     identity = local_regression(places, np.eye(len(places)), places, span, leave_out=True)
     stretch = np.sqrt(1 + np.square(np.nan_to_num(identity)).sum(axis=1))[:, None]
     scale = stretch * np.where(noise > 0, noise, 1) / np.sqrt(np.maximum(weight, 1e-300))
-    counts = np.ones(values.shape)
-    for kind in (huber, huber, huber, biweight, biweight):
+    start = np.where(weight > 0, huber((values - _neighbours(values, weight)) / scale), 0)
+    counts = start
+    for _ in range(4):
         left = values - local_regression(places, values, places, span, weight=weight * counts, leave_out=True)
-        counts = np.where(weight > 0, kind(np.nan_to_num(left / scale)), 0)
+        counts = np.where(weight > 0, biweight(np.nan_to_num(left / scale)), 0)
     few = (counts > 0.1).sum(axis=0) < 3
-    return np.where(few | (noise <= 0), weight > 0, counts)
+    return np.where(noise <= 0, weight > 0, np.where(few, start, counts))
+
+
+def _neighbours(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the median of the neighbours of every value, (n, d): five at most, and itself where there is none."""
+    n = len(values)
+    first = np.clip(np.arange(n) - 2, 0, max(n - 6, 0))
+    near = np.minimum(first[:, None] + np.arange(6), n - 1)
+    other = (near != np.arange(n)[:, None]) & (np.diff(near, axis=1, prepend=-1) > 0)
+    known = other[:, :, None] & (weight[near] > 0)
+    none = ~known.any(axis=1)
+    gathered = np.where(known, values[near], np.nan)
+    gathered[:, 0][none] = values[none]
+    return np.nanmedian(gathered, axis=1)
 
 
 def median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ FORMATS = ((4, 6), (8, 12), (16, 24), (32, 48))
 def plate_map(
     values: Any, well: Any, plate: Any = None, *, control: Any = None, name: str = "", columns: int = 2
 ) -> np.ndarray:
-    """Draw values where they were measured, rows × columns of wells, a panel for every plate, in one scale of colours.
+    """Draw values where they were measured, rows × columns of wells, a panel a plate, in one scale of colours.
 
     Effects of edges, corners, rows and pipettes are patterns there. Wells without a value stay empty; a well with
     several has their median; controls have a dot. The scale reaches from the 2nd to the 98th percentile.
@@ -72,7 +72,7 @@ def plate_map(
     axes = figure.subplots(lines, columns, squeeze=False).reshape(-1)
     known = values[np.isfinite(values)]
     low, high = np.percentile(known, (2, 98)) if len(known) else (0.0, 1.0)
-    image = None
+    image: Any = None
     for g, (ax, title) in enumerate(zip(axes, plates, strict=False)):
         here = code == g
         image = ax.imshow(

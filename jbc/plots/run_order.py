@@ -87,7 +87,7 @@ def run_order(
         ax.set_title(title, fontsize=9, color=_style.INK, loc="left", parse_math=False)
         _style.quiet(ax)
     axes[-1].set_xlabel(order_name, fontsize=9, color=_style.MUTED, parse_math=False)
-    _style.legend(axes[0], *_legend(places, marked.any(), any(key in curves for key in found)))
+    _style.legend(axes[0], *_legend(places, bool(marked.any()), any(key in curves for key in found)))
     return axes
 
 

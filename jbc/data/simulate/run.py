@@ -54,9 +54,12 @@ def simulate_run(
         x_{ij} &= z_{ij}\, \exp(b_{gj} + f_{gj}(t_i) + \varepsilon_{ij})
 
     with :math:`\mu \sim N(6, 1)`, biology :math:`a \sim N(0, 0.4^2)`, which is 0 for the pool, a difference of two
-    classes :math:`\delta = \pm 0.25` in a quarter of the features, gains :math:`b \sim N(0, \text{batch}^2)` and noise
-    :math:`\varepsilon \sim N(0, \text{noise}^2)`; a share of the measurements is wrong by a factor of
-    :math:`e^{\pm 1}`. Drift is smooth: :math:`f(t) = \text{drift}\,(\alpha\,(t - 1/2) + \beta \sin(2 \pi t + \phi) / 4)`
+    classes :math:`\delta = \pm 0.25` in a quarter of the features, gains :math:`b \sim N(0, \text{batch}^2)` and
+    noise :math:`\varepsilon \sim N(0, \text{noise}^2)`; a share of the measurements is wrong by a factor of
+    :math:`e^{\pm 1}`. Drift is smooth,
+
+    .. math:: f(t) = \text{drift}\,\bigl(\alpha\,(t - 1/2) + \beta \sin(2 \pi t + \phi) / 4\bigr)
+
     with standard normal :math:`\alpha`, :math:`\beta` of every feature and domain, and any phase :math:`\phi`.
 
     Parameters

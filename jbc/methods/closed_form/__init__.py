@@ -8,4 +8,12 @@ from jbc.methods.closed_form.quantile_map import QuantileMap
 from jbc.methods.closed_form.standardise import Standardise
 from jbc.methods.closed_form.typical_variation import TypicalVariation
 
-__all__ = ["ComponentEditing", "Coral", "Drift", "Percentiles", "QuantileMap", "Standardise", "TypicalVariation"]
+__all__ = [
+    "ComponentEditing",
+    "Coral",
+    "Drift",
+    "Percentiles",
+    "QuantileMap",
+    "Standardise",
+    "TypicalVariation",
+]

@@ -29,15 +29,15 @@ class Drift(ClosedForm, Ordered, Bounded):
     .. math:: x' = x - c_g(t) + \bar c, \qquad \text{or} \qquad x' = x\,\bar c / c_g(t)
 
     with a smooth curve :math:`c_g` through the controls of the domain (pools of all samples, or any material that is
-    measured again and again) at the row's place t in the run, and :math:`\bar c` its level, averaged over domains. The
-    curves are robust local lines; cross-validation over the controls decides how smooth they are, and how much of
-    them is believed (:mod:`jbc.methods.closed_form.drift_curves`): nothing, where they predict controls no better than
-    a constant does.
+    measured again and again) at the row's place t in the run, and :math:`\bar c` its level, averaged over domains.
+    The curves are robust local lines; cross-validation over the controls decides how smooth they are, and how much of
+    them is believed (:mod:`jbc.methods.closed_form.drift_curves`): nothing, where they predict controls no better
+    than a constant does.
 
-    Where controls are few, less is estimated. A feature needs five places with controls in a domain for a curve, three
-    for a straight line; with fewer, only its level there is corrected. A domain without controls, beside others that
-    have some, is taken to hold the same samples as these. Where no row is a control, all rows take their place, with
-    wide curves only: sound if samples were measured in random order.
+    Where controls are few, less is estimated. A feature needs five places with controls in a domain for a curve,
+    three for a straight line; with fewer, only its level there is corrected. A domain without controls, beside others
+    that have some, is taken to hold the same samples as these. Where no row is a control, all rows take their place,
+    with wide curves only: sound if samples were measured in random order.
 
     Parameters
     ----------
@@ -54,13 +54,14 @@ class Drift(ClosedForm, Ordered, Bounded):
         :class:`~jbc.Chain`.
     beyond
         Before the first control of a domain and after the last one, no control tells of drift: the correction there
-        stays what it is at the nearest control, and a warning tells of such rows; with ``"refuse"``, they are an error.
+        stays what it is at the nearest control, and a warning tells of such rows; with ``"refuse"``, they are an
+        error.
 
     References
     ----------
-    Dunn et al., Procedures for large-scale metabolic profiling of serum and plasma using gas chromatography and liquid
-    chromatography coupled to mass spectrometry, Nature Protocols 2011 (QC-RLSC). Cleveland, Robust locally weighted
-    regression and smoothing scatterplots, JASA 1979.
+    Dunn et al., Procedures for large-scale metabolic profiling of serum and plasma using gas chromatography and
+    liquid chromatography coupled to mass spectrometry, Nature Protocols 2011 (QC-RLSC). Cleveland, Robust locally
+    weighted regression and smoothing scatterplots, JASA 1979.
 
     Examples
     --------

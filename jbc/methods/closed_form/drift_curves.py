@@ -185,7 +185,8 @@ class Curves(NamedTuple):
     @classmethod
     def flat(cls, domains: int, points: int, features: int) -> Curves:
         """Return no drift anywhere."""
-        return cls(*np.zeros((3, domains)), np.zeros((domains, points, features)))
+        start, width, drifting = np.zeros((3, domains))
+        return cls(start, width, drifting, np.zeros((domains, points, features)))
 
     def at(self, domain: int, place: np.ndarray) -> np.ndarray:
         """Return the curves of a domain at some places, (n, d)."""
@@ -198,7 +199,7 @@ class Curves(NamedTuple):
         return points[before] + (share - before)[:, None] * (points[before + 1] - points[before])
 
     def draw(self, rows: Rows, domains: np.ndarray, spans: Sequence[float]) -> np.ndarray:
-        """Draw the curves of some domains through rows, and return the noise that features have in all these, (d,)."""
+        """Draw the curves of some domains through rows, and return the noise of features in all of these, (d,)."""
         runs = {g: along(*rows.of(g)) for g in domains}
         steps, known = zip(*map(_steps, runs.values()), strict=True)
         noise = scale(np.concatenate(steps), np.concatenate(known))
@@ -211,7 +212,7 @@ class Curves(NamedTuple):
 
 
 def _steps(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Return differences of neighbours in units of the deviation of one, and where they are known, (p - 1, d) each."""
+    """Return differences of neighbours, in deviations of a single value, and where they are known; (p - 1, d)."""
     known = (run.count[1:] > 0) & (run.count[:-1] > 0)
     inverse = [1 / np.where(part > 0, part, 1) for part in (run.count[1:], run.count[:-1])]
     return np.diff(run.mean, axis=0) / np.sqrt(inverse[0] + inverse[1]), known
@@ -223,7 +224,8 @@ def levels(rows: Rows, domains: np.ndarray, curves: Curves, noise: np.ndarray | 
     Outliers are told by the scale that a feature has in all of these domains, which is not below its noise along the
     run: a handful of controls tells of no scale.
     """
-    parts, left, known = [], [], []
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    left, known = [], []
     for g in domains:
         place, y, there = rows.of(g)
         y = y - curves.at(g, place)
@@ -233,4 +235,4 @@ def levels(rows: Rows, domains: np.ndarray, curves: Curves, noise: np.ndarray | 
         left.append((y - median(y, there)) * (n / (n - 0.8)))
         known.append(there if n > 1 else np.zeros_like(there))
     size = np.maximum(scale(np.concatenate(left), np.concatenate(known)), noise)
-    return np.stack([robust_location(*part, size) for part in parts])
+    return np.stack([robust_location(y, there, size) for y, there in parts])

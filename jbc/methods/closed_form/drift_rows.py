@@ -109,7 +109,7 @@ def beside(rows: Rows, level: np.ndarray, with_controls: np.ndarray) -> np.ndarr
 
 
 def differences(cohort: Cohort, level: np.ndarray) -> np.ndarray:
-    """Return how far the levels of domains lie from their average, (D, d): 0 where one is not known, with a warning."""
+    """Return how far levels of domains lie from their average, (D, d): 0 where one is not known, with a warning."""
     average, unknown = _mean(level), np.argwhere(np.isnan(level) & ~np.isnan(level).all(axis=0))
     if len(unknown):
         names = cohort.names
