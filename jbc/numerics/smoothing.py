@@ -120,8 +120,8 @@ def robust_weights(
 ) -> np.ndarray:
     """Return how much every value counts for its local line, (n, d): outliers less, and wild ones nothing.
 
-    A value is compared with the curve through the others. Those that are far from the median of their neighbours count
-    less from the start, so that they do not make outliers of these. A series that would keep fewer than three values
+    A value is compared with the curve through the others. Those far from the median of their neighbours count less
+    from the start, so that they do not make outliers of these. A series that would keep fewer than three values
     stays with this start.
 
     Parameters
@@ -151,7 +151,7 @@ def robust_weights(
 
 
 def _neighbours(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return the median of the neighbours of every value, (n, d): five at most, and itself where there is none."""
+    """Return the median of the neighbours of every value, (n, d): of five, and itself where there is none."""
     n = len(values)
     first = np.clip(np.arange(n) - 2, 0, max(n - 6, 0))
     near = np.minimum(first[:, None] + np.arange(6), n - 1)

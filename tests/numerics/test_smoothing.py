@@ -81,7 +81,7 @@ def test_an_outlier_does_not_move_a_curve():
 
 
 def test_location_is_the_mean_but_for_outliers():
-    rows = RNG.normal(size=(40, 2)) + [3, -5]
+    rows = RNG.normal([3, -5], size=(40, 2))
     ones, deviation = np.ones((40, 2)), np.ones(2)
     np.testing.assert_allclose(robust_location(rows, ones, deviation), rows.mean(axis=0), atol=0.05)
     wrong = rows.copy()
