@@ -28,4 +28,4 @@ def test_it_is_smooth_and_as_large_as_asked():
     curve = np.log(world.drift[:200])
     assert np.abs(np.diff(curve, n=2, axis=0)).max() < 1e-3
     assert 0.1 < np.log(world.drift).std() < 0.3
-    assert world.to_anndata().obs["control"].sum() == np.sum(world.control)
+    assert world.to_anndata().obs["control"].sum() == int(np.asarray(world.control).sum())
