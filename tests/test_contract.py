@@ -41,11 +41,19 @@ from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Adapts, Bounded, Classifies, Directed, Encodes, Method, Ordered, Trainable
 from jbc.methods.chain import Chain
 from jbc.methods.closed_form import (
+    CCA,
+    MNN,
+    SVA,
+    ComBat,
     ComponentEditing,
     Coral,
     Drift,
+    FrozenSVA,
+    Harmony,
+    LimmaRemoveBatch,
     Percentiles,
     QuantileMap,
+    RatioG,
     Standardise,
     TypicalVariation,
 )
@@ -96,7 +104,16 @@ CONFIGURATIONS: dict[str, Method] = {
     "percentiles": Percentiles(on="all"),
     "component-editing": ComponentEditing(),
     "drift": Drift(spans=()),  # by levels alone: with places in the run, in tests/methods/test_drift.py
+    "combat": ComBat(),
+    "limma-remove-batch": LimmaRemoveBatch(),
+    "ratio-g": RatioG(on="all"),
     "chain": Chain(Standardise(scale=False), QuantileMap()),
+    "sva": SVA(surrogates=1, form="two-step"),
+    "frozen-sva": FrozenSVA(surrogates=1),
+    "cca": CCA(form="percentiles"),  # warping takes more features: tests/methods/test_cca.py
+    # Soft clusters, since the effects of these tests are as large as what the classes differ by.
+    "harmony": Harmony(sigma=0.5, ridge=0.1),
+    "mnn": MNN(sigma=4.0),
 }
 # One with other settings than the default wherever possible: what must survive being written and read.
 UNUSUAL: dict[str, Method] = {
@@ -124,10 +141,20 @@ UNUSUAL: dict[str, Method] = {
     "percentiles": Percentiles(factors=3),
     "component-editing": ComponentEditing(components=2, editing=Editing(layers=(1,), beyond="linear")),
     "drift": Drift(form="ratio", spans=(0.5, 1.0), between=False, beyond="refuse"),
+    "combat": ComBat(prior="nonparametric", mean_only=True, reference="day 1", on="controls"),
+    "limma-remove-batch": LimmaRemoveBatch(remove=("operator",)),
+    "ratio-g": RatioG(form="ratio"),
     "chain": Chain(Standardise(on="controls"), presets.joint("chd", kernel=Kernel(bandwidths=(0.1, 1 / 3)))),
+    "sva": SVA(permutations=40, scale=False),
+    "frozen-sva": FrozenSVA(surrogates=2, form="released", iterations=3, scale=False),
+    "cca": CCA(codes=3, features=2, percentiles=11, cautious=False, route=Route(target="day 2")),
+    "harmony": Harmony(components=None, clusters=3, ridge_unit="expected", seed=1),
+    "mnn": MNN(cosine=False, scale=False, density=False, route=Route(source=("day 2", "day 1"))),
 }
 # Preparations: other units than those of the input, and domains that are left to what follows.
 PREPARATIONS = (DenoisingAutoencoder, TypicalVariation, Percentiles)
+# They do not know domains, and remove what many features share beside the classes.
+BLIND = (SVA, FrozenSVA)
 SIGNATURES = {
     "resolve": ["cohort"],
     "check": ["cohort"],
@@ -170,10 +197,13 @@ def over(methods: dict[str, Method], *, slow: tuple[type, ...] = ()) -> pytest.M
 
 
 every_method, every_method_large_in_ci = over(CONFIGURATIONS), over(CONFIGURATIONS, slow=LARGE)
-# Critics need more steps than these tests take: what they do is examined in tests/methods/test_wasserstein.py.
-ELSEWHERE = (*PREPARATIONS, WassersteinAlignment)
+# Critics need more steps than these tests take, and surrogate variables more features: what they do is examined in
+# tests/methods/test_wasserstein.py and test_surrogates.py.
+ELSEWHERE = (*PREPARATIONS, *BLIND, WassersteinAlignment)
 corrections = {n: method for n, method in CONFIGURATIONS.items() if not isinstance(method, ELSEWHERE)}
 every_correction = over(corrections)
+# Neighbours are of one population where effects are smaller than what populations differ by (test_mnn.py).
+of_large_effects = over({n: method for n, method in corrections.items() if not isinstance(method, MNN)})
 trained = {name: method for name, method in CONFIGURATIONS.items() if isinstance(method, Trainable)}
 every_trained, every_trained_large_in_ci = over(trained), over(trained, slow=LARGE)
 
@@ -376,7 +406,7 @@ def accuracy(x: np.ndarray, truth: np.ndarray) -> float:
     return cross_val_score(LinearDiscriminantAnalysis(), x, truth, cv=5).mean()
 
 
-@every_correction
+@of_large_effects
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_shifted_world_is_corrected(method, seed):
     """The means meet as closely as they do by chance (0.4), nothing tells the domains apart, and classes stay."""
@@ -502,8 +532,10 @@ def test_repeated_rows_are_rows_of_more_weight(method):
         method = vary(method, target="domain 1")  # the largest domain is another one when rows are repeated
     drawn = world()
     times = np.random.default_rng(0).integers(1, 4, len(drawn.x))
-    repeated = Cohort.from_arrays(np.repeat(drawn.x, times, axis=0), np.repeat(drawn.domain, times))
-    alone = Cohort.from_arrays(drawn.x, drawn.domain)
+    rows = drawn.x, drawn.domain, hidden(drawn)
+    x, domain, label = (np.repeat(part, times, axis=0) for part in rows)
+    repeated = Cohort.from_arrays(x, domain, label=label)
+    alone = Cohort.from_arrays(drawn.x, drawn.domain, label=hidden(drawn))
     # No group may weigh more than the largest one has rows, so the weights are checked without that.
     weighted = dataclasses.replace(alone, weight=times[np.asarray(alone.row)].astype(np.int32))
     models = [jbc.Corrector(method).fit_cohort(table) for table in (repeated, weighted)]
@@ -518,7 +550,7 @@ def test_the_order_of_columns_does_not_matter_where_nothing_is_drawn(method):
         pytest.skip("its networks begin with other weights for other columns")
     drawn, order = world(), np.array([2, 0, 3, 1])
     found, expected = (
-        jbc.Corrector(method).fit(x, domain=drawn.domain).transform(x, domain=drawn.domain)
+        jbc.Corrector(method).fit(x, hidden(drawn), domain=drawn.domain).transform(x, domain=drawn.domain)
         for x in (drawn.x[:, order], drawn.x)
     )
     np.testing.assert_allclose(found, expected[:, order], atol=1e-4 * np.abs(expected).max())

@@ -289,7 +289,7 @@ def forged(saved, tmp_path, monkeypatch) -> Path:
             "support/centres has shape (4, 5), where 2 domains and 5 features need (2, 5)",
         ),
         ({"method": "standardise"}, "method is 'standardise'"),
-        ({"method": {"name": "combat", "fields": {}}}, "'combat'"),
+        ({"method": {"name": "combat-seq", "fields": {}}}, "'combat-seq'"),
         ({"method": {"name": "standardise", "fields": {}}}, "'scale', 'on'"),
         ({"steps": "many"}, "steps is 'many'"),
         ({"notes": []}, "notes is []"),

@@ -174,6 +174,16 @@ def test_offsets_do_not_depend_on_the_order_of_rows():
     np.testing.assert_allclose(find_offset(holed, holed != 0, names), found, rtol=1e-3)  # pyright: ignore[reportCallIssue]
 
 
+def test_a_constant_has_no_offset_however_its_rows_are_summed():
+    rng = np.random.default_rng(0)
+    for n in range(20, 80):
+        x = np.column_stack([np.full((n, 3), [0.1, 5e-6, 1234.567]), 1e5 + rng.normal(size=n)])
+        for table in (x, np.asfortranarray(x)):
+            found = find_offset(table, None, ("a", "b", "c", "d"))
+            assert found is not None
+            assert not found[:3].any()
+
+
 def test_what_float32_cannot_square_is_refused():
     with refusal("too-small") as caught:
         Cohort.from_arrays(X * [1, 1e-30, 1, 1e-40], DRAWN.domain)

@@ -35,11 +35,11 @@ from jbc.cohort import Cohort, fold_weights
 from jbc.data import cache
 from jbc.methods import presets
 from jbc.methods.base import Fitted, Method, Trainable
+from jbc.methods.inference import apply
 from jbc.methods.inputs import Inputs
 from jbc.methods.prepare import Mixtures
 from jbc.methods.rules import changed
 from jbc.methods.settings import Route, Training
-from jbc.methods.inference import apply
 from jbc.train import fit, fit_lanes
 
 

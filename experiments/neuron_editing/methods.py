@@ -18,9 +18,9 @@ from experiments.neuron_editing.names import ALONE, DEFAULT, EDITING
 from jbc.cohort import Cohort
 from jbc.methods import presets
 from jbc.methods.base import Fitted, Method, State, Trainable
+from jbc.methods.inference import apply_in_blocks
 from jbc.methods.rules import changed
 from jbc.methods.settings import Route
-from jbc.methods.inference import apply_in_blocks
 from jbc.numerics.centring import centre, put_back
 from jbc.train import fit
 

@@ -67,6 +67,11 @@ class Method(abc.ABC):
         return getattr(self, "on", "all") == "all"
 
     @property
+    def compares_logarithms(self) -> bool:
+        """Whether effects of domains are taken to multiply what is measured, whose logarithms are compared then."""
+        return False
+
+    @property
     def removes(self) -> tuple[str, ...]:
         """Names of covariates whose effects are taken out and not put back; those of all others are."""
         return ()

@@ -39,10 +39,10 @@ class Chain(Method, Ordered):
 
     def __init__(self, *methods: Method, **named: Any) -> None:
         """Take the methods one by one, or all by name."""
-        chosen = tuple(named.pop("methods", methods or type(self).methods))
+        chosen = named.pop("methods", methods or type(self).methods)
         if named or (methods and chosen != methods):
             raise TypeError("Chain takes methods, such as Chain(RatioG(), Standardise()), and nothing else")
-        if not chosen:
+        if isinstance(chosen, tuple) and not chosen:
             raise TypeError("Chain takes one method or more")
         object.__setattr__(self, "methods", chosen)
         super().__post_init__()

@@ -14,15 +14,15 @@ from jbc.numerics.linalg import constant_range
 GRAM_BYTES = MATRIX_BYTES = 2 << 30
 
 
-def enough_rows(cohort: Cohort) -> None:
-    """Refuse domains of a single row."""
+def enough_rows(cohort: Cohort, instead: str = "") -> None:
+    """Refuse domains of a single row; ``instead`` is what else there is to do."""
     counts = np.asarray(cohort.domains.count)
     if (counts < 2).any():
         raise InputError(
             "Domains of a single row (n_samples=1)",
             which=[cohort.names.domains[i] for i in np.flatnonzero(counts < 2)],
             why="A domain's location and scale cannot be measured from one row.",
-            fix="Leave these rows out, or merge their domains with the ones they belong to.",
+            fix=f"Leave these rows out, or merge their domains with the ones they belong to{instead}.",
             code="tiny-domain",
         )
 
@@ -176,6 +176,20 @@ def two_controls(cohort: Cohort, on: str) -> None:
             "Domains with fewer than two control rows",
             which=few,
             why="Location and scale are measured on the controls.",
+            fix='Mark their controls, or use on="all".',
+            code="few-controls",
+        )
+
+
+def some_controls(cohort: Cohort) -> None:
+    """Refuse domains without a control row."""
+    counted = np.asarray(cohort.weight) * np.asarray(cohort.control)
+    lost = np.flatnonzero(np.bincount(np.asarray(cohort.domain), counted, len(cohort.names.domains)) < 1)
+    if len(lost):
+        raise InputError(
+            "Domains without control rows",
+            which=[cohort.names.domains[i] for i in lost],
+            why="What rows are compared with is measured on the controls of their domain.",
             fix='Mark their controls, or use on="all".',
             code="few-controls",
         )

@@ -21,6 +21,7 @@ from jbc.methods.inference import apply_in_blocks, rows_of
 from jbc.methods.inputs import Inputs
 from jbc.methods.registry import with_capability
 from jbc.methods.summary import summarise
+from jbc.numerics.centring import logarithm
 from jbc.validation import checks
 from jbc.validation.suspects import like_counts
 
@@ -139,7 +140,7 @@ def _warn_of_input(method: Method, cohort: Cohort) -> None:
             "remove. If there are several, say which row is of which (domain=)."
         )
     inputs = getattr(method, "inputs", None)
-    logarithm = isinstance(inputs, Inputs) and inputs.log
+    logarithm = method.compares_logarithms or (isinstance(inputs, Inputs) and inputs.log)
     if not logarithm and cohort.offset is None and like_counts(np.asarray(cohort.x)):
         warn(
             f"The measurements are whole numbers up to {np.max(cohort.x):,.0f}, as raw counts are. Effects of "
@@ -151,6 +152,9 @@ def _warn_of_input(method: Method, cohort: Cohort) -> None:
 def _compared(method: Method, cohort: Cohort) -> Callable[[np.ndarray], np.ndarray]:
     """Return what a method compares of rows: logarithms, where it takes them."""
     inputs = getattr(method, "inputs", None)
+    if method.compares_logarithms:
+        offset = None if cohort.offset is None else np.asarray(cohort.offset)
+        return lambda x: logarithm(x, offset).astype(np.float32)
     if not isinstance(inputs, Inputs):
         return np.asarray
     return lambda x: np.asarray(inputs.seen(jnp.asarray(x), cohort.offset))

@@ -13,12 +13,19 @@ from jbc.methods import rules
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method
 from jbc.methods.chain import Chain
+from jbc.methods.closed_form.cca import CCA
+from jbc.methods.closed_form.combat import ComBat
 from jbc.methods.closed_form.component_editing import ComponentEditing
 from jbc.methods.closed_form.coral import Coral
 from jbc.methods.closed_form.drift import Drift
+from jbc.methods.closed_form.harmony import Harmony
+from jbc.methods.closed_form.limma import LimmaRemoveBatch
+from jbc.methods.closed_form.mnn import MNN
 from jbc.methods.closed_form.percentiles import Percentiles
 from jbc.methods.closed_form.quantile_map import QuantileMap
+from jbc.methods.closed_form.ratio_g import RatioG
 from jbc.methods.closed_form.standardise import Standardise
+from jbc.methods.closed_form.surrogates import SVA, FrozenSVA
 from jbc.methods.closed_form.typical_variation import TypicalVariation
 from jbc.methods.denoising_autoencoder import DenoisingAutoencoder
 from jbc.methods.distance_alignment import DistanceAlignment
@@ -47,7 +54,15 @@ METHODS: dict[str, type[Method]] = {
     "percentiles": Percentiles,
     "component-editing": ComponentEditing,
     "drift": Drift,
+    "combat": ComBat,
+    "limma-remove-batch": LimmaRemoveBatch,
+    "ratio-g": RatioG,
     "chain": Chain,
+    "sva": SVA,
+    "frozen-sva": FrozenSVA,
+    "cca": CCA,
+    "harmony": Harmony,
+    "mnn": MNN,
 }
 
 
@@ -58,7 +73,7 @@ def with_capability(capability: type) -> list[str]:
     --------
     >>> from jbc.methods.base import Adapts
     >>> with_capability(Adapts)
-    ['WassersteinAlignment', 'DistanceAlignment', 'Standardise', 'QuantileMap']
+    ['WassersteinAlignment', 'DistanceAlignment', 'Standardise', 'QuantileMap', 'ComBat', 'RatioG']
     """
     return [cls.__name__ for cls in METHODS.values() if issubclass(cls, capability)]
 

@@ -40,7 +40,9 @@ def find_offset(x: np.ndarray, observed: np.ndarray | None, names: tuple[str, ..
         of = None if observed is None else observed[:, far]
         shift, squares = sums(x[:, far], of, mean[far])
         count = count if observed is None else count[far]
-        mean, deviation = mean[far] + shift / count, np.sqrt(squares / count)
+        shift = shift / count
+        # The rounding of a sum of many rows is no deviation.
+        mean, deviation = mean[far] + shift, np.sqrt(np.maximum(squares / count - shift**2, 0))
         # Of a constant feature nothing is lost.
         digits = np.exp2(np.floor(np.log2(deviation, out=np.zeros_like(mean), where=deviation > 0)))
         rounded = (np.rint(mean / digits) * digits).astype(np.float32)
@@ -73,6 +75,20 @@ def put_back(x: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
     [[100000000.5]]
     """
     return x if offset is None else x + offset.astype(np.float64)
+
+
+def logarithm(x: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
+    """Return the logarithms of values, less those of their positive offsets; in double precision.
+
+    Of values near a large offset, the logarithm itself has the digits in float32 that differences need.
+
+    Examples
+    --------
+    >>> logarithm(np.array([[1.0, np.e]]), np.array([1e6, 0.0])).round(9).tolist()
+    [[1e-06, 1.0]]
+    """
+    x = x.astype(np.float64)
+    return np.log(x) if offset is None else np.log((x + offset) / np.where(offset > 0, offset, 1))
 
 
 def sums(

@@ -18,6 +18,7 @@ from problems import JOINT, cohort, refusal, world
 
 import jbc
 from jbc.cli.fit import CHOICES, Choice
+from jbc.cli.methods import written_out
 from jbc.methods import presets, rules
 from jbc.methods.adversarial import AdversarialCorrection
 from jbc.methods.base import Method, Trainable
@@ -90,8 +91,8 @@ def test_an_annotation_without_a_rule_is_an_error():
 
 
 def test_published_settings_are_kept():
-    for method in CHOICES.values():
-        rules.check(method)
+    for choice in CHOICES.values():
+        rules.check(written_out(choice))
 
 
 BAD: dict[Any, tuple[Any, ...]] = {

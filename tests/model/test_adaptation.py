@@ -14,7 +14,9 @@ from jbc.cli.main import main
 from jbc.cohort import Cohort
 from jbc.data.simulate.screen import simulate_screen
 from jbc.methods.base import Method
+from jbc.methods.closed_form.combat import ComBat
 from jbc.methods.closed_form.quantile_map import QuantileMap
+from jbc.methods.closed_form.ratio_g import RatioG
 from jbc.methods.closed_form.standardise import Standardise
 from jbc.methods.distance_alignment import DistanceAlignment
 from jbc.metrics import energy_distance
@@ -30,6 +32,8 @@ METHODS: dict[str, Method] = {
     "shift": Standardise(scale=False, on="controls"),
     "shift and scale": Standardise(on="controls"),
     "quantiles": QuantileMap(percentiles=11, on="controls"),
+    "shrunken": ComBat(on="controls"),
+    "ratios": RatioG(),
 }
 affine_in_ci = pytest.mark.parametrize("name", ["residual", pytest.param("affine", marks=pytest.mark.slow)])
 every_method = pytest.mark.parametrize(

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from jbc.cohort import Cohort
+from jbc.cohort.composition import Composition
 from jbc.errors import InputError
 from jbc.methods.settings import On
 from jbc.numerics.centring import sums
 
 # A direction whose variance is a smaller part of the largest one holds no digit of float32 to divide by.
 RANK = 1e-10
+BLOCK, FEWEST = 1 << 17, 16  # values in double precision at a time, and features
+
+Seen = Callable[[np.ndarray, slice], np.ndarray]
+"""What is measured of values in double precision, (n, k), of the features in a slice."""
+
+
+class Moments(NamedTuple):
+    """Rows of every domain, (groups, 1), their means, and their sums of squares about these, (groups, d)."""
+
+    count: np.ndarray
+    mean: np.ndarray
+    squares: np.ndarray
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """The (biased) standard deviations, (groups, d)."""
+        return np.sqrt(self.squares / self.count)
 
 
 def measured(cohort: Cohort, on: On) -> tuple[np.ndarray, np.ndarray]:
@@ -29,6 +51,47 @@ def measured(cohort: Cohort, on: On) -> tuple[np.ndarray, np.ndarray]:
     count = _times(cohort, on)
     rows = np.repeat(np.asarray(cohort.x), count, axis=0).astype(np.float64)
     return rows, np.repeat(np.asarray(cohort.domain), count)
+
+
+def moments(cohort: Cohort, on: On, seen: Seen | None = None) -> Moments:
+    """Measure the rows of every domain, in double precision, but never the whole table at once.
+
+    Examples
+    --------
+    >>> cohort = Cohort.from_arrays([[1.0], [4.0], [7.0]], list("aab"))
+    >>> [part.tolist() for part in moments(cohort, "all")]
+    [[[2.0], [1.0]], [[2.5], [7.0]], [[4.5], [0.0]]]
+    """
+    x, times, domains = np.asarray(cohort.x), _times(cohort, on), len(cohort.domains.count)
+    used = times > 0
+    if not used.all():
+        x, times = x[used], times[used]
+    ends = np.searchsorted(np.asarray(cohort.domain)[used], np.arange(domains + 1)).tolist()
+    found = Moments(np.zeros((domains, 1)), *np.zeros((2, domains, x.shape[1])))
+    for g, (start, end) in enumerate(pairwise(ends)):
+        weight = times[start:end].astype(np.float64)
+        found.count[g] = weight.sum()
+        width = max(BLOCK // max(end - start, 1), FEWEST)
+        for first in range(0, x.shape[1] if end > start else 0, width):
+            part = slice(first, first + width)
+            rows = x[start:end, part].astype(np.float64)
+            rows = rows if seen is None else seen(rows, part)
+            found.mean[g, part] = weight @ rows / found.count[g]
+            rows -= found.mean[g, part]
+            found.squares[g, part] = weight @ np.square(rows, out=rows)
+    return found
+
+
+def located(cohort: Cohort, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return location and scale of every domain, given the populations, (groups, d) each, from rows (n, d)."""
+    rows = (jnp.asarray(part) for part in (x, cohort.domain, cohort.weight))
+    location, scale = _located(cohort.composition, *rows)
+    return np.asarray(location, np.float64), np.asarray(scale, np.float64)
+
+
+@jax.jit
+def _located(held: Composition, x: Array, domain: Array, weight: Array) -> tuple[Array, Array]:
+    return held.location_and_scale(x, domain, weight)
 
 
 def given_populations(
