@@ -43,8 +43,8 @@ class Drift(ClosedForm, Ordered, Bounded):
     ----------
     form
         What drift does to measurements: it adds to them, or it multiplies them, as it does to intensities of a mass
-        spectrometer. Ratios are measured by logarithms: values that are not positive take no part in a curve, and are
-        multiplied as others are.
+        spectrometer. Ratios are measured by logarithms: values of controls that are not positive take no part in
+        a curve, and are multiplied as others are; without controls, all values have to be positive.
     spans
         The candidates: shares of the controls of a domain that a local line is drawn through; from 1 on, all of them,
         with weights that are the more alike the larger it is. A straight line is a candidate too. Without any, only
@@ -89,6 +89,11 @@ class Drift(ClosedForm, Ordered, Bounded):
         """Whether rows before the first control or after the last one are refused."""
         return self.beyond == "refuse"
 
+    @property
+    def compares_logarithms(self) -> bool:
+        """Whether ratios are measured."""
+        return self.form == "ratio"
+
     def compares_mixtures(self, cohort: Cohort) -> bool:
         """Return whether all rows of domains are compared: where there are no controls."""
         return self.between and len(cohort.domains.count) > 1 and not drift_rows.controls(cohort).any()
@@ -97,7 +102,8 @@ class Drift(ClosedForm, Ordered, Bounded):
         """Refuse domains of a single row, and ratios of what is negative; warn where controls are missing."""
         preconditions.enough_rows(cohort)
         if self.form == "ratio":
-            drift_rows.refuse_negative(cohort)
+            preconditions.no_covariates_of_ratios(cohort)
+            drift_rows.refuse_not_positive(cohort)
         drift_rows.warn_without_controls(cohort)
         if self.by_order and self.beyond == "hold":
             drift_rows.warn_beyond(cohort, LINE)

@@ -132,18 +132,23 @@ def _mean(level: np.ndarray) -> np.ndarray:
     return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
 
 
-def refuse_negative(cohort: Cohort) -> None:
-    """Refuse features most of whose values are negative, on behalf of a method that measures ratios."""
+def refuse_not_positive(cohort: Cohort) -> None:
+    """Refuse features most of whose values are negative, on behalf of a method that measures ratios.
+
+    Where there are no controls, and populations of all rows are compared, every value that is not positive.
+    """
     x = np.asarray(cohort.x)
     zero = 0 if cohort.offset is None else -np.asarray(cohort.offset)
     known = np.full(x.shape, True) if cohort.observed is None else np.asarray(cohort.observed)
     bad = ((x < zero) & known).sum(axis=0) > ((x > zero) & known).sum(axis=0)
+    if not controls(cohort).any():
+        bad = ((x <= zero) & known).any(axis=0)
     if bad.any():
         raise InputError(
-            "Features most of whose values are negative",
+            "Features with values that are negative, or 0 where no row is a control",
             which=[cohort.names.features[j] for j in np.flatnonzero(bad)],
-            why="Ratios are measured by logarithms, which negative values do not have.",
-            fix='Use form="difference" for measurements that are logarithms already, or standardised.',
+            why="Ratios are measured by logarithms, which only positive values have.",
+            fix='Mark controls; use form="difference" for what are logarithms already, or is standardised.',
             code="not-positive",
         )
 
