@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments._lib import pages, results
-from experiments._lib.pages import Line, Source
+from experiments._lib import pages
 
 # By metric: heading and number of decimals.
 METRICS = {

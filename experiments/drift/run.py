@@ -65,7 +65,11 @@ def scores(held: np.ndarray, every: np.ndarray, run: Measured) -> dict[str, floa
     samples = every[~run.control]
     marked = np.arange(len(held) + len(samples)) < len(held)
     ratio = jbc.metrics.d_ratio(np.vstack([held, samples]), marked)
-    found = {"RSD": 100 * np.median(rsd), "RSD < 20 %": 100 * (rsd < 0.2).mean(), "D-ratio": 100 * np.median(ratio)}
+    found = {
+        "RSD": 100 * np.median(rsd),
+        "RSD < 20 %": 100 * (rsd < 0.2).mean(),
+        "D-ratio": 100 * np.median(ratio),
+    }
     if run.clean is not None:
         left = np.log(np.maximum(samples, 1e-3)) - np.log(run.clean[~run.control])
         left -= np.median(left, axis=0)
@@ -86,7 +90,12 @@ def compare(dataset: str, runs: Sequence[Measured], options: Options) -> list[di
         for metric in each[0]:
             values = [one[metric] for one in each]
             sd = round(float(np.std(values, ddof=1)), 4) if len(values) > 1 else None
-            row = {"dataset": dataset, "method": name, "metric": metric, "mean": round(float(np.mean(values)), 4)}
+            row = {
+                "dataset": dataset,
+                "method": name,
+                "metric": metric,
+                "mean": round(float(np.mean(values)), 4),
+            }
             rows.append(row | {"sd": sd, "seeds": len(values)})
     return rows
 

@@ -12,16 +12,17 @@ places only, so that the sums of all series are matrix products.
 
 References
 ----------
-Cleveland, Robust locally weighted regression and smoothing scatterplots, JASA 1979.
+Cleveland, Robust locally weighted regression and smoothing scatterplots, JASA 1979. Hampel et al.,
+Robust Statistics: The Approach Based on Influence Functions, Wiley 1986.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# Where Tukey's biweight counts nothing more, and where Huber's begins to count less, in standard deviations: so far
-# out that even of four values that are normal, nearly nothing is lost.
-BIWEIGHT, HUBER = 6.0, 1.345
+# In standard deviations: where Huber's weights begin to fall; and Hampel's, and where these are 0. The last two are
+# so far out that values without outliers have their mean, however few they are.
+HUBER, BEND, END = 1.345, 3.0, 9.0
 # The median of absolute differences from the median of normal values, as a standard deviation.
 NORMAL = 1.4826
 # Places that a local line needs: two decide it, and the farthest one of them has no weight.
@@ -93,15 +94,16 @@ def _kernel(places: np.ndarray, at: np.ndarray, span: float, leave_out: bool) ->
     return np.maximum(1 - np.minimum(distance / bandwidth, 1) ** 3, 0) ** 3
 
 
-def biweight(z: np.ndarray) -> np.ndarray:
-    """Return Tukey's weights of standardised residuals: near 1 for small ones, 0 from 6 on.
+def hampel(z: np.ndarray) -> np.ndarray:
+    """Return Hampel's weights of standardised residuals: 1 up to 3, and from there falling to 0 at 9.
 
     Examples
     --------
-    >>> biweight(np.array([0.0, 3.0, 6.0])).round(2).tolist()
-    [1.0, 0.56, 0.0]
+    >>> hampel(np.array([0.0, -3.0, 6.0, 9.0])).tolist()
+    [1.0, 1.0, 0.25, 0.0]
     """
-    return np.maximum(1 - (z / BIWEIGHT) ** 2, 0) ** 2
+    size = np.maximum(np.abs(z), BEND)
+    return BEND / size * np.clip((END - size) / (END - BEND), 0, 1)
 
 
 def huber(z: np.ndarray, k: float = HUBER) -> np.ndarray:
@@ -145,7 +147,7 @@ def robust_weights(
     counts = start
     for _ in range(4):
         left = values - local_regression(places, values, places, span, weight=weight * counts, leave_out=True)
-        counts = np.where(weight > 0, biweight(np.nan_to_num(left / scale)), 0)
+        counts = np.where(weight > 0, hampel(np.nan_to_num(left / scale)), 0)
     few = (counts > 0.1).sum(axis=0) < 3
     return np.where(noise <= 0, weight > 0, np.where(few, start, counts))
 
@@ -194,7 +196,7 @@ def scale(left: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def robust_location(values: np.ndarray, weight: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Return the middle of every column by Tukey's biweight, (d,): the mean, but for outliers; NaN without values.
+    """Return the middle of every column by Hampel's weights, (d,): the mean, but for outliers; NaN without values.
 
     Parameters
     ----------
@@ -212,7 +214,7 @@ def robust_location(values: np.ndarray, weight: np.ndarray, noise: np.ndarray) -
     middle, there = median(values, weight), weight > 0
     for _ in range(10):
         left = np.where(there, values - middle, 0)
-        counts = there * np.where(noise > 0, biweight(left / np.where(noise > 0, noise, 1)), 1)
+        counts = there * np.where(noise > 0, hampel(left / np.where(noise > 0, noise, 1)), 1)
         total = counts.sum(axis=0)
         middle = middle + (counts * left).sum(axis=0) / np.where(total > 0, total, 1)
     return np.where(there.any(axis=0), middle, np.nan)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jbc.numerics.smoothing import (
-    biweight,
+    hampel,
     huber,
     local_regression,
     median,
@@ -106,7 +106,7 @@ def test_scale_and_median_skip_what_is_missing():
 
 def test_weights_fall():
     z = np.linspace(-10, 10, 101)
-    for function in (biweight, huber):
+    for function in (hampel, huber):
         weight = function(z)
         assert weight.max() == 1
         assert (np.diff(weight[50:]) <= 0).all()

@@ -13,7 +13,8 @@ from jbc.cohort import Cohort
 from jbc.methods import preconditions
 from jbc.methods.base import Bounded, ClosedForm, Fitted, Ordered
 from jbc.methods.closed_form import drift_rows
-from jbc.methods.closed_form.drift_curves import LINE, Curves, levels
+from jbc.methods.closed_form.drift_curves import LINE, Curves
+from jbc.methods.closed_form.drift_levels import levels
 from jbc.methods.constraints import PositiveFloat
 
 # Points of a curve, with straight lines between them.
@@ -32,7 +33,7 @@ class Drift(ClosedForm, Ordered, Bounded):
     measured again and again) at the row's place t in the run, and :math:`\bar c` its level, averaged over domains.
     The curves are robust local lines; cross-validation over the controls decides how smooth they are, and how much of
     them is believed (:mod:`jbc.methods.closed_form.drift_curves`): nothing, where they predict controls no better
-    than a constant does.
+    than a constant does. Levels shrink, too, towards what the other features of the domain say.
 
     Where controls are few, less is estimated. A feature needs five places with controls in a domain for a curve,
     three for a straight line; with fewer, only its level there is corrected. A domain without controls, beside others
@@ -122,7 +123,7 @@ class Drift(ClosedForm, Ordered, Bounded):
             domains = np.flatnonzero(which)
             if len(domains):
                 noise = curves.draw(some, domains, spans) if self.by_order else 0.0
-                level[domains] = levels(some, domains, curves, noise)
+                level[domains] = levels(some, domains, curves, noise, shrink=which is with_controls)
         if self.between:
             level = drift_rows.of_populations(rows, cohort, level) if not with_controls.any() else level
             level = drift_rows.beside(rows, level, with_controls)

@@ -23,8 +23,6 @@ from jbc.numerics.smoothing import (
     HUBER,
     huber,
     local_regression,
-    median,
-    robust_location,
     robust_weights,
     scale,
 )
@@ -216,23 +214,3 @@ def _steps(run: Run) -> tuple[np.ndarray, np.ndarray]:
     known = (run.count[1:] > 0) & (run.count[:-1] > 0)
     inverse = [1 / np.where(part > 0, part, 1) for part in (run.count[1:], run.count[:-1])]
     return np.diff(run.mean, axis=0) / np.sqrt(inverse[0] + inverse[1]), known
-
-
-def levels(rows: Rows, domains: np.ndarray, curves: Curves, noise: np.ndarray | float) -> np.ndarray:
-    """Return the robust means of rows less the curves, of some domains, (G, d); NaN where nothing was measured.
-
-    Outliers are told by the scale that a feature has in all of these domains, which is not below its noise along the
-    run: a handful of controls tells of no scale.
-    """
-    parts: list[tuple[np.ndarray, np.ndarray]] = []
-    left, known = [], []
-    for g in domains:
-        place, y, there = rows.of(g)
-        y = y - curves.at(g, place)
-        parts.append((y, there))
-        n = len(y)
-        # About a median of their own, few values lie closer than about the true one.
-        left.append((y - median(y, there)) * (n / (n - 0.8)))
-        known.append(there if n > 1 else np.zeros_like(there))
-    size = np.maximum(scale(np.concatenate(left), np.concatenate(known)), noise)
-    return np.stack([robust_location(y, there, size) for y, there in parts])
