@@ -239,3 +239,15 @@ def turns_taken(alternate: bool, **settings: float | bool | None) -> None:
             fix="Set alternate=True, or leave these settings out.",
             code="bad-setting",
         )
+
+
+def no_covariates_of_ratios(cohort: Cohort) -> None:
+    """Refuse covariates beside ratios."""
+    if cohort.covariates is not None:
+        raise InputError(
+            "Ratios of measurements whose covariates are kept",
+            which=[term.name for term in cohort.names.covariates],
+            why="What covariates add to measurements is multiplied by what a domain multiplies them by.",
+            fix='Take logarithms of the measurements, and their differences (form="log", or "difference").',
+            code="bad-setting",
+        )
