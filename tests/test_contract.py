@@ -283,7 +283,7 @@ def test_compiled_and_uncompiled_agree(method):
     if isinstance(method, Trainable):
         assert_close(jax.jit(method.finish)(state, bare), model, rtol=1e-5)
     for name in ("transform", "encode", "predict", "out_of_range"):
-        if not hasattr(method, name):
+        if not hasattr(method.last, name):
             continue
         function = getattr(method, name)
         found, expected = jax.jit(function)(model, bare.x, bare.domain), function(model, bare.x, bare.domain)
