@@ -28,6 +28,8 @@ from jbc.validation.dense import densify
 
 # Rows in a block of a compiled program: of small tables, and of others. Larger ones leave the processor's cache.
 BLOCKS = (1024, 4096)
+# The same of wide tables, of more features: a few rows should not cost what a thousand do.
+WIDE, WIDE_BLOCKS = 2000, (64, 1024)
 # Fields of a record that are written as they are.
 KEPT = ("seed", "steps", "stopped", "target", "history", "notes")
 
@@ -268,7 +270,8 @@ class Model:
         """Return what one of the method's functions makes of rows, block by block."""
         rows, method = self._rows(x), self.method
         code = self._codes(x, domain, len(rows))
-        block = BLOCKS[0] if len(rows) <= BLOCKS[0] else BLOCKS[1]
+        small, large = BLOCKS if rows.shape[1] <= WIDE else WIDE_BLOCKS
+        block = small if len(rows) <= small else large
         if isinstance(method, Bounded) and method.refuses_out_of_range and name != "out_of_range":
             refuse_out_of_range(apply_in_blocks(method, "out_of_range", self.fitted, rows, code, block))
         return apply_in_blocks(method, name, self.fitted, rows, code, block)
