@@ -14,6 +14,7 @@ from jax import Array
 from jbc.cohort.composition import Composition, make
 from jbc.cohort.groups import Groups, Shared, runs
 from jbc.cohort.row_order import order_rows
+from jbc.cohort.subspace import Subspace
 from jbc.errors import InputError
 from jbc.numerics.centring import centre, find_offset
 from jbc.validation import checks
@@ -45,7 +46,7 @@ class Names:
     jax.tree_util.register_dataclass,
     data_fields=[
         "x", "domain", "treatment", "label", "control", "unit", "weight", "row",
-        "domains", "cells", "sources", "observed", "offset", "role", "shared", "composition",
+        "domains", "cells", "sources", "observed", "offset", "role", "shared", "composition", "subspace",
     ],
     meta_fields=["n_labels", "n_treatments", "names"],
 )  # fmt: skip
@@ -84,6 +85,8 @@ class Cohort:
         Cells of the treatments that domains share, for a method that compares them; None for other methods.
     composition : Composition, optional
         Populations, and what domains have of them; None where domains hold the same mixture, or are taken to.
+    subspace : Subspace, optional
+        What networks see of the rows of a wide table; None where they see the features.
     n_labels, n_treatments : int
         Number of classes, and of treatments.
     names : Names
@@ -112,6 +115,7 @@ class Cohort:
     role: Array | None
     shared: Shared | None
     composition: Composition | None
+    subspace: Subspace | None
     n_labels: int
     n_treatments: int
     names: Names
@@ -204,9 +208,15 @@ class Cohort:
             "role": None,
             "shared": None,
             "composition": None,
+            "subspace": None,
         }
         names = Names(domains, treatments, labels, columns, named=features is not None)
         return cls(**fields, n_labels=len(labels), n_treatments=len(treatments), names=names)
+
+    @property
+    def width(self) -> int:
+        """Number of values of a row that networks see: its features, or its components in a subspace."""
+        return self.x.shape[-1] if self.subspace is None else self.subspace.basis.shape[-1]
 
     def without_names(self) -> Cohort:
         """Return the same arrays without names: what compiled programs take, so that names recompile nothing."""

@@ -78,7 +78,7 @@ class DenoisingAutoencoder(ByEpochs, Trainable):
     (True, 4.0)
     """
 
-    inputs: Inputs = Inputs(log=False, level="keep", scale="pooled")
+    inputs: Inputs = Inputs(log=False, level="keep", scale="pooled", subspace="none")
     widths: Widths = (25, 25)
     dropout: Masked = 0.2
     fill: Literal["zeros", "all"] = "zeros"
@@ -95,6 +95,7 @@ class DenoisingAutoencoder(ByEpochs, Trainable):
         preconditions.scale_is_one_of(
             self.inputs.scale, ("pooled", "none"), "One network serves all domains."
         )
+        preconditions.sees_features(self.inputs.subspace, "It fills in single values.")
         self.training.check(compares=False)
 
     def init(self, key: Array, cohort: Cohort) -> DenoiserState:

@@ -152,6 +152,17 @@ def scale_is_one_of(scale: str, allowed: Sequence[str], why: str) -> None:
         )
 
 
+def sees_features(subspace: str | int | None, why: str) -> None:
+    """Refuse components in the place of features, for a method that needs to know which value is which feature."""
+    if isinstance(subspace, int):
+        raise InputError(
+            f"Components in the place of features (subspace={subspace})",
+            why=why,
+            fix='Use subspace="none".',
+            code="bad-setting",
+        )
+
+
 def no_extrapolation(extrapolate: Sequence[str], method: str) -> None:
     """Refuse domains to extrapolate, for a method that learns from the rows of every domain that it moves."""
     if extrapolate:

@@ -18,6 +18,7 @@ from jbc.methods import rules
 from jbc.methods.base import Method, Resolves, Trainable
 from jbc.methods.inputs import Inputs
 from jbc.methods.registry import with_capability
+from jbc.methods.subspace import Projects, project
 from jbc.methods.summary import summarise
 from jbc.validation import checks
 from jbc.validation.suspects import like_counts
@@ -79,6 +80,8 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
         if cohort.composition is not None and cohort.composition.verdict != "none":
             warn(about(cohort))
     _warn_of_input(method, cohort)
+    if isinstance(method, Projects):
+        cohort = project(method, cohort)
     if LOG.isEnabledFor(logging.INFO):
         LOG.info(summarise(method, cohort))
     return cohort

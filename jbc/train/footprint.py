@@ -43,7 +43,7 @@ def refuse_too_large(init: Callable[..., Any], key: Array, cohort: Cohort, rows:
         else partial(jax.eval_shape, init)
     )
     state = _bytes(traced(key, cohort))
-    step = COPIES * 4 * rows * cohort.x.shape[-1] // (1 if side_by_side else lanes)
+    step = COPIES * 4 * rows * cohort.width // (1 if side_by_side else lanes)
     needed = state + (state if side_by_side else state // lanes) + best * state + step
     left = _left()
     if needed > left:
