@@ -20,9 +20,7 @@ ROWS, VALUES = 2000, 40_000_000  # rows that components are computed of, and val
 SLIGHT = 1e-3
 
 
-@partial(
-    jax.tree_util.register_dataclass, data_fields=["basis", "size", "codes"], meta_fields=[]
-)
+@partial(jax.tree_util.register_dataclass, data_fields=["basis", "size", "codes"], meta_fields=[])
 @dataclasses.dataclass(frozen=True)
 class Subspace:
     """Directions of standardised features, and where the rows of a cohort lie along them.

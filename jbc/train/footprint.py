@@ -57,8 +57,8 @@ def refuse_too_large(init: Callable[..., Any], key: Array, cohort: Cohort, rows:
                 f"{memory.size(step)} for the rows of a step",
             ],
             why="The system would kill the process without an error message.",
-            fix="Select features, such as the most variable ones, or fit to principal components; or take narrower "
-            "networks, fewer rows a step (rows=), or a method in closed form.",
+            fix="Select features, such as the most variable ones, or let networks see principal components "
+            "(inputs=Inputs(subspace=50)); or take narrower networks, fewer rows a step (rows=), or a method in closed form.",
             code="too-large",
         )
 
