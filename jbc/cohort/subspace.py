@@ -29,8 +29,8 @@ class Subspace:
     ----------
     basis : (d, k) float32
         Orthonormal directions, as columns; 0 where rows span fewer than k.
-    size : (k,) float32
-        What codes are divided by: their standard deviation, or 1.
+    size : () float32
+        What all codes are divided by, so that they vary by 1 on average; or 1.
     codes : (n, k) float32
         Rows in the subspace, which networks are trained on.
     """

@@ -54,7 +54,8 @@ class Inputs(Settings):
         How many principal components of the standardised rows networks see; ``"none"`` for the features themselves.
         ``"auto"`` takes 50 components of tables of more than 2,000 features, and says so. Where domains are not
         standardised each by itself, the directions between their means are added, one less than there are domains,
-        so that every shift of a domain lies in the subspace. Components have the standard deviation 1 (with a scale).
+        so that every shift of a domain lies in the subspace. Components are divided by one number for all, so that
+        their mean variance is 1: distances between rows are what they were, and small components stay small.
 
     Examples
     --------
@@ -185,6 +186,22 @@ class Inputs(Settings):
             jnp.where(tables["varies"], z * tables["to"]["scale"], beyond) + tables["to"]["location"] + level
         )
         return signed_exponential(out, tables.get("offset")) if self.log else out
+
+    def shift_last(self, tables: Tables, controls: Array, reference: Array) -> Tables:
+        """Return tables in which controls of the last domain have the mean of the reference outside the subspace.
+
+        A shift of a domain that was not there when the subspace was found may lie anywhere; on the host.
+        """
+        if "basis" not in tables:
+            return tables
+        basis, domain = tables["basis"], np.full(len(controls), len(tables["location"]) - 1)
+        own = np.asarray(self.features(tables, controls, jnp.asarray(domain)), np.float64).mean(axis=0)
+        plain = {name: table for name, table in tables.items() if name != "basis"}
+        away = own - np.asarray(self.retrieve(plain, reference), np.float64).mean(axis=0)
+        away -= basis @ (basis.T @ away)
+        location = np.array(tables["location"])
+        location[-1] += (away * np.where(tables["varies"], tables["scale"][-1], 0)).astype(np.float32)
+        return tables | {"location": location}
 
     def retrieve(self, tables: Tables, x: Array) -> Array:
         """Return the network output that :meth:`restore` turned into measurements of the average domain."""

@@ -157,6 +157,8 @@ class PairAlignment(Projects, Trainable, Adapts, Resolves):
         on average are hardly stretched: few rows tell little about them.
         """
         tables = self.inputs.extend(fitted["inputs"])
+        if len(controls):
+            tables = self.inputs.shift_last(tables, jnp.asarray(controls), jnp.asarray(reference))
         last = np.full(len(controls), -1)
         z = np.asarray(self.inputs.apply(tables, controls, last), np.float64)  # pyright: ignore[reportArgumentType]
         target = np.asarray(self.inputs.retrieve(tables, reference), np.float64)  # pyright: ignore[reportArgumentType]

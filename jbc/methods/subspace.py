@@ -69,18 +69,16 @@ def project(method: Projects, cohort: Cohort) -> Cohort:
     some = sample(weight, d)
     basis = find_basis(seen(some), domain[some], weight[some], means, width - shifts, shifts)
     codes = np.concatenate([seen(block) @ basis for block in blocks])
-    size = np.ones(width, np.float32)
-    if inputs.scale != "none":
-        size = _deviations(codes, weight)
+    size = np.float32(1 if inputs.scale == "none" else _typical(codes, weight))
     return dataclasses.replace(cohort, subspace=Subspace(basis, size, codes / size))  # pyright: ignore[reportArgumentType]
 
 
-def _deviations(codes: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of every code; 1 where nothing varies."""
+def _typical(codes: np.ndarray, weight: np.ndarray) -> float:
+    """Return the root of the mean variance of codes, of those that vary; 1 where none does."""
     codes = codes.astype(np.float64)
     away = codes - np.average(codes, axis=0, weights=weight)
-    size = np.sqrt(np.average(np.square(away), axis=0, weights=weight))
-    return np.where(size > 0, size, 1).astype(np.float32)
+    variance = np.average(np.square(away), axis=0, weights=weight)
+    return float(np.sqrt(variance[variance > 0].mean())) if variance.any() else 1.0
 
 
 def _tell(name: str, d: int, width: int) -> None:

@@ -58,7 +58,8 @@ def refuse_too_large(init: Callable[..., Any], key: Array, cohort: Cohort, rows:
             ],
             why="The system would kill the process without an error message.",
             fix="Select features, such as the most variable ones, or let networks see principal components "
-            "(inputs=Inputs(subspace=50)); or take narrower networks, fewer rows a step (rows=), or a method in closed form.",
+            "(inputs=Inputs(subspace=50)); or take narrower networks, fewer rows a step (rows=), or a method in "
+            "closed form.",
             code="too-large",
         )
 

@@ -134,7 +134,7 @@ def test_components_are_those_of_a_decomposition():
     )
     axes = np.linalg.svd(z - z.mean(axis=0))[2][:3]
     np.testing.assert_allclose(np.abs(axes @ np.asarray(table.subspace.basis)), np.eye(3), atol=1e-3)
-    np.testing.assert_allclose(np.asarray(table.subspace.codes).std(axis=0), 1, atol=1e-5)
+    assert np.square(np.asarray(table.subspace.codes)).mean() == pytest.approx(1, abs=1e-4)
 
 
 def test_weights_equal_repeated_rows():
@@ -190,7 +190,7 @@ def test_new_domains_are_adapted_to_in_the_subspace():
     x = world + np.repeat(2 * draw.normal(size=(4, FEATURES)), 50, axis=0)
     known = domain != "d"
     table = Cohort.from_arrays(x[known], domain[known], control=np.full(150, 1))
-    method = jbc.DistanceAlignment(inputs=Inputs(subspace=8))
+    method = jbc.DistanceAlignment(inputs=Inputs(subspace=8), updates=200)
     with pytest.warns(InputWarning, match="Only controls"):
         model = jbc.fit(method, table, composition="assume-equal")
     more = model.adapt(x[~known], domain[~known])
