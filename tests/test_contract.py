@@ -118,7 +118,9 @@ UNUSUAL: dict[str, Method] = {
     "coral": Coral(ridge=0.1, target="identity", centre=False),
     "typical-variation": TypicalVariation(ridge=0, scale=False, basis="components"),
     "percentiles": Percentiles(factors=3),
-    "component-editing": ComponentEditing(components=2, editing=Editing(layers=(1,), beyond="linear")),
+    "component-editing": ComponentEditing(
+        components=2, inputs=Inputs(subspace=7), editing=Editing(layers=(1,), beyond="linear")
+    ),
 }
 # Preparations: other units than those of the input, and domains that are left to what follows.
 PREPARATIONS = (DenoisingAutoencoder, TypicalVariation, Percentiles)
