@@ -14,7 +14,7 @@ from jbc.cohort import Cohort
 from jbc.cohort.composition_words import about
 from jbc.cohort.populations import describe
 from jbc.errors import InputError, warn
-from jbc.methods import rules
+from jbc.methods import preconditions, rules
 from jbc.methods.base import Method, Resolves, Trainable
 from jbc.methods.inputs import Inputs
 from jbc.methods.registry import with_capability
@@ -95,6 +95,8 @@ def _warn_of_input(method: Method, cohort: Cohort) -> None:
             f"All rows are of one domain ({cohort.names.domains[0]!r}): there is no difference between domains to "
             "remove. If there are several, say which row is of which (domain=)."
         )
+    if isinstance(method, Trainable) and compares:
+        preconditions.warn_few_rows(cohort, method.least_rows, type(method).__name__)
     inputs = getattr(method, "inputs", None)
     logarithm = isinstance(inputs, Inputs) and inputs.log
     if not logarithm and cohort.offset is None and like_counts(np.asarray(cohort.x)):

@@ -49,7 +49,7 @@ every_method = pytest.mark.parametrize("name", SMALL)
 every_method_large_in_ci = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in SOON else [pytest.mark.slow]) for name in SMALL]
 )
-ROWS, FEATURES, DOMAINS = 36, 60, np.repeat(["a", "b", "c"], 12)
+ROWS, FEATURES, DOMAINS = 36, 48, np.repeat(["a", "b", "c"], 12)
 
 
 def drawn(seed: int = 0) -> np.ndarray:
@@ -230,8 +230,8 @@ def test_few_rows_span_few_components():
     "method",
     [
         DenoisingAutoencoder(inputs=FEW),
-        jbc.NeuronEditing(inputs=FEW, image=(6, 10, 1)),
-        jbc.RegularisedAutoencoder(inputs=FEW, image=(6, 10, 1)),
+        jbc.NeuronEditing(inputs=FEW, image=(6, 8, 1)),
+        jbc.RegularisedAutoencoder(inputs=FEW, image=(6, 8, 1)),
     ],
     ids=lambda method: type(method).__name__,
 )
