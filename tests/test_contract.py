@@ -139,7 +139,9 @@ UNUSUAL: dict[str, Method] = {
     "coral": Coral(ridge=0.1, target="identity", centre=False),
     "typical-variation": TypicalVariation(ridge=0, scale=False, basis="components"),
     "percentiles": Percentiles(factors=3),
-    "component-editing": ComponentEditing(components=2, editing=Editing(layers=(1,), beyond="linear")),
+    "component-editing": ComponentEditing(
+        components=2, inputs=Inputs(subspace=7), editing=Editing(layers=(1,), beyond="linear")
+    ),
     "drift": Drift(form="ratio", spans=(0.5, 1.0), between=False, beyond="refuse"),
     "combat": ComBat(prior="nonparametric", mean_only=True, reference="day 1", on="controls"),
     "limma-remove-batch": LimmaRemoveBatch(remove=("operator",)),
