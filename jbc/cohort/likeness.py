@@ -83,9 +83,9 @@ def differ(y: np.ndarray, domain: np.ndarray, unit: np.ndarray) -> bool:
     """
     shift, variance, within = _moments(y, domain)
     chance = (_effective(unit, domain)[:, None] ** -1.0).mean() * 2
-    scales = np.square(np.log(np.where(within > 0, variance, 1) / np.where(within > 0, within, 1)) / 2).mean(
-        axis=0
-    )
+    with np.errstate(divide="ignore"):  # scales of a feature that only some domains lack differ without bound
+        apart = np.log(np.where(within > 0, variance, 1) / np.where(within > 0, within, 1)) / 2
+    scales = np.square(apart).mean(axis=0)
     doubt = 1 + 3 * np.sqrt(2 / max(y.shape[1] * (len(variance) - 1), 1))
     return bool(
         shift.mean() > max(SLIGHT_SHIFT**2, chance / 2 * doubt)

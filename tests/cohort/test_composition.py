@@ -14,6 +14,7 @@ import jbc
 from jbc.cohort import Cohort
 from jbc.cohort.composition import alike, make
 from jbc.cohort.composition_words import about
+from jbc.cohort.likeness import differ
 from jbc.cohort.populations import describe, known_groups
 from jbc.methods.base import Method
 from jbc.methods.prepare import prepare
@@ -343,3 +344,10 @@ def test_labels_tell_of_classes_that_no_principal_component_shows(seed: int) -> 
     np.testing.assert_allclose(shares, [[0.2, 0.8]] * 3, atol=0.1)
     assert known.shares[0].argmax() == known.shares[1].argmax() != known.shares[2].argmax()
     assert unknown is None
+
+
+def test_a_feature_that_varies_in_some_domains_only_tells_them_apart():
+    """Scales differ without bound there; all warnings are errors here, NumPy's too."""
+    y, domain = np.random.default_rng(0).normal(size=(40, 1)), np.repeat([0, 1], 20)
+    y[domain == 1] = 0
+    assert differ(y, domain, np.arange(40))
