@@ -1,8 +1,9 @@
 r"""Draws of missing values from a few common factors: what rows could have had where nothing was observed.
 
-The model is that of probabilistic principal components, :math:`z \sim N(0, L L^\top + \Psi)`, of rows that are centred
-and scaled in their domains. Factors are drawn given what a row has, and so is what they leave, so that draws vary and
-hang together as observed values do. They serve to compare distributions, not to be corrected. Host code, NumPy only.
+The model is that of probabilistic principal components, :math:`z \sim N(0, L L^\top + \Psi)`, of rows that are
+centred and scaled in their domains. Factors are drawn given what a row has, and so is what they leave, so that draws
+vary and hang together as observed values do. They serve to compare distributions, not to be corrected. Host code,
+NumPy only.
 
 References
 ----------
@@ -36,7 +37,9 @@ def draw_missing(z: np.ndarray, observed: np.ndarray) -> np.ndarray:
     taken = np.linspace(0, len(z) - 1, min(len(z), SAMPLE)).astype(int)
     rows, seen = np.where(observed, z, 0)[taken].astype(np.float64), observed[taken]
     most = max(min(FACTORS, z.shape[1] - 1, len(rows) // 10), 1)
-    scale = np.maximum(seen.mean(axis=0), 1 / len(rows)) ** -0.5  # of features that are 0 where they are missing
+    scale = (
+        np.maximum(seen.mean(axis=0), 1 / len(rows)) ** -0.5
+    )  # of features that are 0 where they are missing
     loadings, own = _factors(rows * scale, most)
     for _ in range(ROUNDS):
         mean, spread = _given(rows, seen, loadings, own)
