@@ -47,6 +47,7 @@ from jbc.methods.closed_form import (
     ComBat,
     ComponentEditing,
     Coral,
+    Drift,
     FrozenSVA,
     Harmony,
     LimmaRemoveBatch,
@@ -102,6 +103,7 @@ CONFIGURATIONS: dict[str, Method] = {
     "typical-variation": TypicalVariation(on="all"),
     "percentiles": Percentiles(on="all"),
     "component-editing": ComponentEditing(),
+    "drift": Drift(spans=()),  # by levels alone: with places in the run, in tests/methods/test_drift.py
     "combat": ComBat(),
     "limma-remove-batch": LimmaRemoveBatch(),
     "ratio-g": RatioG(on="all"),
@@ -137,7 +139,10 @@ UNUSUAL: dict[str, Method] = {
     "coral": Coral(ridge=0.1, target="identity", centre=False),
     "typical-variation": TypicalVariation(ridge=0, scale=False, basis="components"),
     "percentiles": Percentiles(factors=3),
-    "component-editing": ComponentEditing(components=2, editing=Editing(layers=(1,), beyond="linear")),
+    "component-editing": ComponentEditing(
+        components=2, inputs=Inputs(subspace=7), editing=Editing(layers=(1,), beyond="linear")
+    ),
+    "drift": Drift(form="ratio", spans=(0.5, 1.0), between=False, beyond="refuse"),
     "combat": ComBat(prior="nonparametric", mean_only=True, reference="day 1", on="controls"),
     "limma-remove-batch": LimmaRemoveBatch(remove=("operator",)),
     "ratio-g": RatioG(form="ratio"),
@@ -280,7 +285,7 @@ def test_compiled_and_uncompiled_agree(method):
     if isinstance(method, Trainable):
         assert_close(jax.jit(method.finish)(state, bare), model, rtol=1e-5)
     for name in ("transform", "encode", "predict", "out_of_range"):
-        if not hasattr(method, name):
+        if not hasattr(method.last, name):
             continue
         function = getattr(method, name)
         found, expected = jax.jit(function)(model, bare.x, bare.domain), function(model, bare.x, bare.domain)

@@ -17,11 +17,18 @@ from sklearn.utils.validation import check_is_fitted
 from jbc.errors import InputError
 from jbc.interfaces.domain_scores import Scoring, means, scores_of, value_of
 from jbc.interfaces.estimator import Corrector
+from jbc.interfaces.held_out import hold_out_controls
 from jbc.interfaces.new_domains import ROLES, How, Predicted, Rows, classify, columns, copied, read
 from jbc.interfaces.permutation import permutation_test_score
 from jbc.validation import checks
 
-__all__ = ["NewDomainClassifier", "cross_validate", "leave_one_domain_out", "permutation_test_score"]
+__all__ = [
+    "NewDomainClassifier",
+    "cross_validate",
+    "hold_out_controls",
+    "leave_one_domain_out",
+    "permutation_test_score",
+]
 
 Grid = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Sequence[Any]]]
 REQUESTED = dict.fromkeys(("domain", *ROLES), True)

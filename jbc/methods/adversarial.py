@@ -24,6 +24,7 @@ from jbc.methods.base import Diagnoses, Directed, Fitted, Info, Trainable
 from jbc.methods.constraints import Fraction, NonNegative, Positive, Widths
 from jbc.methods.inputs import Inputs, Tables
 from jbc.methods.settings import ROUTE, AdversarialTraining, Route, build_optimiser
+from jbc.methods.subspace import Projects
 from jbc.methods.turns import whose_turn
 from jbc.nets import Discriminator, PlayerState, ResidualMap, Start
 from jbc.numerics import noise
@@ -48,7 +49,7 @@ class AdversarialState(flax.struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class AdversarialCorrection(Directed, Trainable, Diagnoses):
+class AdversarialCorrection(Projects, Directed, Trainable, Diagnoses):
     r"""Move every source onto the target, such that a discriminator cannot tell the two apart.
 
     A generator G maps rows of a source, and a discriminator D tells them from rows of the target. In turn, they
@@ -142,7 +143,7 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
     takes_missing: ClassVar[bool] = True
 
     route: Route = ROUTE
-    inputs: Inputs = Inputs(log=False, level="keep", scale="domain")
+    inputs: Inputs = Inputs(log=False, level="keep", scale="domain", subspace="auto")
     residual: bool = True
     blocks: Positive = 3
     widths: Widths = (25,)
@@ -193,15 +194,19 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
                 code="bad-setting",
             )
 
+    def tables(self, cohort: Cohort) -> Tables:
+        """Return what standardises the inputs, and gives results the units of the target."""
+        return source_maps.measure_inputs(self.inputs, cohort)
+
     def init(self, key: Array, cohort: Cohort) -> AdversarialState:
         """Return drawn networks, and what standardises the inputs."""
         keys, tx = jax.random.split(key), build_optimiser(self.training.optimiser)
-        d, ways = cohort.x.shape[-1], 2 if self.cycle else 1
+        d, ways = cohort.width, 2 if self.cycle else 1
         groups = ways * len(cohort.domains.count)
         return AdversarialState(
             maps=source_maps.init_players(self._net, tx, keys[0], d, groups, self.training.ema_decay),
             critics=source_maps.init_players(self._critic, tx, keys[1], d, groups),
-            tables=source_maps.measure_inputs(self.inputs, cohort),
+            tables=self.tables(cohort),
             role=jnp.asarray(cohort.role),
             kept=jnp.zeros((groups - ways, d)),
             step=jnp.int32(0),
@@ -209,7 +214,7 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
 
     def step(self, key: Array, state: AdversarialState, rows: Rows) -> tuple[AdversarialState, Info]:
         """Train the discriminators, and then, if it is their turn, the maps."""
-        z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
+        z = self.inputs.of_rows(state.tables, rows)
         target, z = z[source_maps.target_index(state.role)], source_maps.without_target(state.role, z)
         z, target = self._ways(z, jnp.broadcast_to(target, z.shape))
         seen = source_maps.without_target(state.role, source_maps.both_observed(state.role, rows.observed))

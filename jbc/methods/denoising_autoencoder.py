@@ -80,7 +80,7 @@ class DenoisingAutoencoder(ByEpochs, Trainable):
 
     takes_missing: ClassVar[bool] = True
 
-    inputs: Inputs = Inputs(log=False, level="keep", scale="pooled")
+    inputs: Inputs = Inputs(log=False, level="keep", scale="pooled", subspace="none")
     widths: Widths = (25, 25)
     dropout: Masked = 0.2
     fill: Literal["zeros", "all"] = "zeros"
@@ -97,6 +97,7 @@ class DenoisingAutoencoder(ByEpochs, Trainable):
         preconditions.scale_is_one_of(
             self.inputs.scale, ("pooled", "none"), "One network serves all domains."
         )
+        preconditions.sees_features(self.inputs.subspace, "It fills in single values.")
         self.training.check(compares=False)
 
     def init(self, key: Array, cohort: Cohort) -> DenoiserState:

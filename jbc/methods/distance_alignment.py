@@ -86,7 +86,7 @@ class DistanceAlignment(PairAlignment):
 
     def step(self, key: Array, state: AlignmentState, rows: Rows) -> tuple[AlignmentState, Info]:
         """Move the domains."""
-        x = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
+        x = self.inputs.of_rows(state.tables, rows)
 
         def terms(maps: Params, own: PairData, batch: Batch, x: Array) -> losses.Terms:
             first, second = nets.rows_of_pairs(maps, x, batch, self.form, own.get("seen"))

@@ -28,6 +28,7 @@ from jbc.methods.edited_layers import (
 from jbc.methods.inputs import Inputs, Tables
 from jbc.methods.settings import LEFT, On, Settings
 from jbc.methods.source_maps import target_index
+from jbc.methods.subspace import Projects
 from jbc.nets import Autoencoder
 from jbc.numerics import edits
 from jbc.numerics.edits import Beyond, Edit
@@ -129,7 +130,7 @@ class Editing(Settings):
             return z[index], weight[index] * (at < count[g]), treatment[index], unit[index]
 
         def weighted(g: Array, rows: Array, own: Array, other: Array) -> Weighted:
-            if cohort.observed is None:
+            if cohort.observed is None or cohort.subspace is not None:
                 return Weighted(rows, own)
             seen = jnp.asarray(cohort.observed)
             return Weighted(
@@ -176,7 +177,7 @@ class Editing(Settings):
         return Edit(source + self.pull * (edit.source - source), target)
 
 
-class EditsLayers(Directed, Encodes, Bounded):
+class EditsLayers(Projects, Directed, Encodes, Bounded):
     """A method that edits the layers of an autoencoder, as its settings ``inputs`` and ``editing`` say."""
 
     takes_missing: ClassVar[bool] = True
@@ -218,8 +219,8 @@ class EditsLayers(Directed, Encodes, Bounded):
 
     def _read(self, fitted: Fitted, x: Array, domain: Array) -> tuple[EditedAutoencoder, Array, Any]:
         """Return the autoencoder, the rows as it reads them, and the edits of their domains."""
-        autoencoder = self.editing.autoencoder(self.net(x.shape[1]), fitted["autoencoder"])
         z = self.inputs.apply(fitted["inputs"], x, domain)
+        autoencoder = self.editing.autoencoder(self.net(z.shape[1]), fitted["autoencoder"])
         return autoencoder, z, by_domain(fitted["edits"], domain, self.editing.rule)
 
 

@@ -11,15 +11,20 @@ import numpy as np
 from jax import Array
 
 from jbc.cohort import Cohort
+from jbc.cohort.sampling import Rows
 from jbc.methods import preconditions
+from jbc.methods.constraints import Positive
 from jbc.methods.settings import LEFT, Settings
 from jbc.numerics.linalg import ROUNDING, average_of_others, constant, lacking, mean_and_deviation
 
 Scale = Literal["domain", "pooled", "none"]
 Level = Literal["auto", "remove", "keep"]
+Width = Literal["auto", "none"] | Positive
 Tables = dict[str, Any]
 
 MANY = 30
+# More features are more than a network needs to see, and components enough for what is said of rows with fewer.
+WIDE, COMPONENTS = 2000, 50
 # A value so near to a constant, in units of the scale elsewhere, is that constant.
 NEAR = 1e-3
 # Stands for no constant: no value is near.
@@ -45,6 +50,12 @@ class Inputs(Settings):
         costs little of what the features tell.
     scale
         Whose location and scale: each domain's, the pooled ones, or none.
+    subspace
+        How many principal components of the standardised rows networks see; ``"none"`` for the features themselves.
+        ``"auto"`` takes 50 components of tables of more than 2,000 features, and says so. Where domains are not
+        standardised each by itself, the directions between their means are added, one less than there are domains,
+        so that every shift of a domain lies in the subspace. Components are divided by one number for all, so that
+        their mean variance is 1: distances between rows are what they were, and small components stay small.
 
     Examples
     --------
@@ -59,6 +70,13 @@ class Inputs(Settings):
     log: bool = LEFT
     level: Level = LEFT
     scale: Scale = LEFT
+    subspace: Width = LEFT
+
+    def components(self, d: int) -> int | None:
+        """Return how many components networks see of ``d`` features; None where they see the features."""
+        if self.subspace == "auto":
+            return COMPONENTS if d > WIDE else None
+        return None if self.subspace in ("none", None) else self.subspace
 
     def check(self, cohort: Cohort) -> None:
         """Warn of features without a scale in a domain, where every domain is scaled by itself."""
@@ -114,6 +132,8 @@ class Inputs(Settings):
         x, domain, weight = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.counts))
         weight = weight * (jnp.asarray(counts)[:, None] if weight.ndim == 2 and jnp.ndim(counts) else counts)
         tables = self.measure(x, domain, weight, len(cohort.domains.count), cohort.offset)
+        if cohort.subspace is not None:
+            tables |= {"basis": jnp.asarray(cohort.subspace.basis), "size": jnp.asarray(cohort.subspace.size)}
         held = cohort.composition
         if held is None or self.scale != "domain":
             return tables
@@ -134,8 +154,16 @@ class Inputs(Settings):
         values, level = self._split(x, {"offset": offset} if self.log and offset is not None else {})
         return values - level
 
+    def of_rows(self, tables: Tables, rows: Rows) -> Array:
+        """Return a minibatch as a network sees it, (G, m, d), or (G, m, k) in a subspace."""
+        return self.apply(tables, rows.x, rows.domain[:, None]) if rows.codes is None else rows.codes
+
     def apply(self, tables: Tables, x: Array, domain: Array) -> Array:
         """Return rows of these domains as a network sees them."""
+        return _project(tables, self.features(tables, x, domain))
+
+    def features(self, tables: Tables, x: Array, domain: Array) -> Array:
+        """Return the standardised features of rows."""
         chex.assert_rank(domain, x.ndim - 1)  # (n,), or (groups, 1) beside rows (groups, m, d)
         values, level = self._split(x, tables)
         if self.scale == "none":
@@ -146,7 +174,14 @@ class Inputs(Settings):
         return jnp.where(near | ~tables["varies"], 0, z)
 
     def restore(self, tables: Tables, z: Array, x: Array, domain: Array) -> Array:
-        """Return measurements of one average domain, from network outputs for the rows ``x``."""
+        """Return measurements of one average domain, from network outputs for the rows ``x``.
+
+        In a subspace, what lies outside of it stays as it was standardised.
+        """
+        if "basis" in tables:
+            own = self.features(tables, x, domain)
+            change = (z - _project(tables, own)) * tables["size"]
+            z = own + jnp.matmul(change, tables["basis"].T, precision="highest")
         values, level = self._split(x, tables)
         beyond = values - level - tables["location"][domain]
         level = level - tables["level"][domain][:, None] + tables["to"]["level"]
@@ -155,11 +190,27 @@ class Inputs(Settings):
         )
         return signed_exponential(out, tables.get("offset")) if self.log else out
 
+    def shift_last(self, tables: Tables, controls: Array, reference: Array) -> Tables:
+        """Return tables in which controls of the last domain have the mean of the reference outside the subspace.
+
+        A shift of a domain that was not there when the subspace was found may lie anywhere; on the host.
+        """
+        if "basis" not in tables:
+            return tables
+        basis, domain = tables["basis"], np.full(len(controls), len(tables["location"]) - 1)
+        own = np.asarray(self.features(tables, controls, jnp.asarray(domain)), np.float64).mean(axis=0)
+        plain = {name: table for name, table in tables.items() if name != "basis"}
+        away = own - np.asarray(self.retrieve(plain, reference), np.float64).mean(axis=0)
+        away -= basis @ (basis.T @ away)
+        location = np.array(tables["location"])
+        location[-1] += (away * np.where(tables["varies"], tables["scale"][-1], 0)).astype(np.float32)
+        return tables | {"location": location}
+
     def retrieve(self, tables: Tables, x: Array) -> Array:
         """Return the network output that :meth:`restore` turned into measurements of the average domain."""
         values, level = self._split(x, tables)
         z = (values - level - tables["to"]["location"]) / tables["to"]["scale"]
-        return jnp.where(tables["varies"], z, 0)
+        return _project(tables, jnp.where(tables["varies"], z, 0))
 
     def extend(self, tables: Tables) -> Tables:
         """Return the tables with one more domain, which is read as an average one; on the host."""
@@ -223,6 +274,13 @@ def _with_level(weight: Array) -> Array:
     if weight.ndim == 1:
         return weight
     return jnp.concatenate([weight, weight.max(axis=1, keepdims=True)], axis=1)
+
+
+def _project(tables: Tables, z: Array) -> Array:
+    """Return standardised rows along the directions of the subspace, if there is one."""
+    if "basis" not in tables:
+        return z
+    return jnp.matmul(z, jnp.asarray(tables["basis"]), precision="highest") / tables["size"]
 
 
 def _with_means(tables: dict[str, Array]) -> Tables:

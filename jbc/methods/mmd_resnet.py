@@ -19,6 +19,7 @@ from jbc.methods.base import ByEpochs, Directed, Fitted, Info, Trainable
 from jbc.methods.constraints import Count, NonNegative, Positive
 from jbc.methods.inputs import Inputs, Tables
 from jbc.methods.settings import KERNEL, ROUTE, TRAINING, Kernel, Route, Training, build_optimiser
+from jbc.methods.subspace import Projects
 from jbc.nets import PlayerState, ResidualMap, Start
 from jbc.numerics.linalg import squared_distances
 
@@ -37,7 +38,7 @@ class MapState(flax.struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class MMDResNet(ByEpochs, Directed, Trainable):
+class MMDResNet(Projects, ByEpochs, Directed, Trainable):
     r"""Move every source onto the target by a residual network that makes their MMD small.
 
     A network :math:`\psi_s`, which begins as the identity, maps the rows :math:`X_s` of a source s such that
@@ -101,7 +102,7 @@ class MMDResNet(ByEpochs, Directed, Trainable):
     takes_missing: ClassVar[bool] = True
 
     route: Route = ROUTE
-    inputs: Inputs = Inputs(log=False, level="keep", scale="domain")
+    inputs: Inputs = Inputs(log=False, level="keep", scale="domain", subspace="auto")
     blocks: Positive = 3
     width: Positive = 25
     start: Start = "identity"
@@ -118,11 +119,15 @@ class MMDResNet(ByEpochs, Directed, Trainable):
         self.inputs.check(cohort)
         self.training.check(compares=True)
 
+    def tables(self, cohort: Cohort) -> Tables:
+        """Return what standardises the inputs, and gives results the units of the target."""
+        return source_maps.measure_inputs(self.inputs, cohort)
+
     def init(self, key: Array, cohort: Cohort) -> MapState:
         """Return drawn networks, and what standardises the inputs."""
         tx = build_optimiser(self.training.optimiser, self.training.weight_decay)
-        size = cohort.x.shape[-1], len(cohort.domains.count)
-        tables = source_maps.measure_inputs(self.inputs, cohort)
+        size = cohort.width, len(cohort.domains.count)
+        tables = self.tables(cohort)
         return MapState(
             maps=source_maps.init_players(self._net, tx, key, *size, self.training.ema_decay),
             tables=tables,
@@ -135,7 +140,7 @@ class MMDResNet(ByEpochs, Directed, Trainable):
     def step(self, key: Array, state: MapState, rows: Rows) -> tuple[MapState, Info]:
         """Train every map on one minibatch."""
         del key
-        z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
+        z = self.inputs.of_rows(state.tables, rows)
         target = z[source_maps.target_index(state.role)]
         z, role = source_maps.without_target(state.role, (z, state.role))
 

@@ -15,10 +15,11 @@ from jbc.methods import preconditions
 from jbc.methods.base import Classifies, Encodes, Fitted, Info, Trainable
 from jbc.methods.inputs import Inputs
 from jbc.methods.joint import JointCalibration
+from jbc.methods.subspace import Projects
 
 
 @dataclasses.dataclass(frozen=True)
-class PairwiseCalibration(Trainable, Classifies, Encodes):
+class PairwiseCalibration(Projects, Trainable, Classifies, Encodes):
     """Calibrate every target against every source on its own, and average what they say.
 
     What the many-batch paper compares itself with: for every pair of a labelled source and another domain, one
@@ -46,7 +47,7 @@ class PairwiseCalibration(Trainable, Classifies, Encodes):
     pair: JointCalibration = JointCalibration()  # frozen, so one for all is safe
 
     @property
-    def inputs(self) -> Inputs:
+    def inputs(self) -> Inputs:  # pyright: ignore[reportIncompatibleVariableOverride]
         """How the method of a pair reads rows."""
         return self.pair.inputs
 

@@ -12,6 +12,8 @@ from jbc.errors import SHOWN, InputError, enumeration, warn
 from jbc.numerics.linalg import constant_range
 
 GRAM_BYTES = MATRIX_BYTES = 2 << 30
+# Features of the worlds on which least numbers of rows were measured.
+SIMULATED = 50
 
 
 def enough_rows(cohort: Cohort, instead: str = "") -> None:
@@ -94,6 +96,33 @@ def _seen(cohort: Cohort) -> np.ndarray:
     return np.logical_or.reduceat(np.asarray(cohort.observed), np.asarray(cohort.domains.offset), axis=0)
 
 
+def warn_few_rows(cohort: Cohort, least: int, method: str) -> None:
+    """Warn of domains of fewer rows than a method needs, by what it did to rows that it was not fitted to.
+
+    That was measured on worlds of 50 features, and is said of tables that have as many.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn_few_rows(Cohort.from_arrays(np.eye(60), ["a"] * 50 + ["b"] * 10), 16, "MMDResNet")
+    >>> str(caught[0].message)[:60]
+    "Domains of fewer than 16 rows: 'b' (10). In simulated worlds"
+    """
+    domain, used = np.asarray(cohort.domain), np.asarray(cohort.weight) > 0
+    count = np.bincount(domain[used], minlength=len(cohort.names.domains))
+    few = np.flatnonzero(count < least)
+    if cohort.x.shape[1] < SIMULATED or not len(few):
+        return
+    named = [f"{cohort.names.domains[g]!r} ({count[g]})" for g in few[:SHOWN]]
+    warn(
+        f"Domains of fewer than {least} rows: {enumeration(named, len(few))}. In simulated worlds of {SIMULATED} "
+        f"features, shifted by a deviation, {method} needed {least} rows of every domain to bring others nearer to "
+        "the truth than they were. Centring, Standardise(scale=False), needed 4."
+    )
+
+
 def paired_controls(cohort: Cohort) -> None:
     """Refuse sources without two controls that have their like in the target, or without controls at all."""
     control, role = np.asarray(cohort.control), np.asarray(cohort.role)
@@ -155,6 +184,17 @@ def scale_is_one_of(scale: str, allowed: Sequence[str], why: str) -> None:
             f"Inputs standardised in a way that this method cannot use (scale={scale!r})",
             why=why,
             fix=f"Use scale={' or '.join(map(repr, allowed))}.",
+            code="bad-setting",
+        )
+
+
+def sees_features(subspace: str | int | None, why: str) -> None:
+    """Refuse components in the place of features, for a method that needs to know which value is which feature."""
+    if isinstance(subspace, int):
+        raise InputError(
+            f"Components in the place of features (subspace={subspace})",
+            why=why,
+            fix='Use subspace="none".',
             code="bad-setting",
         )
 
@@ -237,5 +277,17 @@ def turns_taken(alternate: bool, **settings: float | bool | None) -> None:
             which=[*given, "alternate=False"],
             why="In one joint step there is a single weight of the alignment, and no player stands idle.",
             fix="Set alternate=True, or leave these settings out.",
+            code="bad-setting",
+        )
+
+
+def no_covariates_of_ratios(cohort: Cohort) -> None:
+    """Refuse covariates beside ratios."""
+    if cohort.covariates is not None:
+        raise InputError(
+            "Ratios of measurements whose covariates are kept",
+            which=[term.name for term in cohort.names.covariates],
+            why="What covariates add to measurements is multiplied by what a domain multiplies them by.",
+            fix='Take logarithms of the measurements, and their differences (form="log", or "difference").',
             code="bad-setting",
         )

@@ -16,11 +16,12 @@ from jbc.cohort.covariate_effects import missing, take_out
 from jbc.cohort.populations import describe
 from jbc.errors import InputError, warn
 from jbc.methods import missing as gaps
-from jbc.methods import rules
+from jbc.methods import preconditions, rules
 from jbc.methods.base import Method, Ordered, Resolves, Trainable, can, moving
 from jbc.methods.inference import apply_in_blocks, rows_of
 from jbc.methods.inputs import Inputs
 from jbc.methods.registry import with_capability
+from jbc.methods.subspace import Projects, project
 from jbc.methods.summary import summarise
 from jbc.numerics.centring import logarithm
 from jbc.validation import checks
@@ -107,7 +108,7 @@ def _examined(method: Method, cohort: Cohort, composition: Mixtures) -> Cohort:
             warn(about(cohort))
         cohort = gaps.complete(method, cohort)
     _warn_of_input(method, cohort)
-    return cohort
+    return project(method, cohort) if isinstance(method, Projects) else cohort
 
 
 def _led(method: Method, cohort: Cohort, composition: Mixtures) -> tuple[Cohort, Mixtures]:
@@ -147,6 +148,8 @@ def _warn_of_input(method: Method, cohort: Cohort) -> None:
         )
     if lacks := gaps.about(cohort):
         warn(lacks)
+    if isinstance(method, Trainable) and compares:
+        preconditions.warn_few_rows(cohort, method.least_rows, type(method).__name__)
     inputs = getattr(method, "inputs", None)
     logarithm = method.compares_logarithms or (isinstance(inputs, Inputs) and inputs.log)
     x = np.asarray(cohort.x if cohort.observed is None else np.where(cohort.observed, cohort.x, 0))

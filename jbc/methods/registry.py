@@ -17,6 +17,7 @@ from jbc.methods.closed_form.cca import CCA
 from jbc.methods.closed_form.combat import ComBat
 from jbc.methods.closed_form.component_editing import ComponentEditing
 from jbc.methods.closed_form.coral import Coral
+from jbc.methods.closed_form.drift import Drift
 from jbc.methods.closed_form.harmony import Harmony
 from jbc.methods.closed_form.limma import LimmaRemoveBatch
 from jbc.methods.closed_form.mnn import MNN
@@ -52,6 +53,7 @@ METHODS: dict[str, type[Method]] = {
     "typical-variation": TypicalVariation,
     "percentiles": Percentiles,
     "component-editing": ComponentEditing,
+    "drift": Drift,
     "combat": ComBat,
     "limma-remove-batch": LimmaRemoveBatch,
     "ratio-g": RatioG,

@@ -19,13 +19,14 @@ from jbc.methods import preconditions, source_maps
 from jbc.methods.autoencoders import AutoencoderState, average_for_new, build, image_mismatch, moves
 from jbc.methods.base import ByEpochs, Directed, Encodes, Fitted, Info, Trainable
 from jbc.methods.constraints import NonNegative, Positive, Widths
-from jbc.methods.inputs import Inputs
+from jbc.methods.inputs import Inputs, Tables
 from jbc.methods.settings import KERNEL, ROUTE, TRAINING, Kernel, Route, Training, build_optimiser
+from jbc.methods.subspace import Projects
 from jbc.nets import Autoencoder, PlayerState
 
 
 @dataclasses.dataclass(frozen=True)
-class RegularisedAutoencoder(ByEpochs, Directed, Trainable, Encodes):
+class RegularisedAutoencoder(Projects, ByEpochs, Directed, Trainable, Encodes):
     r"""Send rows through an autoencoder in which the codes of every source lie where those of the target do.
 
     An encoder E and a decoder D, which know no domains, are trained together on
@@ -91,7 +92,7 @@ class RegularisedAutoencoder(ByEpochs, Directed, Trainable, Encodes):
     takes_missing: ClassVar[bool] = True
 
     route: Route = ROUTE
-    inputs: Inputs = Inputs(log=False, level="keep", scale="domain")
+    inputs: Inputs = Inputs(log=False, level="keep", scale="domain", subspace="auto")
     widths: Widths = (500, 250, 50)
     image: tuple[Positive, Positive, Positive] | None = None
     weight: NonNegative = 1.0
@@ -103,6 +104,8 @@ class RegularisedAutoencoder(ByEpochs, Directed, Trainable, Encodes):
         preconditions.enough_rows(cohort)
         self.inputs.check(cohort)
         self.training.check(compares=True)
+        if self.image is not None:
+            preconditions.sees_features(self.inputs.subspace, "Convolutions see pixels.")
         if wrong := image_mismatch(self.image, cohort.x.shape[-1]):
             raise InputError(
                 "Rows do not match image=",
@@ -112,23 +115,26 @@ class RegularisedAutoencoder(ByEpochs, Directed, Trainable, Encodes):
                 code="bad-setting",
             )
 
+    def tables(self, cohort: Cohort) -> Tables:
+        """Return what standardises the inputs; domains to extrapolate have the average of the sources."""
+        tables, role = source_maps.measure_inputs(self.inputs, cohort), jnp.asarray(cohort.role)
+        return tables | {name: average_for_new(tables[name], role) for name in tables["to"]}
+
     def init(self, key: Array, cohort: Cohort) -> AutoencoderState:
         """Return a drawn network, and what standardises the inputs."""
-        role, net = jnp.asarray(cohort.role), self._net(cohort.x.shape[-1])
+        role, net = jnp.asarray(cohort.role), self._net(cohort.width)
         tx = build_optimiser(self.training.optimiser, self.training.weight_decay)
         drawn: Any = net.init(key, jnp.zeros((1, net.d)))["params"]
         last = f"layers_{net.depth - 1}"
         params = drawn | {last: jax.tree.map(jnp.zeros_like, drawn[last])}
         autoencoder = PlayerState.of_params(params, tx, ema_decay=self.training.ema_decay)
-        tables = source_maps.measure_inputs(self.inputs, cohort)
-        own = {name: average_for_new(tables[name], role) for name in tables["to"]}
         epoch = self.draw.epoch(cohort).astype(jnp.int32)
-        return AutoencoderState(autoencoder, tables | own, role, epoch, step=jnp.int32(0))
+        return AutoencoderState(autoencoder, self.tables(cohort), role, epoch, step=jnp.int32(0))
 
     def step(self, key: Array, state: AutoencoderState, rows: Rows) -> tuple[AutoencoderState, Info]:
         """Train on one minibatch."""
         del key
-        z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
+        z = self.inputs.of_rows(state.tables, rows)
         used = state.role != STAYS
         weight = source_maps.pair_weights(state.role, rows.weight)
         goal, seen = (

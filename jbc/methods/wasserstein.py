@@ -153,12 +153,12 @@ class WassersteinAlignment(PairAlignment):
         how, pairs = self.training, self.n_pairs(cohort.shared.blocks)
         maps = self.init_maps(key, cohort, how.optimiser, how.ema_decay)
         key = jax.random.split(key)[1]
-        critics = nets.make_critics(key, pairs, cohort.x.shape[-1], self.critic, self.critic_start)
+        critics = nets.make_critics(key, pairs, cohort.width, self.critic, self.critic_start)
         return self.start(cohort, maps, PlayerState.of_params(critics, build_optimiser(how.optimiser)))
 
     def step(self, key: Array, state: AlignmentState, rows: Rows) -> tuple[AlignmentState, Info]:
         """Train the critics, or the maps."""
-        x = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
+        x = self.inputs.of_rows(state.tables, rows)
         turns = self.training.critic_steps, self.map_steps
         critics = whose_turn(state.step, turns, before=self.pretrain) == 0
         more = self.weigh_pairs(rows, state.shared)

@@ -12,6 +12,7 @@ from jbc.metrics.classification import (
     mcc,
     unit_medians,
 )
+from jbc.metrics.controls import d_ratio, rsd
 from jbc.metrics.domains import (
     ByTreatment,
     CrossValidated,
@@ -49,6 +50,7 @@ __all__ = [
     "bootstrap_weights",
     "classification_report",
     "confusion_matrix",
+    "d_ratio",
     "differential_features",
     "domain_accuracy",
     "domain_accuracy_by_treatment",
@@ -67,6 +69,7 @@ __all__ = [
     "overlap",
     "permutation_test",
     "rank_variables",
+    "rsd",
     "shuffle_labels",
     "unit_medians",
 ]

@@ -142,7 +142,9 @@ def fit_prepared(
         for message in last.diagnose(history[-1], partial(told_apart, last, fitted, cohort)):
             warn(message)
     used = np.asarray(cohort.weight) > 0
-    rows = np.asarray(cohort.x)[used], np.asarray(cohort.domain)[used]
+    rows = np.asarray(cohort.x), np.asarray(cohort.domain)
+    if not used.all():
+        rows = rows[0][used], rows[1][used]
     return Model(
         method=method,
         fitted=jax.tree.map(np.asarray, run.fitted),

@@ -23,7 +23,7 @@ from jbc.train.early_stopping import Stopping
 from jbc.train.loop import ONCE, Hook, Options, Program, Run, drive, steps_of
 
 # What may differ between lanes; all else is shared, and lies on a device once.
-VARYING = ("label", "weight", "sources", "composition")
+VARYING = ("label", "weight", "sources", "composition", "subspace")
 
 
 def fit_lanes(

@@ -4,6 +4,7 @@ from jbc.methods.closed_form.cca import CCA
 from jbc.methods.closed_form.combat import ComBat
 from jbc.methods.closed_form.component_editing import ComponentEditing
 from jbc.methods.closed_form.coral import Coral
+from jbc.methods.closed_form.drift import Drift
 from jbc.methods.closed_form.harmony import Harmony
 from jbc.methods.closed_form.limma import LimmaRemoveBatch
 from jbc.methods.closed_form.mnn import MNN
@@ -21,6 +22,7 @@ __all__ = [
     "ComBat",
     "ComponentEditing",
     "Coral",
+    "Drift",
     "FrozenSVA",
     "Harmony",
     "LimmaRemoveBatch",

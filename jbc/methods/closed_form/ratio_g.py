@@ -85,7 +85,7 @@ class RatioG(ClosedForm, Adapts):
                 "No row is marked as a control: the reference of every domain is the mean of all of its rows."
             )
         if self.form == "ratio":
-            _refuse_covariates(cohort)
+            preconditions.no_covariates_of_ratios(cohort)
             used = np.asarray(cohort.control) | (on == "all")
             _refuse_without_logarithm(np.asarray(cohort.x)[used], _offset(cohort), cohort.names.features)
 
@@ -136,18 +136,6 @@ class RatioG(ClosedForm, Adapts):
     def _seen(self, offset: np.ndarray) -> Seen | None:
         """Return what is measured of values: of ratios, logarithms."""
         return (lambda x, part: logarithm(x, offset[part])) if self.form == "ratio" else None
-
-
-def _refuse_covariates(cohort: Cohort) -> None:
-    """Refuse covariates beside ratios."""
-    if cohort.covariates is not None:
-        raise InputError(
-            "Ratios of measurements whose covariates are kept",
-            which=[term.name for term in cohort.names.covariates],
-            why="What covariates add to measurements is multiplied by what a domain multiplies them by.",
-            fix='Take logarithms of the measurements, and use form="log".',
-            code="bad-setting",
-        )
 
 
 def _offset(cohort: Cohort) -> np.ndarray:

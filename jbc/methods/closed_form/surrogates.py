@@ -97,10 +97,10 @@ def check(cohort: Cohort, number: int | None) -> None:
             code="one-class" if len(found) else "no-labels",
         )
     table = read(cohort, scale=True)
-    if (number or 1) > table.most:
+    if (number := number or 1) > table.most:
         features = table.x.shape[1]
         raise InputError(
-            f"{number or 1} surrogate variables cannot be estimated from this table",
+            f"{number} surrogate variable{'s' * (number > 1)} cannot be estimated from this table",
             which=[
                 f"{len(table.x)} labelled rows of {len(found)} classes",
                 f"{features} features that vary within classes",
