@@ -337,3 +337,28 @@ def test_fill_puts_the_centre_where_nothing_was_observed():
     x, seen = np.zeros((2, 2), np.float32), np.array([[True, False], [True, True]])
     assert fill(jbc.Standardise(), x, seen, np.full((2, 2), 3.0)).tolist() == [[0, 3], [0, 0]]
     assert not lacking(Cohort.from_arrays(DRAWN.x, DRAWN.domain)).any()
+
+
+@pytest.mark.parametrize("share", [(0.2, 0.2), (0.0, 0.4)])
+@pytest.mark.parametrize("shares", [([0.4, 0.3, 0.3], [0.4, 0.3, 0.3]), ([0.6, 0.3, 0.1], [0.1, 0.4, 0.5])])
+def test_populations_are_found_in_spite_of_holes(shares, share):
+    """Equal mixtures are equal, though one domain has more holes, and others are told apart."""
+    rng = np.random.default_rng(0)
+    middle, each = 2 * rng.normal(size=(3, 12)), 300
+    population = np.concatenate([rng.choice(3, each, p=own) for own in shares])
+    domain = np.repeat([0, 1], each)
+    x = middle[population] + rng.normal(size=(2 * each, 12)) + domain[:, None] * rng.normal(size=12)
+    x[rng.random(x.shape) < np.asarray(share)[domain][:, None]] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)
+        found = prepare(jbc.Standardise(), Cohort.from_arrays(x, domain.astype(str))).composition
+    if shares[0] == shares[1]:
+        assert found is None
+        return
+    assert found is not None
+    assert found.verdict == "shared"
+    np.testing.assert_allclose(
+        np.sort(found.shares[:, np.asarray(found.shares).max(axis=0) > 0.05], axis=1),
+        np.sort(shares, axis=1),
+        atol=0.1,
+    )

@@ -1,10 +1,13 @@
 r"""Draws of missing values from a few common factors: what rows could have had where nothing was observed.
 
 The model is that of probabilistic principal components, :math:`z \sim N(0, L L^\top + \Psi)`, of rows that are
-centred and scaled in their domains. Factors are drawn given what a row has, and so is what they leave, so that
-draws vary and hang together as observed values do. They serve to compare distributions, not to be corrected. Host
-code, NumPy only. References ---------- Tipping and Bishop, Probabilistic principal component analysis, Journal of
-the Royal Statistical Society B 1999.
+centred and scaled in their domains. Factors are drawn given what a row has, and so is what they leave, so that draws
+vary and hang together as observed values do. They serve to compare distributions, not to be corrected. Host code,
+NumPy only.
+
+References
+----------
+Tipping and Bishop, Probabilistic principal component analysis, Journal of the Royal Statistical Society B 1999.
 """
 
 from __future__ import annotations
