@@ -82,7 +82,7 @@ class Drift(ClosedForm, Ordered, Bounded):
 
     @property
     def by_order(self) -> bool:
-        """Whether rows need a place in the run: for levels alone, they do not."""
+        """Whether rows need a place in the run, which they do not for levels alone."""
         return bool(self.spans)
 
     @property
