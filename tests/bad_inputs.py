@@ -211,7 +211,11 @@ FILES: dict[str, tuple[str, str | bytes, tuple[str, ...]]] = {
     "minus infinity": ("bad.csv", csv(m2=["-Infinity"] + ["1"] * 23), ("infinity", "'m2'")),
     "1e38": ("bad.csv", csv(m3=["1e38"] + ["1"] * 23), ("larger than 1e+18", "'m3'")),
     "1e999": ("bad.csv", csv(m3=["1e999"] + ["1"] * 23), ("infinity", "'m3'")),
-    "missing values": ("bad.csv", csv(m1=["NA"] + ["1"] * 23, m3=["", "nan"] + ["1"] * 22), ("'m1', 'm3'",)),
+    "a row without values": (
+        "bad.csv",
+        csv(m1=["NA"] + ["1"] * 23, m2=[""] + ["1"] * 23, m3=["nan"] + ["1"] * 23),
+        ("without a single value", ": 0."),
+    ),
     "a column without values": ("bad.csv", csv(m1=["NA"] * 24), ("without a single value", "'m1'")),
     "a picture": ("bad.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", ("bad.csv",)),
     "a workbook": ("bad.csv", workbook(), ("bad.csv", "zip (as Excel workbooks are)")),
@@ -457,6 +461,12 @@ def cell(value: Any, dtype: Any = np.float64) -> np.ndarray:
     return x
 
 
+def row(value: Any, dtype: Any = np.float64) -> np.ndarray:
+    x = GOOD.x.astype(dtype)
+    x[4] = value
+    return x
+
+
 def replaced(values: list[str], value: Any, row: int = 4) -> list[Any]:
     return [value if i == row else each for i, each in enumerate(values)]
 
@@ -481,12 +491,8 @@ ARRAYS: dict[str, tuple[Callable[[], Any], str, tuple[str, ...]]] = {
     "minus infinity": (lambda: cohort(x=cell(-np.inf)), "not-finite", ("'x1'",)),
     "1e38": (lambda: cohort(x=cell(1e38)), "not-finite", ("'x1'",)),
     "1e300": (lambda: cohort(x=cell(1e300)), "not-finite", ("'x1'",)),
-    "NaN": (lambda: prepare(joint(), cohort(x=cell(np.nan))), "missing-values", ("'x1'", "JointCalibration")),
-    "None among numbers": (
-        lambda: prepare(joint(), cohort(x=cell(None, object))),
-        "missing-values",
-        ("'x1'",),
-    ),
+    "a row of NaN": (lambda: prepare(joint(), cohort(x=row(np.nan))), "empty-row", ("NaN", ": 4.")),
+    "a row of None": (lambda: prepare(joint(), cohort(x=row(None, object))), "empty-row", (": 4.",)),
     "NaN only": (lambda: cohort(x=GOOD.x * [1, np.nan, np.nan]), "empty-feature", ("'x1', 'x2'",)),
     "too few names": (lambda: cohort(features=["a", "b"]), "bad-feature-names", ("2 feature names",)),
     "repeated names": (lambda: cohort(features=["a", "b", "a"]), "bad-feature-names", ("'a'",)),
@@ -599,10 +605,10 @@ AFTERWARDS: dict[str, tuple[Callable[[jbc.Corrector], Any], str, tuple[str, ...]
         "missing-domain",
         (": 4.",),
     ),
-    "NaN": (
-        lambda model: model.transform(GOOD.frame.mask(GOOD.frame == GOOD.x[4, 1]), domain=GOOD.domain),
-        "missing-values",
-        ("'m2'",),
+    "an unknown fill": (
+        lambda model: model.model_.transform(GOOD.frame, GOOD.domain, fill="zero"),  # pyright: ignore[reportArgumentType]
+        "bad-setting",
+        ("'zero'",),
     ),
     "infinity": (
         lambda model: model.transform(GOOD.frame.replace(GOOD.x[4, 1], np.inf), domain=GOOD.domain),

@@ -12,6 +12,7 @@ from problems import CHUNK, JOINT, cohort, refusal, world
 import jbc
 from jbc.cohort import Cohort
 from jbc.methods.closed_form import Standardise
+from jbc.methods.inputs import Inputs
 from jbc.methods.joint import JointCalibration
 from jbc.methods.pairwise import PairwiseCalibration
 from jbc.methods.settings import Training
@@ -22,7 +23,7 @@ from jbc.validation import memory
 KEY, KEYS = jax.random.key(0), jax.random.split(jax.random.key(0), 2)
 DRAWN = world()
 LONELY = np.where(np.arange(len(DRAWN.x)) == 0, "alone", DRAWN.domain)
-HOLED = np.where(DRAWN.x > 3, np.nan, DRAWN.x)
+EMPTY_ROW = np.where(np.arange(len(DRAWN.x))[:, None] == 5, np.nan, DRAWN.x)
 CONFOUNDED = np.where(DRAWN.domain == "domain 1", "a", "b")
 
 DOORS = {
@@ -37,7 +38,7 @@ DOORS = {
 @pytest.mark.parametrize(
     ("method", "table", "more", "code"),
     [
-        (JOINT, lambda: Cohort.from_arrays(HOLED, DRAWN.domain), {}, "missing-values"),
+        (JOINT, lambda: Cohort.from_arrays(EMPTY_ROW, DRAWN.domain), {}, "empty-row"),
         (JOINT, lambda: Cohort.from_arrays(DRAWN.x, LONELY), {}, "tiny-domain"),
         (JOINT, lambda: Cohort.from_arrays(DRAWN.x, DRAWN.domain, label=CONFOUNDED), {}, "confounded"),
         (JointCalibration(dropout=2.0), cohort, {}, "bad-setting"),
@@ -55,7 +56,7 @@ def test_every_door_refuses_the_same(door, method, table, more, code):
 
 @pytest.mark.parametrize("door", ["Corrector", "fit"])
 def test_closed_forms_are_checked_too(door):
-    for table, code in ((HOLED, "missing-values"), (DRAWN.x, "tiny-domain")):
+    for table, code in ((EMPTY_ROW, "empty-row"), (DRAWN.x, "tiny-domain")):
         with refusal(code):
             DOORS[door](Standardise(), Cohort.from_arrays(table, LONELY))
 
@@ -98,7 +99,7 @@ def test_wide_tables_are_refused_with_the_numbers():
     x = np.random.default_rng(0).normal(size=(30, 20_000)).astype(np.float32)
     table = Cohort.from_arrays(x, np.repeat(list("abc"), 10))
     with refusal("too-large") as caught:
-        fit(JointCalibration(), table, KEY)
+        fit(JointCalibration(inputs=Inputs(subspace="none")), table, KEY)
     assert "'20000 features'" in str(caught.value)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

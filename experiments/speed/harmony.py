@@ -83,10 +83,9 @@ def measure_jbc(side: Side, options: Options) -> dict[str, float]:
     """Fit and encode twice, from a cohort: what the first takes more than the second is compilation."""
     import jax
     import numpy as np
-    from jbc.model.inference import apply_in_blocks
 
     import jbc
-    from jbc.model.model import BLOCKS
+    from jbc.methods.inference import apply_in_blocks
 
     jax.config.update("jax_enable_compilation_cache", False)
     x, domain = draw(options)
@@ -95,7 +94,7 @@ def measure_jbc(side: Side, options: Options) -> dict[str, float]:
 
     def encode(fitted: Any) -> Any:
         rows = np.asarray(cohort.x), np.asarray(cohort.domain)
-        return apply_in_blocks(method, "encode", fitted, *rows, BLOCKS[1])
+        return apply_in_blocks(method, "encode", fitted, rows)
 
     def run() -> tuple[float, float]:
         fit, fitted = timed(lambda: method.finish(None, cohort))

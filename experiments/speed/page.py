@@ -45,12 +45,17 @@ other. Neither of them maps the rows, as ours does. *Memory beside the screen* i
 `Harmony(components=None)` beside harmonypy, on a random embedding of a dozen populations in ten domains, with the
 settings of the publication's program and with those of harmonypy 2. harmonypy corrects the rows that it is fitted to;
 jbc is fitted, and encodes rows afterwards.""",
+    "bench_combat": """## ComBat
+
+From a table in memory to the corrected one: `Cohort.from_arrays`, `jbc.fit(ComBat())` and `transform`, checks and the
+record of where rows lie included, beside `pycombat_norm` of inmoose. The first run of a process compiles.""",
 }
 SCRIPTS = {
     "bench_joint": "joint",
     "bench_adversarial": "adversarial",
     "bench_wasserstein": "wasserstein",
     "bench_harmony": "harmony",
+    "bench_combat": "combat",
 }
 SOURCES = [Source(name, f"speed/{script}.py") for name, script in SCRIPTS.items()]
 

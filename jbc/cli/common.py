@@ -27,6 +27,7 @@ Files = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")]
 Column = Annotated[str | None, tyro.conf.arg(metavar="COLUMN")]
 Cofactor = Annotated[float | None, tyro.conf.arg(metavar="COFACTOR")]
 Mark = Annotated[str | None, tyro.conf.arg(metavar="CHARACTER")]
+Missing = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="VALUE...")]
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
@@ -63,15 +64,30 @@ class Reading:
     """Decimal mark: '.' by default, or ','."""
     arcsinh: Cofactor = None
     """Take arcsinh(value / COFACTOR) of the measurements: 5 for mass cytometry, about 150 for fluorescence."""
+    missing: Missing = None
+    """What stands for a missing value, besides empty cells, NA and NaN: numbers, such as 0, or words."""
+    below_detection: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Cells that begin with "<", such as <LOD and <0.5, are missing values."""
 
     def over(self, notes: dict[str, Any]) -> Reading:
         """Return this, with what is left out as in the notes of a model."""
-        given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
-        return Reading(**{name: notes.get(name) for name in READING} | given)
+        given = {
+            name: value for name, value in vars(self).items() if value is not None and value is not False
+        }
+        kept = {name: notes[name] for name in READING if name in notes}
+        if isinstance(kept.get("missing"), list):
+            kept["missing"] = tuple(kept["missing"])
+        return Reading(**kept | given)
 
     def options(self) -> dict[str, Any]:
         """Return the arguments of :func:`jbc.data.io.tables.read_table`."""
-        return {"sep": self.sep, "decimal": self.decimal or ".", "arcsinh": self.arcsinh}
+        return {
+            "sep": self.sep,
+            "decimal": self.decimal or ".",
+            "arcsinh": self.arcsinh,
+            "missing": self.missing or (),
+            "below_detection": self.below_detection,
+        }
 
 
 READING = tuple(field.name for field in dataclasses.fields(Reading))
@@ -194,6 +210,7 @@ def _check_notes(run: Path, notes: dict[str, Any]) -> None:
     """Refuse notes under our names that are not ours: in Python, a model can be saved with any."""
     columns, control, cofactor = notes.get("columns", {}), notes.get("control"), notes.get("arcsinh")
     marks = {name: notes.get(name) for name in ("sep", "decimal")}
+    words, below = notes.get("missing"), notes.get("below_detection", False)
     named = isinstance(columns, dict) and all(
         isinstance(each, str | None) or (name == "covariates" and _texts(each))
         for name, each in columns.items()
@@ -204,6 +221,8 @@ def _check_notes(run: Path, notes: dict[str, Any]) -> None:
         "control": not isinstance(control, str | None),
         "arcsinh": cofactor is not None and not number,
         **{name: not isinstance(mark, str | None) for name, mark in marks.items()},
+        "missing": words is not None and not _texts(words),
+        "below_detection": not isinstance(below, bool),
     }
     if any(faults.values()):
         raise InputError(

@@ -29,6 +29,8 @@ class Options:
     reading: Reading = Reading()
     output: Literal["features", "codes"] = "features"
     """Corrected features, or latent codes."""
+    fill: Literal["centre"] | None = None
+    """What to write where a value is missing: nothing by default, or what becomes of the centre of its batch."""
     outside: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Add a column "jbc_outside", which the tables may not have yet: how far a row is from the centre of its batch; 1
     holds 99 % of the fit's rows."""
@@ -44,7 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     names = model.code_names() if encoded else model.names.features
     kept, added = ((), names) if encoded else (names, ())
     refuse_taken(table, [*added, "jbc_outside"] if options.outside else added, features=kept)
-    corrected = model.encode(table.x, **roles) if encoded else model.transform(table.x, **roles)
+    corrected = (
+        model.encode(table.x, **roles) if encoded else model.transform(table.x, **roles, fill=options.fill)
+    )
     obs = table.obs
     if options.outside:
         obs = obs.assign(jbc_outside=model.out_of_support(table.x, **roles))

@@ -16,6 +16,7 @@ from jbc.cohort.covariates import Covariates, Term, design, read_terms
 from jbc.cohort.groups import Groups, Shared, runs
 from jbc.cohort.row_order import order_rows
 from jbc.cohort.run_order import RunOrder, find_order
+from jbc.cohort.subspace import Subspace
 from jbc.errors import InputError
 from jbc.numerics.centring import centre, find_offset
 from jbc.validation import checks
@@ -52,7 +53,7 @@ class Names:
     data_fields=[
         "x", "domain", "treatment", "label", "control", "unit", "weight", "row",
         "domains", "cells", "sources", "observed", "offset", "role", "shared", "composition",
-        "covariates", "order", "leading",
+        "covariates", "order", "leading", "subspace",
     ],
     meta_fields=["n_labels", "n_treatments", "names"],
 )  # fmt: skip
@@ -97,6 +98,8 @@ class Cohort:
         Place of each row in the run; None where it was not told.
     leading : dict, optional
         What the methods of a chain have fitted, but the last; :func:`jbc.methods.prepare.prepare` fits them.
+    subspace : Subspace, optional
+        What networks see of the rows of a wide table; None where they see the features.
     n_labels, n_treatments : int
         Number of classes, and of treatments.
     names : Names
@@ -128,6 +131,7 @@ class Cohort:
     covariates: Covariates | None
     order: Array | None
     leading: dict[str, Any] | None
+    subspace: Subspace | None
     n_labels: int
     n_treatments: int
     names: Names
@@ -210,10 +214,11 @@ class Cohort:
         when = np.zeros(n, np.float32) if run is None else run.places(order, n)
         offset = find_offset(x, observed, columns)
         x = centre(x, offset)
+        ranked = x
         if observed is not None:
             x[~observed] = 0
-        ties = [] if observed is None else [*observed.T]
-        rows = order_rows((place, condition), x, *ties, kind, marked, subject, when, *beside.T)
+            ranked = np.where(observed, x, -np.inf)  # a rank that neither unit nor zero of a feature changes
+        rows = order_rows((place, condition), ranked, kind, marked, subject, when, *beside.T)
         place, condition, kind = place[rows], condition[rows], kind[rows]
         # NumPy arrays, on the host; they become JAX arrays where they are first computed with.
         fields: dict[str, Any] = {
@@ -236,9 +241,26 @@ class Cohort:
             "covariates": Covariates(beside[rows]) if terms else None,  # pyright: ignore[reportArgumentType]
             "order": None if run is None else when[rows],
             "leading": None,
+            "subspace": None,
         }
         names = Names(domains, treatments, labels, columns, features is not None, terms, run)
         return cls(**fields, n_labels=len(labels), n_treatments=len(treatments), names=names)
+
+    @property
+    def counts(self) -> Array:
+        """How often each row counts, (n,), or each value, (n, d), where some are missing.
+
+        Examples
+        --------
+        >>> Cohort.from_arrays([[1.0, 2.0], [2.0, float("nan")]], ["a", "b"]).counts.tolist()
+        [[1, 1], [1, 0]]
+        """
+        return self.weight if self.observed is None else self.weight[:, None] * self.observed
+
+    @property
+    def width(self) -> int:
+        """Number of values of a row that networks see: its features, or its components in a subspace."""
+        return self.x.shape[-1] if self.subspace is None else self.subspace.basis.shape[-1]
 
     def without_names(self) -> Cohort:
         """Return the same arrays without names: what compiled programs take, so that names recompile nothing."""

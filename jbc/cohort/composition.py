@@ -95,21 +95,25 @@ class Composition:
         """Return location and scale of every domain, given the populations, (D, d) each.
 
         Scales come from variances within populations, and locations from their means, so that neither tells which
-        populations a domain has.
+        populations a domain has. Weights are those of rows, (n,), or of values, (n, d); a population without a value
+        in a domain lies where the rows, which are filled in, have it.
         """
         centre, unit = (table[0] for table in location_and_scale(x, jnp.zeros_like(domain), weight, 1))
         z = (x - centre) / unit
         count, mean, variance = self._cells(z, domain, weight)
-        within = (count[..., None] * variance).sum(axis=(0, 1)) / jnp.maximum(count.sum(), 1)
+        whole = count.sum(axis=(0, 1)) if count.shape[2] > 1 else count.sum()
+        within = (count * variance).sum(axis=(0, 1)) / jnp.maximum(whole, 1)
         # A few rows tell little about a variance: it shrinks towards that of all.
-        variance = (count[..., None] * variance + SHRINK * within) / (count[..., None] + SHRINK)
+        variance = (count * variance + SHRINK * within) / (count + SHRINK)
         log = jnp.log(jnp.where(within > 0, variance, 1) / jnp.where(within > 0, within, 1))
         scale = jnp.exp(0.5 * self._effects(log))
         effect = self._effects(mean / scale[:, None]) * scale
-        weight = jnp.asarray(weight, z.dtype)[:, None]
+        weight = jnp.asarray(weight, z.dtype)
+        weight = weight if weight.ndim == 2 else weight[:, None]
+        total = jnp.maximum(weight.sum(axis=0), 1) if weight.shape[1] > 1 else weight.sum()
         rest = (z - effect[domain]) / scale[domain]
-        level = (weight * rest).sum(axis=0) / weight.sum()
-        around = jnp.sqrt((weight * jnp.square(rest - level)).sum(axis=0) / weight.sum())
+        level = (weight * rest).sum(axis=0) / total
+        around = jnp.sqrt((weight * jnp.square(rest - level)).sum(axis=0) / total)
         around = jnp.where(around > 0, around, 1)
         return centre + unit * (effect + scale * level), unit * scale * around
 
@@ -120,18 +124,24 @@ class Composition:
         return jnp.matmul(jnp.asarray(self.inverse), both, precision="highest")
 
     def _cells(self, z: Array, domain: Array, weight: Array) -> tuple[Array, Array, Array]:
-        """Return counts (D, K), means and variances (D, K, d) of every population in every domain."""
+        """Return counts (D, K, 1 or d), means and variances (D, K, d) of every population in every domain."""
         domains, membership = len(self.moves), jnp.asarray(self.membership)
+        weight = jnp.asarray(weight)
 
-        def one(own: Array) -> tuple[Array, Array, Array]:
-            own = (own * weight)[:, None]
+        def one(member: Array) -> tuple[Array, Array, Array]:
+            own = (member * weight)[:, None] if weight.ndim == 1 else member[:, None] * weight
             count = jax.ops.segment_sum(own, domain, domains)
             mean = jax.ops.segment_sum(own * z, domain, domains) / jnp.maximum(count, 1e-6)
             square = jax.ops.segment_sum(own * jnp.square(z - mean[domain]), domain, domains)
-            return count[:, 0], mean, square / jnp.maximum(count, 1e-6)
+            if weight.ndim == 2:
+                every = member[:, None] * weight.max(axis=1, keepdims=True)
+                rows = jax.ops.segment_sum(every, domain, domains)
+                filled = jax.ops.segment_sum(every * z, domain, domains) / jnp.maximum(rows, 1e-6)
+                mean = jnp.where(count > 1e-3, mean, filled)
+            return count, mean, square / jnp.maximum(count, 1e-6)
 
         count, mean, variance = jax.lax.map(one, membership.T)
-        return count.T, mean.swapaxes(0, 1), variance.swapaxes(0, 1)
+        return count.swapaxes(0, 1), mean.swapaxes(0, 1), variance.swapaxes(0, 1)
 
 
 def make(

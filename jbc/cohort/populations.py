@@ -124,10 +124,9 @@ class Space:
         median = np.stack([np.median(own, axis=0) for own in rows])
         unit = np.sqrt(np.mean([own.var(axis=0) for own in rows], axis=0))
         features = np.flatnonzero(unit > 1e-6 * np.abs(x - median.mean(axis=0)).max(axis=0, initial=0))
-        space = cls(
-            features, median[:, features], unit[features], np.eye(len(features)), np.zeros(len(features))
-        )
-        z = space.scores(x, domain)
+        empty = np.zeros((len(features), 0))
+        space = cls(features, median[:, features], unit[features], empty, np.zeros(len(features)))
+        z = space.values(x, domain)
         centre = z.mean(axis=0)
         size, axes = principal_axes(z - centre, min(AXES, max(len(x) // FEWEST, 2)))
         axes = axes[:, size > 1e-6 * size[:1]]
@@ -138,9 +137,13 @@ class Space:
 
     def scores(self, x: np.ndarray, domain: np.ndarray) -> np.ndarray:
         """Return the components of rows, (n, p)."""
+        return (self.values(x, domain) - self.centre) @ self.axes
+
+    def values(self, x: np.ndarray, domain: np.ndarray) -> np.ndarray:
+        """Return the features of rows in units of their scale, far values cut."""
         level = (self.median - self.median.mean(axis=0)) / self.unit
         near = (x[:, self.features] - self.median[domain]) / self.unit
-        return (np.clip(near, -FAR, FAR) + level[domain] - self.centre) @ self.axes
+        return np.clip(near, -FAR, FAR) + level[domain]
 
 
 def known_groups(cohort: Cohort) -> np.ndarray:

@@ -16,7 +16,7 @@ from jbc.cohort.groups import Groups
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["x", "label", "domain", "observed", "weight"],
+    data_fields=["x", "label", "domain", "observed", "weight", "codes"],
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Rows:
     weight : (G, G, m), optional
         What rows of the first group count when they are compared with the second
         (:meth:`jbc.cohort.composition.Composition.pair_weights`); None where all rows count alike.
+    codes : (G, m, k), optional
+        The rows in the subspace of a wide table (:mod:`jbc.cohort.subspace`); None where networks see features.
     """
 
     x: Array
@@ -43,6 +45,7 @@ class Rows:
     domain: Array
     observed: Array | None
     weight: Array | None = None
+    codes: Array | None = None
 
     @property
     def overlap(self) -> Array | None:
@@ -131,12 +134,15 @@ def take(cohort: Cohort, index: Array, draw: Draw) -> Rows:
     if cohort.composition is not None and len(domain) == len(cohort.domains.count):
         member = jnp.asarray(cohort.composition.membership)[index]
         weight = cohort.composition.pair_weights(member, domain)
+    # In a subspace, networks see components of the rows as they are filled in.
+    observed = cohort.observed if cohort.subspace is None else None
     return Rows(
         x=jnp.asarray(cohort.x)[index],
         label=jnp.asarray(cohort.label)[index],
         domain=domain,
-        observed=None if cohort.observed is None else jnp.asarray(cohort.observed)[index],
+        observed=None if observed is None else jnp.asarray(observed)[index],
         weight=weight,
+        codes=None if cohort.subspace is None else jnp.asarray(cohort.subspace.codes)[index],
     )
 
 

@@ -23,6 +23,7 @@ from jbc.methods.prepare import Mixtures
 from jbc.metrics import accuracy
 from jbc.model.criteria import How
 from jbc.model.fitting import fit
+from jbc.model.gaps import Fill
 from jbc.model.model import Model, load
 from jbc.train.early_stopping import Stopping
 from jbc.validation import checks
@@ -79,6 +80,9 @@ class Corrector(TransformerMixin, BaseEstimator):
         Called after every chunk of steps; see :class:`jbc.train.Event`.
     composition
         ``"estimate"`` which populations domains share, so that nothing else is aligned, or ``"assume-equal"``.
+    fill
+        What :meth:`transform` returns in the place of missing values (NaN): NaN, or with ``"centre"`` what becomes of
+        the centre of the row's domain.
     checkpoints
         Folder for checkpoints: an interrupted training saves there, and the same fit goes on from the last one.
     verbose
@@ -133,6 +137,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         stopping: Stopping | How | None = None,
         hooks: Sequence[Any] = (),
         composition: Mixtures = "estimate",
+        fill: Fill | None = None,
         checkpoints: str | Path | None = None,
         verbose: bool = True,
     ) -> None:
@@ -143,6 +148,7 @@ class Corrector(TransformerMixin, BaseEstimator):
         self.stopping: Stopping | How | None = stopping
         self.hooks = hooks
         self.composition: Mixtures = composition
+        self.fill: Fill | None = fill
         self.checkpoints = checkpoints
         self.verbose = verbose
 
@@ -217,8 +223,10 @@ class Corrector(TransformerMixin, BaseEstimator):
     ) -> np.ndarray:
         """Return corrected rows of known domains, or their codes; see :meth:`jbc.Model.transform`."""
         self._check_output()
-        name = "encode" if self.output == "codes" else "transform"
-        return self._apply(name, X, domain, covariates=covariates, order=order)
+        beside: dict[str, Any] = {"covariates": covariates, "order": order}
+        if self.output == "codes":
+            return self._apply("encode", X, domain, **beside)
+        return self._apply("transform", X, domain, fill=self.fill, **beside)
 
     def fit_transform(self, X: Any, y: Any = None, *, domain: Any = None, **groups: Any) -> np.ndarray:
         """Fit to rows, and return them corrected."""
@@ -307,7 +315,7 @@ class Corrector(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse, tags.input_tags.allow_nan = True, self.resolved.takes_missing
         # scikit-learn asks for these of all that predict from sparse rows, classifiers or not.
         tags.classifier_tags = ClassifierTags() if can(self.resolved, Classifies) else None
         tags.transformer_tags.preserves_dtype = ["float32"]
@@ -343,5 +351,6 @@ class Corrector(TransformerMixin, BaseEstimator):
     def _apply(self, name: str, X: Any, domain: Any, **options: Any) -> np.ndarray:
         """Return what a function of the model makes of rows."""
         check_is_fitted(self)
-        given = aligned(X, domain=domain, **options)
+        per_row = {key: value for key, value in options.items() if key != "fill"}
+        given = options | aligned(X, domain=domain, **per_row)
         return getattr(self.model_, name)(self._valid(X, reset=False), **given)

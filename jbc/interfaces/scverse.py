@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jbc.methods.base import Method
     from jbc.methods.prepare import Mixtures
     from jbc.model import Model
+    from jbc.model.gaps import Fill
 
 # Metrics, where they are asked for, look at this many random rows: enough for two digits, at any size of table.
 JUDGED = 3000
@@ -50,6 +51,7 @@ def correct(
     steps: int | None = None,
     random_state: Any = 0,
     composition: Mixtures = "estimate",
+    fill: Fill | None = None,
     checkpoints: str | Path | None = None,
     verbose: bool = True,
 ) -> AnnData | None:
@@ -83,8 +85,8 @@ def correct(
         closed form.
     copy
         Return a changed copy.
-    steps, random_state, composition, checkpoints, verbose
-        As for :class:`jbc.Corrector`.
+    steps, random_state, composition, fill, checkpoints, verbose
+        As for :class:`jbc.Corrector`. Missing values (NaN) stay missing, unless ``fill="centre"``.
 
     Returns
     -------
@@ -153,7 +155,7 @@ def correct(
         checkpoints=checkpoints,
         verbose=verbose,
     )
-    corrected = model.transform(x, **beside)
+    corrected = model.transform(x, **beside, fill=fill)
     adata.obsm[key_added] = model.encode(x, **beside) if can(method, Encodes) else corrected
     if use_rep is None:
         adata.layers[base] = corrected

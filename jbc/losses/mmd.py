@@ -141,7 +141,7 @@ def mmd2_to(
     Parameters
     ----------
     z, target
-        Rows, (G, m, h) and (m, h).
+        Rows, (G, m, h) and (m, h); or (G, m, h) both, where the target looks another way to every domain.
     bandwidths, unbiased
         As in :func:`mmd2_matrix`.
     scale
@@ -162,14 +162,14 @@ def mmd2_to(
     >>> [round(float(value), 4) for value in mmd2]
     [0.7869, 0.0]
     """
-    chex.assert_rank([z, target], [3, 2])
+    chex.assert_rank([z, target], [3, {2, 3}])
     if weight is not None:
         chex.assert_shape([*weight], z.shape[:2])
 
-    def one(z: Array, weight: tuple[Array, Array] | None) -> tuple[Array, Array]:
+    def one(z: Array, target: Array, weight: tuple[Array, Array] | None) -> tuple[Array, Array]:
         return mmd2_between(z, target, bandwidths, scale, unbiased=unbiased, weight=weight)
 
-    return jax.vmap(one)(z, weight)
+    return jax.vmap(one, in_axes=(0, 0 if target.ndim == 3 else None, 0))(z, target, weight)
 
 
 def mmd2_between(

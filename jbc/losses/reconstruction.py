@@ -9,10 +9,24 @@ import jax.numpy as jnp
 from jax import Array
 
 
+def mean_of_observed(values: Array, observed: Array | None, axis: int | tuple[int, ...]) -> Array:
+    """Return the mean of values over some axes, of those that are observed; 0 where none is. None observes all.
+
+    Examples
+    --------
+    >>> float(mean_of_observed(jnp.array([1.0, 5.0]), jnp.array([True, False]), 0))
+    1.0
+    """
+    if observed is None:
+        return values.mean(axis=axis)
+    return jnp.where(observed, values, 0).sum(axis=axis) / jnp.maximum(observed.sum(axis=axis), 1)
+
+
 def squared_error(
     output: Array,
     target: Array,
     *,
+    observed: Array | None = None,
     features: Literal["mean", "sum"] = "mean",
     domains: Literal["mean", "sum"] = "mean",
 ) -> Array:
@@ -22,6 +36,8 @@ def squared_error(
     ----------
     output, target
         (K, m, d): m rows of each of K domains.
+    observed
+        Where values are observed, (K, m, d); others are left out. A sum over columns is the mean times their number.
     features, domains
         Reductions over columns and over domains.
 
@@ -32,6 +48,10 @@ def squared_error(
     """
     chex.assert_rank(output, 3)
     chex.assert_equal_shape([output, target])
+    if observed is not None:
+        each = mean_of_observed(jnp.square(output - target), observed, (1, 2))
+        total = each.sum() * (output.shape[-1] if features == "sum" else 1)
+        return total if domains == "sum" else total / max(len(output), 1)
     per_row = jnp.square(output - target).sum(axis=-1)
     if features == "mean":
         per_row = per_row / output.shape[-1]

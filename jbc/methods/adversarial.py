@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.struct
 import jax
@@ -18,11 +18,13 @@ from jbc.cohort.sampling import Draw, Rows
 from jbc.errors import InputError
 from jbc.losses import adversarial as losses
 from jbc.losses.adversarial import Objective
+from jbc.losses.reconstruction import mean_of_observed
 from jbc.methods import preconditions, source_maps
 from jbc.methods.base import Diagnoses, Directed, Fitted, Info, Trainable
 from jbc.methods.constraints import Fraction, NonNegative, Positive, Widths
 from jbc.methods.inputs import Inputs, Tables
 from jbc.methods.settings import ROUTE, AdversarialTraining, Route, build_optimiser
+from jbc.methods.subspace import Projects
 from jbc.methods.turns import whose_turn
 from jbc.nets import Discriminator, PlayerState, ResidualMap, Start
 from jbc.numerics import noise
@@ -47,7 +49,7 @@ class AdversarialState(flax.struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class AdversarialCorrection(Directed, Trainable, Diagnoses):
+class AdversarialCorrection(Projects, Directed, Trainable, Diagnoses):
     r"""Move every source onto the target, such that a discriminator cannot tell the two apart.
 
     A generator G maps rows of a source, and a discriminator D tells them from rows of the target. In turn, they
@@ -138,8 +140,10 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
     (2, 1)
     """
 
+    takes_missing: ClassVar[bool] = True
+
     route: Route = ROUTE
-    inputs: Inputs = Inputs(log=False, level="keep", scale="domain")
+    inputs: Inputs = Inputs(log=False, level="keep", scale="domain", subspace="auto")
     residual: bool = True
     blocks: Positive = 3
     widths: Widths = (25,)
@@ -190,15 +194,19 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
                 code="bad-setting",
             )
 
+    def tables(self, cohort: Cohort) -> Tables:
+        """Return what standardises the inputs, and gives results the units of the target."""
+        return source_maps.measure_inputs(self.inputs, cohort)
+
     def init(self, key: Array, cohort: Cohort) -> AdversarialState:
         """Return drawn networks, and what standardises the inputs."""
         keys, tx = jax.random.split(key), build_optimiser(self.training.optimiser)
-        d, ways = cohort.x.shape[-1], 2 if self.cycle else 1
+        d, ways = cohort.width, 2 if self.cycle else 1
         groups = ways * len(cohort.domains.count)
         return AdversarialState(
             maps=source_maps.init_players(self._net, tx, keys[0], d, groups, self.training.ema_decay),
             critics=source_maps.init_players(self._critic, tx, keys[1], d, groups),
-            tables=source_maps.measure_inputs(self.inputs, cohort),
+            tables=self.tables(cohort),
             role=jnp.asarray(cohort.role),
             kept=jnp.zeros((groups - ways, d)),
             step=jnp.int32(0),
@@ -206,15 +214,20 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
 
     def step(self, key: Array, state: AdversarialState, rows: Rows) -> tuple[AdversarialState, Info]:
         """Train the discriminators, and then, if it is their turn, the maps."""
-        z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
+        z = self.inputs.of_rows(state.tables, rows)
         target, z = z[source_maps.target_index(state.role)], source_maps.without_target(state.role, z)
         z, target = self._ways(z, jnp.broadcast_to(target, z.shape))
+        seen = source_maps.without_target(state.role, source_maps.both_observed(state.role, rows.observed))
+        if seen is not None:
+            seen, _ = self._ways(seen, seen)
         weight = source_maps.without_target(state.role, source_maps.pair_weights(state.role, rows.weight))
         if weight is not None:
             weight = self._ways(*weight)
         factor = self.training.rate_factor(state.maps.step)
-        state, info = self._critic_step(key, state, z, target, factor, weight)
-        generate = functools.partial(self._generator_step, z=z, target=target, factor=factor, weight=weight)
+        state, info = self._critic_step(key, state, z, target, factor, weight, seen)
+        generate = functools.partial(
+            self._generator_step, z=z, target=target, factor=factor, weight=weight, seen=seen
+        )
         if self.training.critic_steps == 1:
             maps = generate(state)  # the compiler sees that both players look at the same generated rows
         else:
@@ -273,11 +286,16 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
         target: Array,
         factor: Array | float,
         weight: Weights,
+        seen: Array | None,
     ) -> tuple[AdversarialState, Info]:
-        """Sharpen the discriminators, and report how the maps fare; ``weight`` is that of source and target rows."""
+        """Sharpen the discriminators, and report how the maps fare; ``weight`` is that of source and target rows.
+
+        They look at values that source and target rows both have (``seen``), if some are missing.
+        """
         own, both = (None, None) if weight is None else (weight[0], (weight[1], weight[0]))
         maps, role = source_maps.without_target(state.role, (state.maps.params, state.role))
-        fake = source_maps.apply_each(self._net, maps, z)
+        moved = source_maps.apply_each(self._net, maps, z)
+        fake, z, target = (source_maps.hide(rows, seen) for rows in (moved, z, target))
 
         def loss(params: Any) -> tuple[Array, tuple[Array, Array, Array]]:
             params = source_maps.without_target(state.role, params)
@@ -305,16 +323,22 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
             "critic": mean(value),
             "accuracy": jnp.where(moves, accuracy[there], 0).max(),
             "kept": jnp.exp(jnp.where(moves[:, None], kept[there], jnp.inf).min()),
-            "moved": mean(jnp.square(fake - z).mean(axis=(1, 2))),
+            "moved": mean(mean_of_observed(jnp.square(fake - z), seen, (1, 2))),
         }
         if self.cycle:
-            info["cycle"] = mean(self._cycle_error(maps, z, fake))
+            info["cycle"] = mean(self._cycle_error(maps, z, moved, seen))
         return state.replace(
             critics=state.critics.update(grads, self.training.critic_rate * factor), kept=kept
         ), info
 
     def _generator_step(
-        self, state: AdversarialState, z: Array, target: Array, factor: Array | float, weight: Weights
+        self,
+        state: AdversarialState,
+        z: Array,
+        target: Array,
+        factor: Array | float,
+        weight: Weights,
+        seen: Array | None,
     ) -> PlayerState:
         """Move the sources to where they look more like the target."""
         critics, role = source_maps.without_target(state.role, (state.critics.params, state.role))
@@ -323,19 +347,21 @@ class AdversarialCorrection(Directed, Trainable, Diagnoses):
             params = source_maps.without_target(state.role, params)
             fake = source_maps.apply_each(self._net, params, z)
             own = None if weight is None else weight[0]
-            total = losses.generator_loss(self.objective, self._scores(critics, target, fake)[1], own)
+            shown = (source_maps.hide(rows, seen) for rows in (target, fake))
+            total = losses.generator_loss(self.objective, self._scores(critics, *shown)[1], own)
             if self.identity:
-                total += self.identity * jnp.square(fake - z).mean(axis=(1, 2))
+                total += self.identity * mean_of_observed(jnp.square(fake - z), seen, (1, 2))
             if self.cycle:
-                total += self.cycle * self._cycle_error(params, z, fake)
+                total += self.cycle * self._cycle_error(params, z, fake, seen)
             return self._sum(total, role)
 
         return state.maps.update(jax.grad(loss)(state.maps.params), self.training.map_rate * factor)
 
-    def _cycle_error(self, params: Any, z: Array, fake: Array) -> Array:
+    def _cycle_error(self, params: Any, z: Array, fake: Array, seen: Array | None) -> Array:
         """Measure how far from where they came generated rows end, when they go the other way, (ways,)."""
         other = jax.tree.map(lambda leaf: jnp.roll(leaf, len(z) // 2, axis=0), params)
-        return jnp.abs(source_maps.apply_each(self._net, other, fake) - z).mean(axis=(1, 2))
+        back = source_maps.apply_each(self._net, other, fake)
+        return mean_of_observed(jnp.abs(back - z), seen, (1, 2))
 
     def _sum(self, values: Array, role: Array) -> Array:
         """Add up one value per way: no source scales the gradient of another."""

@@ -51,8 +51,10 @@ def moves(fitted: Fitted, domain: Array) -> Array:
     return (role == SOURCE) | (role == EXTRAPOLATE)
 
 
-def average_for_new(tables: Array, role: Array) -> Array:
+def average_for_new(tables: Array, role: Array, known: Array | bool = True) -> Array:
     """Return tables (D, ...) in which domains to extrapolate have the average of what the sources have.
+
+    Where not all is ``known``, it is the average of the sources that know it, and as it is where none does.
 
     Examples
     --------
@@ -60,5 +62,7 @@ def average_for_new(tables: Array, role: Array) -> Array:
     [1.0, 3.0, 2.0, 7.0]
     """
     role = role.reshape(-1, *[1] * (tables.ndim - 1))
-    mean = jnp.where(role == SOURCE, tables, 0).sum(axis=0) / (role == SOURCE).sum()
-    return jnp.where(role == EXTRAPOLATE, mean, tables)
+    has = (role == SOURCE) & known
+    count = has.sum(axis=0)
+    mean = jnp.where(has, tables, 0).sum(axis=0) / jnp.maximum(count, 1)
+    return jnp.where((role == EXTRAPOLATE) & (count > 0), mean, tables)

@@ -40,9 +40,13 @@ class Method(abc.ABC):
     keeps_units
         Whether :meth:`transform` returns measurements in the units of the input; other outputs have units of their
         own, and no part in the input's offset (:mod:`jbc.numerics.centring`).
+    takes_missing
+        Whether it measures what is observed (:attr:`jbc.Cohort.counts`) where values are missing
+        (:mod:`jbc.methods.missing`); tables with missing values are refused for others.
     """
 
     keeps_units: ClassVar[bool] = True
+    takes_missing: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Fill what a group of settings leaves to the method."""
@@ -108,9 +112,13 @@ class Trainable(Method):
     ----------
     sharded_fields
         Fields of its state whose arrays are divided, by their first axis, over the devices of a mesh.
+    least_rows
+        Rows of every domain with which it brought rows that it was not fitted to nearer to the truth, as
+        ``experiments/small/rows.py`` has measured it; 0 where it was not measured.
     """
 
     sharded_fields: ClassVar[tuple[str, ...]] = ()
+    least_rows: ClassVar[int] = 0
 
     @property
     @abc.abstractmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.struct
 import jax
@@ -78,7 +78,9 @@ class DenoisingAutoencoder(ByEpochs, Trainable):
     (True, 4.0)
     """
 
-    inputs: Inputs = Inputs(log=False, level="keep", scale="pooled")
+    takes_missing: ClassVar[bool] = True
+
+    inputs: Inputs = Inputs(log=False, level="keep", scale="pooled", subspace="none")
     widths: Widths = (25, 25)
     dropout: Masked = 0.2
     fill: Literal["zeros", "all"] = "zeros"
@@ -95,6 +97,7 @@ class DenoisingAutoencoder(ByEpochs, Trainable):
         preconditions.scale_is_one_of(
             self.inputs.scale, ("pooled", "none"), "One network serves all domains."
         )
+        preconditions.sees_features(self.inputs.subspace, "It fills in single values.")
         self.training.check(compares=False)
 
     def init(self, key: Array, cohort: Cohort) -> DenoiserState:
@@ -117,6 +120,8 @@ class DenoisingAutoencoder(ByEpochs, Trainable):
         hidden = jnp.where(shown, rows.x, state.zero)
         seen, z = (self.inputs.apply(state.tables, x, domain) for x in (hidden, rows.x))
         measured = rows.x != state.zero
+        if rows.observed is not None:
+            measured &= rows.observed
 
         def loss(params: Any) -> Array:
             error = jnp.square(net.apply({"params": params}, seen) - z)
@@ -128,7 +133,9 @@ class DenoisingAutoencoder(ByEpochs, Trainable):
 
     def finish(self, state: DenoiserState, cohort: Cohort) -> Fitted:
         """Return the network, and which features were measured at all."""
-        measured = (jnp.asarray(cohort.x) != state.zero) & (jnp.asarray(cohort.weight) > 0)[:, None]
+        counts = jnp.asarray(cohort.counts)
+        counts = counts[:, None] if counts.ndim == 1 else counts
+        measured = (jnp.asarray(cohort.x) != state.zero) & (counts > 0)
         fitted = {"network": state.network.inference_params, "inputs": state.tables, "zero": state.zero}
         return fitted | {"known": measured.any(axis=0)}
 

@@ -86,10 +86,10 @@ class DistanceAlignment(PairAlignment):
 
     def step(self, key: Array, state: AlignmentState, rows: Rows) -> tuple[AlignmentState, Info]:
         """Move the domains."""
-        x = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
+        x = self.inputs.of_rows(state.tables, rows)
 
         def terms(maps: Params, own: PairData, batch: Batch, x: Array) -> losses.Terms:
-            first, second = nets.rows_of_pairs(maps, x, batch, self.form)
+            first, second = nets.rows_of_pairs(maps, x, batch, self.form, own.get("seen"))
             return losses.Terms(
                 self._distance(key, shard_axis(first), shard_axis(second), rows_of(own)),
                 jnp.zeros(len(first)),
@@ -97,7 +97,9 @@ class DistanceAlignment(PairAlignment):
 
         factor = linear_factor(state.maps.step, self.updates) if self.linear_decay else 1.0
         rate = self.learning_rate * factor
-        state, info = self.move_maps(state, x, {"weight": state.weight} | self.weigh_pairs(rows), terms, rate)
+        state, info = self.move_maps(
+            state, x, {"weight": state.weight} | self.weigh_pairs(rows, state.shared), terms, rate
+        )
         return state.replace(step=state.step + 1), info
 
     def _distance(self, key: Array, first: Array, second: Array, weight: tuple[Array, Array] | None) -> Array:

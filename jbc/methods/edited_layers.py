@@ -27,10 +27,32 @@ LayerEdits = Mapping[str, Mapping[str, Array]]
 
 
 class Weighted(NamedTuple):
-    """Rows, and how often each counts, in whole numbers."""
+    """Rows, how often each counts, in whole numbers, and where values are missing, which have values.
+
+    ``both`` (n, d) has values where another row of the other side, its partner, has them too.
+    """
 
     rows: Array
     weight: Array
+    seen: Array | None = None
+    both: Array | None = None
+
+    @property
+    def counts(self) -> Array:
+        """How often each row counts, (n,), or each value, (n, d)."""
+        return self.weight if self.seen is None else self.weight[:, None] * self.seen
+
+    def alike(self, rows: Array) -> Array:
+        """Return these rows with holes as those of the other side, and in them the centre of what is left.
+
+        So both sides have as many holes, and what a network makes of holes is no difference between them.
+        """
+        if self.both is None:
+            return rows
+        counts = self.weight[:, None] * self.both
+        mean, _ = moments(rows, jnp.zeros(len(rows), jnp.int32), counts, 1)
+        centre = jnp.where(counts.sum(axis=0) > 0, mean[0], rows)
+        return jnp.where(self.both, rows, centre)
 
     def noise(self, unit: Array, units: int) -> Array:
         r"""Return the squared standard error of the mean of every column, where units are independent, not rows.
@@ -49,9 +71,10 @@ class Weighted(NamedTuple):
         >>> four.noise(jnp.arange(4), 4).tolist(), four.noise(jnp.array([0, 0, 1, 1]), 2).tolist()
         ([0.25], [0.5])
         """
-        _, variance = moments(self.rows, jnp.zeros(len(self.rows), jnp.int32), self.weight, 1)
-        share = self.weight / jnp.maximum(self.weight.sum(), 1)
-        return variance[0] * jnp.square(jax.ops.segment_sum(share, unit, units)).sum()
+        counts = self.counts
+        _, variance = moments(self.rows, jnp.zeros(len(self.rows), jnp.int32), counts, 1)
+        share = counts / jnp.maximum(counts.sum(axis=0), 1)
+        return variance[0] * jnp.square(jax.ops.segment_sum(share, unit, units)).sum(axis=0)
 
 
 Measure = Callable[[Weighted, Weighted], Edit]
@@ -110,16 +133,21 @@ class EditedAutoencoder(NamedTuple):
     def measure(self, source: Weighted, target: Weighted, measure: Measure, rule: Beyond) -> dict[str, Edit]:
         """Measure the edits of all layers, each on the source as those before it left it."""
         found: dict[str, Edit] = {}
+        alike = target.alike(target.rows)
 
         def change(layer: int, own: Array) -> Array:
-            goal = self.run(target.rows, 0, layer) if layer < self.net.depth else target.rows
-            edit = measure(source._replace(rows=own), target._replace(rows=goal))
-            if layer in (0, self.net.depth):
+            ends = layer in (0, self.net.depth)
+            seen = {0: source.seen, self.net.depth: source.both}.get(layer)
+            goal = target.rows if ends else self.run(alike, 0, layer)
+            one = source._replace(rows=own, seen=seen)
+            edit = measure(one, target._replace(rows=goal, seen=target.seen if ends else None))
+            if ends:
                 edit = edits.keep_scale(edit)
             found[str(layer)] = edit
-            return edits.apply(edit, own, rule)
+            edited = edits.apply(edit, own, rule)
+            return source.alike(edited) if layer == 0 else edited
 
-        self.edited(source.rows, change)
+        self.edited(source.rows if 0 in self.layers else source.alike(source.rows), change)
         return found
 
 
@@ -147,6 +175,18 @@ def count_outside(
 
     autoencoder.edited(z, change)
     return counts
+
+
+def partners(offset: Array, count: Array, domain: Array | int, rows: int) -> Array:
+    """Return the positions of rows of a domain, as many as asked for, beside which those of another one are put.
+
+    Examples
+    --------
+    >>> partners(jnp.array([0, 2]), jnp.array([2, 3]), 1, 4).tolist()
+    [3, 4, 2, 3]
+    """
+    # Rows are shuffled in every domain alike: of one place, both are of one rank, of neighbouring places of any.
+    return offset[domain] + (jnp.arange(rows) + 1) % jnp.maximum(count[domain], 1)
 
 
 def shared_rows(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +22,13 @@ from jbc.methods.edited_layers import (
     balance,
     by_domain,
     count_outside,
+    partners,
     shared_rows,
 )
 from jbc.methods.inputs import Inputs, Tables
 from jbc.methods.settings import LEFT, On, Settings
 from jbc.methods.source_maps import target_index
+from jbc.methods.subspace import Projects
 from jbc.nets import Autoencoder
 from jbc.numerics import edits
 from jbc.numerics.edits import Beyond, Edit
@@ -118,10 +120,22 @@ class Editing(Settings):
 
         unit = jnp.asarray(cohort.unit)
 
+        at = jnp.arange(cohort.domains.capacity)
+
+        def place(g: Array) -> Array:
+            return jnp.minimum(offset[g] + at, len(z) - 1)
+
         def rows_of(g: Array) -> tuple[Array, Array, Array, Array]:
-            at = jnp.arange(cohort.domains.capacity)
-            index = jnp.minimum(offset[g] + at, len(z) - 1)
+            index = place(g)
             return z[index], weight[index] * (at < count[g]), treatment[index], unit[index]
+
+        def weighted(g: Array, rows: Array, own: Array, other: Array) -> Weighted:
+            if cohort.observed is None or cohort.subspace is not None:
+                return Weighted(rows, own)
+            seen = jnp.asarray(cohort.observed)
+            return Weighted(
+                rows, own, seen[place(g)], seen[place(g)] & seen[partners(offset, count, other, len(at))]
+            )
 
         def one(g: Array) -> tuple[dict[str, Edit], Array]:
             rows, own, kind, of = rows_of(g)
@@ -129,7 +143,7 @@ class Editing(Settings):
             if self.on == "controls" and kinds > 1:
                 own, other = balance(own, kind, other, other_kind, kinds)
             own, other, nothing = shared_rows(cohort, (g, own), (target, other))
-            pair = Weighted(rows, own), Weighted(other_rows, other)
+            pair = weighted(g, rows, own, target), weighted(target, other_rows, other, g)
             noise = pair[0].noise(of, len(z)) + pair[1].noise(other_of, len(z))
             share = jnp.where(nothing, 0, edits.certainty(self._measure(*pair), noise))
             return autoencoder.measure(*pair, self._measure, self.rule), share
@@ -148,19 +162,25 @@ class Editing(Settings):
             source.rows,
             target.rows,
             self.percentiles,
-            source_weight=source.weight,
-            target_weight=target.weight,
+            source_weight=source.counts,
+            target_weight=target.counts,
             constant_shift=self.constant_shift,
         )
 
     def _extrapolate(self, edit: Edit, role: Array) -> Edit:
-        """Return edits in which domains to extrapolate have the average of the sources, pulled towards their own."""
-        source, target = (average_for_new(tables, role) for tables in edit)
+        """Return edits in which domains to extrapolate have the average of the sources, pulled towards their own.
+
+        Of the sources that have a feature, where some lack it.
+        """
+        measured = jnp.abs(edit.source[:, :1]) < edits.ENDLESS / 2
+        source, target = (average_for_new(tables, role, measured) for tables in edit)
         return Edit(source + self.pull * (edit.source - source), target)
 
 
-class EditsLayers(Directed, Encodes, Bounded):
+class EditsLayers(Projects, Directed, Encodes, Bounded):
     """A method that edits the layers of an autoencoder, as its settings ``inputs`` and ``editing`` say."""
+
+    takes_missing: ClassVar[bool] = True
 
     inputs: Inputs
     editing: Editing
@@ -199,8 +219,8 @@ class EditsLayers(Directed, Encodes, Bounded):
 
     def _read(self, fitted: Fitted, x: Array, domain: Array) -> tuple[EditedAutoencoder, Array, Any]:
         """Return the autoencoder, the rows as it reads them, and the edits of their domains."""
-        autoencoder = self.editing.autoencoder(self.net(x.shape[1]), fitted["autoencoder"])
         z = self.inputs.apply(fitted["inputs"], x, domain)
+        autoencoder = self.editing.autoencoder(self.net(z.shape[1]), fitted["autoencoder"])
         return autoencoder, z, by_domain(fitted["edits"], domain, self.editing.rule)
 
 

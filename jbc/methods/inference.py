@@ -15,6 +15,8 @@ from jbc.methods.base import Fitted, Method, Ordered
 
 # Rows in a block of a compiled program: of small tables, and of others. Larger ones leave the processor's cache.
 BLOCKS = (1024, 4096)
+# The same of wide tables, of more features: a few rows should not cost what a thousand do.
+WIDE, WIDE_BLOCKS = 2000, (64, 1024)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -31,7 +33,8 @@ def apply_in_blocks(
 ) -> np.ndarray:
     """Return what :func:`apply` does, block by block of a fixed shape: nothing recompiles, and memory is bounded."""
     fitted, out, n = jax.device_put(fitted), np.empty(0), len(rows[0])
-    block = block or BLOCKS[0 if n <= BLOCKS[0] else 1]
+    small, large = BLOCKS if rows[0].shape[1] <= WIDE else WIDE_BLOCKS
+    block = block or (small if n <= small else large)
     for start in range(0, n, block):
         taken = [part[start : start + block] for part in rows]
         padding = block - len(taken[0])

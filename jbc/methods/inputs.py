@@ -11,15 +11,20 @@ import numpy as np
 from jax import Array
 
 from jbc.cohort import Cohort
+from jbc.cohort.sampling import Rows
 from jbc.methods import preconditions
+from jbc.methods.constraints import Positive
 from jbc.methods.settings import LEFT, Settings
-from jbc.numerics.linalg import ROUNDING, average_of_others, constant, mean_and_deviation
+from jbc.numerics.linalg import ROUNDING, average_of_others, constant, lacking, mean_and_deviation
 
 Scale = Literal["domain", "pooled", "none"]
 Level = Literal["auto", "remove", "keep"]
+Width = Literal["auto", "none"] | Positive
 Tables = dict[str, Any]
 
 MANY = 30
+# More features are more than a network needs to see, and components enough for what is said of rows with fewer.
+WIDE, COMPONENTS = 2000, 50
 # A value so near to a constant, in units of the scale elsewhere, is that constant.
 NEAR = 1e-3
 # Stands for no constant: no value is near.
@@ -45,6 +50,12 @@ class Inputs(Settings):
         costs little of what the features tell.
     scale
         Whose location and scale: each domain's, the pooled ones, or none.
+    subspace
+        How many principal components of the standardised rows networks see; ``"none"`` for the features themselves.
+        ``"auto"`` takes 50 components of tables of more than 2,000 features, and says so. Where domains are not
+        standardised each by itself, the directions between their means are added, one less than there are domains,
+        so that every shift of a domain lies in the subspace. Components are divided by one number for all, so that
+        their mean variance is 1: distances between rows are what they were, and small components stay small.
 
     Examples
     --------
@@ -59,6 +70,13 @@ class Inputs(Settings):
     log: bool = LEFT
     level: Level = LEFT
     scale: Scale = LEFT
+    subspace: Width = LEFT
+
+    def components(self, d: int) -> int | None:
+        """Return how many components networks see of ``d`` features; None where they see the features."""
+        if self.subspace == "auto":
+            return COMPONENTS if d > WIDE else None
+        return None if self.subspace in ("none", None) else self.subspace
 
     def check(self, cohort: Cohort) -> None:
         """Warn of features without a scale in a domain, where every domain is scaled by itself."""
@@ -87,12 +105,14 @@ class Inputs(Settings):
             )
         where = domain if self.scale == "domain" else jnp.zeros_like(domain)
         rows = where, weight, groups
-        mean, deviation = mean_and_deviation(jnp.concatenate([values - level, level], axis=1), *rows)
+        both = jnp.concatenate([values - level, level], axis=1)
+        mean, deviation = mean_and_deviation(both, where, _with_level(weight), groups)
         centre, around = mean[:, :-1], deviation[:, :-1]
         if self.level != "keep":
             # What the level adds to a constant is no scale of it.
             centre, around = mean_and_deviation(values, *rows)
-        flat = constant(around, centre)
+        flat, lacks = constant(around, centre), lacking(weight, where, groups)
+        flat = flat if lacks is None else flat | lacks
         location, scale = (average_of_others(each[:, :-1], flat) for each in (mean, deviation))
         if self.scale == "pooled":
             location, scale, centre, flat, mean = (
@@ -100,23 +120,26 @@ class Inputs(Settings):
             )
         varies = ~flat.all(axis=0)
         own = {"location": location, "scale": jnp.where(varies, scale, 1), "level": mean[:, -1]}
-        lacking = flat & varies
-        return tables | _with_means(own) | {"constant": jnp.where(lacking, centre, NEVER), "varies": varies}
+        known = flat & varies if lacks is None else flat & varies & ~lacks
+        return tables | _with_means(own) | {"constant": jnp.where(known, centre, NEVER), "varies": varies}
 
     def of_cohort(self, cohort: Cohort, counts: Array | int = 1) -> Tables:
-        """Measure a cohort; rows count by their weight, times ``counts``.
+        """Measure a cohort; rows count by their weight, times ``counts``, and missing values do not.
 
         Where mixtures of domains differ, location, scale and level are those given the populations
         (:meth:`jbc.cohort.composition.Composition.location_and_scale`).
         """
-        x, domain, weight = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.weight))
-        tables = self.measure(x, domain, weight * counts, len(cohort.domains.count), cohort.offset)
+        x, domain, weight = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.counts))
+        weight = weight * (jnp.asarray(counts)[:, None] if weight.ndim == 2 and jnp.ndim(counts) else counts)
+        tables = self.measure(x, domain, weight, len(cohort.domains.count), cohort.offset)
+        if cohort.subspace is not None:
+            tables |= {"basis": jnp.asarray(cohort.subspace.basis), "size": jnp.asarray(cohort.subspace.size)}
         held = cohort.composition
         if held is None or self.scale != "domain":
             return tables
         values, level = self._split(x, tables)
         both = jnp.concatenate([values - level, level], axis=1)
-        location, scale = held.location_and_scale(both, domain, weight * counts)
+        location, scale = held.location_and_scale(both, domain, _with_level(weight))
         # What is constant in a domain tells neither there.
         known = (tables["constant"] == NEVER) & tables["varies"]
         own = {
@@ -131,8 +154,16 @@ class Inputs(Settings):
         values, level = self._split(x, {"offset": offset} if self.log and offset is not None else {})
         return values - level
 
+    def of_rows(self, tables: Tables, rows: Rows) -> Array:
+        """Return a minibatch as a network sees it, (G, m, d), or (G, m, k) in a subspace."""
+        return self.apply(tables, rows.x, rows.domain[:, None]) if rows.codes is None else rows.codes
+
     def apply(self, tables: Tables, x: Array, domain: Array) -> Array:
         """Return rows of these domains as a network sees them."""
+        return _project(tables, self.features(tables, x, domain))
+
+    def features(self, tables: Tables, x: Array, domain: Array) -> Array:
+        """Return the standardised features of rows."""
         chex.assert_rank(domain, x.ndim - 1)  # (n,), or (groups, 1) beside rows (groups, m, d)
         values, level = self._split(x, tables)
         if self.scale == "none":
@@ -143,7 +174,14 @@ class Inputs(Settings):
         return jnp.where(near | ~tables["varies"], 0, z)
 
     def restore(self, tables: Tables, z: Array, x: Array, domain: Array) -> Array:
-        """Return measurements of one average domain, from network outputs for the rows ``x``."""
+        """Return measurements of one average domain, from network outputs for the rows ``x``.
+
+        In a subspace, what lies outside of it stays as it was standardised.
+        """
+        if "basis" in tables:
+            own = self.features(tables, x, domain)
+            change = (z - _project(tables, own)) * tables["size"]
+            z = own + jnp.matmul(change, tables["basis"].T, precision="highest")
         values, level = self._split(x, tables)
         beyond = values - level - tables["location"][domain]
         level = level - tables["level"][domain][:, None] + tables["to"]["level"]
@@ -152,21 +190,41 @@ class Inputs(Settings):
         )
         return signed_exponential(out, tables.get("offset")) if self.log else out
 
+    def shift_last(self, tables: Tables, controls: Array, reference: Array) -> Tables:
+        """Return tables in which controls of the last domain have the mean of the reference outside the subspace.
+
+        A shift of a domain that was not there when the subspace was found may lie anywhere; on the host.
+        """
+        if "basis" not in tables:
+            return tables
+        basis, domain = tables["basis"], np.full(len(controls), len(tables["location"]) - 1)
+        own = np.asarray(self.features(tables, controls, jnp.asarray(domain)), np.float64).mean(axis=0)
+        plain = {name: table for name, table in tables.items() if name != "basis"}
+        away = own - np.asarray(self.retrieve(plain, reference), np.float64).mean(axis=0)
+        away -= basis @ (basis.T @ away)
+        location = np.array(tables["location"])
+        location[-1] += (away * np.where(tables["varies"], tables["scale"][-1], 0)).astype(np.float32)
+        return tables | {"location": location}
+
     def retrieve(self, tables: Tables, x: Array) -> Array:
         """Return the network output that :meth:`restore` turned into measurements of the average domain."""
         values, level = self._split(x, tables)
         z = (values - level - tables["to"]["location"]) / tables["to"]["scale"]
-        return jnp.where(tables["varies"], z, 0)
+        return _project(tables, jnp.where(tables["varies"], z, 0))
 
     def extend(self, tables: Tables) -> Tables:
         """Return the tables with one more domain, which is read as an average one; on the host."""
         new = tables["to"] | {"constant": np.full_like(tables["constant"][0], NEVER)}
         return tables | {name: np.append(tables[name], row[None], axis=0) for name, row in new.items()}
 
+    def takes_level(self, d: int) -> bool:
+        """Return whether the level is taken out of rows of ``d`` features."""
+        return self.level == "remove" or (self.level == "auto" and d >= MANY)
+
     def _split(self, x: Array, tables: Tables) -> tuple[Array, Array]:
         """Return values and the level of their row, which is 0 where it is left in."""
         x = signed_logarithm(x, tables.get("offset")) if self.log else x
-        if self.level == "keep" or (self.level == "auto" and x.shape[-1] < MANY):
+        if not self.takes_level(x.shape[-1]):
             return x, jnp.zeros_like(x[..., :1])
         return x, x.mean(axis=-1, keepdims=True)
 
@@ -208,6 +266,21 @@ def signed_exponential(y: Array, offset: Array | None = None) -> Array:
     near = sign * jnp.expm1(jnp.maximum(sign * y, -1)) * (1 + size)
     far = jnp.sign(value) * jnp.expm1(jnp.abs(value)) - offset
     return jnp.where(sign * y > -jnp.log1p(0.5 * size / (1 + size)), near, far)
+
+
+def _with_level(weight: Array) -> Array:
+    """Return weights for rows with their level behind them, which has a value wherever a row has one."""
+    weight = jnp.asarray(weight)
+    if weight.ndim == 1:
+        return weight
+    return jnp.concatenate([weight, weight.max(axis=1, keepdims=True)], axis=1)
+
+
+def _project(tables: Tables, z: Array) -> Array:
+    """Return standardised rows along the directions of the subspace, if there is one."""
+    if "basis" not in tables:
+        return z
+    return jnp.matmul(z, jnp.asarray(tables["basis"]), precision="highest") / tables["size"]
 
 
 def _with_means(tables: dict[str, Array]) -> Tables:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from jbc.methods.constraints import Fraction, NonNegative, Positive
 from jbc.methods.inputs import Inputs
 from jbc.methods.joint_players import JointState, Nets
 from jbc.methods.settings import KERNEL, TRAINING, Kernel, Training, build_optimiser
+from jbc.methods.subspace import Projects
 from jbc.methods.turns import repeat
 from jbc.nets import Family, PlayerState
 from jbc.numerics.noise import jitter
@@ -30,7 +31,7 @@ Reduction = Literal["mean", "sum"]
 
 
 @dataclasses.dataclass(frozen=True)
-class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
+class JointCalibration(Projects, ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
     r"""Align all domains in one latent space while learning to classify the labelled ones.
 
     A calibrator C maps rows of every domain into one space, a classifier D tells the class there, and one
@@ -134,7 +135,9 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
     (2,)
     """
 
-    inputs: Inputs = Inputs(log=True, level="auto", scale="domain")
+    takes_missing: ClassVar[bool] = True
+
+    inputs: Inputs = Inputs(log=True, level="auto", scale="domain", subspace="auto")
     family: Family = "residual"
     dropout: Fraction = 0.5
     members: Positive = 4
@@ -211,10 +214,10 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
 
     def begin(self, key: Array, cohort: Cohort, sources: Array, rebuilt: Array) -> JointState:
         """Return a state for minibatches whose labelled and rebuilt domains are at these positions."""
-        d, groups = cohort.x.shape[-1], len(cohort.domains.count)
+        d, groups = cohort.width, len(cohort.domains.count)
         nets = self._nets(groups, joint_players.outputs(cohort.n_labels))
         keys = jax.random.split(key, 3)
-        tables = self.inputs.of_cohort(cohort)
+        tables = self.tables(cohort)
         example = jnp.zeros((groups, 2, d))
         player = functools.partial(PlayerState.of_net, tx=self._tx, ema_decay=self.training.ema_decay)
         classifier = reconstructors = None
@@ -241,7 +244,7 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
             first = state.step % state.epoch == 0
             players = {p: getattr(state, p) for p in ("calibrator", "classifier", "reconstructors")}
             state = state.replace(**{p: v.restart(first) if v else None for p, v in players.items()})
-        x = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
+        x = self.inputs.of_rows(state.tables, rows)
         update = functools.partial(self._update, x=x, rows=rows, rate=rate)
         if not self.alternate:
             state, info = update(key, state, parts=("classify", "rebuild"))
@@ -389,8 +392,8 @@ class JointCalibration(ByEpochs, Trainable, Classifies, Encodes, Diagnoses):
             output, _ = joint_players.forward_each(
                 state.reconstructors, params["reconstructors"], z[state.rebuilt], each
             )
-            info["rebuild"] = squared_error(
-                output, x[state.rebuilt], features=self.features_reduced, domains=self.domains_reduced
-            )
+            seen = None if rows.observed is None else rows.observed[state.rebuilt]
+            reduced: Any = {"features": self.features_reduced, "domains": self.domains_reduced}
+            info["rebuild"] = squared_error(output, x[state.rebuilt], observed=seen, **reduced)
             total += self.reconstruct * info["rebuild"]
         return total, (info | {"loss": total}, running)

@@ -58,12 +58,39 @@ def build(family: Family, dropout: float, domains: int, outputs: int, *, calibra
 def compare(
     z: Array, rows: Rows, kernel: Kernel, discrepancy: Literal["mmd", "l1"]
 ) -> tuple[Array, dict[str, Array]]:
-    """Return how far the codes of every pair of domains are apart, (G, G), and what training reports of it."""
+    """Return how far the codes of every pair of domains are apart, (G, G), and what training reports of it.
+
+    Where values are missing, the codes of these features are left out in both rows of one place in the minibatch:
+    both domains then have as many holes, in the same features.
+    """
+    if rows.observed is not None:
+        return _compare_observed(z, rows, kernel, discrepancy)
     if discrepancy == "l1":
         return l1_matrix(z, weight=rows.weight), {}
     unit = median_distance(z) if kernel.unit == "median" else 1.0
     mmd2, seen = mmd2_matrix(z, kernel.bandwidths, unit, unbiased=kernel.unbiased, weight=rows.weight)
     return mmd2, {"kernel": seen}
+
+
+def _compare_observed(
+    z: Array, rows: Rows, kernel: Kernel, discrepancy: Literal["mmd", "l1"]
+) -> tuple[Array, dict[str, Array]]:
+    """Return what :func:`compare` does, pair by pair, each with the holes of both."""
+    unit = median_distance(z) if kernel.unit == "median" else 1.0
+    first, second = jnp.triu_indices(len(z), k=1)
+
+    def one(i: Array, j: Array) -> tuple[Array, Array]:
+        pair = rows.of(jnp.stack([i, j]))
+        assert pair.observed is not None
+        own = z[jnp.stack([i, j])] * pair.observed.all(axis=0)
+        if discrepancy == "l1":
+            return l1_matrix(own, weight=pair.weight)[0, 1], jnp.zeros(())
+        mmd2, seen = mmd2_matrix(own, kernel.bandwidths, unit, unbiased=kernel.unbiased, weight=pair.weight)
+        return mmd2[0, 1], seen
+
+    found, seen = jax.vmap(one)(first, second)
+    apart = jnp.zeros((len(z), len(z))).at[first, second].set(found).at[second, first].set(found)
+    return apart, {} if discrepancy == "l1" else {"kernel": seen.mean()}
 
 
 def outputs(classes: int) -> int:

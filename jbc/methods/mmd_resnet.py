@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.struct
 import jax
@@ -13,11 +13,13 @@ from jax import Array
 from jbc.cohort import Cohort
 from jbc.cohort.sampling import Rows
 from jbc.losses.mmd import median_distance, mmd2_to
+from jbc.losses.reconstruction import mean_of_observed
 from jbc.methods import preconditions, source_maps
 from jbc.methods.base import ByEpochs, Directed, Fitted, Info, Trainable
 from jbc.methods.constraints import Count, NonNegative, Positive
 from jbc.methods.inputs import Inputs, Tables
 from jbc.methods.settings import KERNEL, ROUTE, TRAINING, Kernel, Route, Training, build_optimiser
+from jbc.methods.subspace import Projects
 from jbc.nets import PlayerState, ResidualMap, Start
 from jbc.numerics.linalg import squared_distances
 
@@ -36,7 +38,7 @@ class MapState(flax.struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class MMDResNet(ByEpochs, Directed, Trainable):
+class MMDResNet(Projects, ByEpochs, Directed, Trainable):
     r"""Move every source onto the target by a residual network that makes their MMD small.
 
     A network :math:`\psi_s`, which begins as the identity, maps the rows :math:`X_s` of a source s such that
@@ -97,8 +99,10 @@ class MMDResNet(ByEpochs, Directed, Trainable):
     (2, 1)
     """
 
+    takes_missing: ClassVar[bool] = True
+
     route: Route = ROUTE
-    inputs: Inputs = Inputs(log=False, level="keep", scale="domain")
+    inputs: Inputs = Inputs(log=False, level="keep", scale="domain", subspace="auto")
     blocks: Positive = 3
     width: Positive = 25
     start: Start = "identity"
@@ -115,11 +119,15 @@ class MMDResNet(ByEpochs, Directed, Trainable):
         self.inputs.check(cohort)
         self.training.check(compares=True)
 
+    def tables(self, cohort: Cohort) -> Tables:
+        """Return what standardises the inputs, and gives results the units of the target."""
+        return source_maps.measure_inputs(self.inputs, cohort)
+
     def init(self, key: Array, cohort: Cohort) -> MapState:
         """Return drawn networks, and what standardises the inputs."""
         tx = build_optimiser(self.training.optimiser, self.training.weight_decay)
-        size = cohort.x.shape[-1], len(cohort.domains.count)
-        tables = source_maps.measure_inputs(self.inputs, cohort)
+        size = cohort.width, len(cohort.domains.count)
+        tables = self.tables(cohort)
         return MapState(
             maps=source_maps.init_players(self._net, tx, key, *size, self.training.ema_decay),
             tables=tables,
@@ -132,22 +140,26 @@ class MMDResNet(ByEpochs, Directed, Trainable):
     def step(self, key: Array, state: MapState, rows: Rows) -> tuple[MapState, Info]:
         """Train every map on one minibatch."""
         del key
-        z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
+        z = self.inputs.of_rows(state.tables, rows)
         target = z[source_maps.target_index(state.role)]
         z, role = source_maps.without_target(state.role, (z, state.role))
 
         measured = self.neighbours or self.kernel.unit == "fixed"
         scale = state.unit if measured else None
         weight = source_maps.without_target(state.role, source_maps.pair_weights(state.role, rows.weight))
+        seen = source_maps.without_target(state.role, source_maps.both_observed(state.role, rows.observed))
+        if seen is not None:
+            target = source_maps.hide(jnp.broadcast_to(target, z.shape), seen)
 
         def loss(params: Any) -> tuple[Array, Info]:
             moved = source_maps.apply_each(self._net, source_maps.without_target(state.role, params), z)
+            shown = source_maps.hide(moved, seen)
             mmd2, kernel = mmd2_to(
-                moved, target, self.kernel.bandwidths, scale, unbiased=self.kernel.unbiased, weight=weight
+                shown, target, self.kernel.bandwidths, scale, unbiased=self.kernel.unbiased, weight=weight
             )
             wanted = jnp.sqrt(jnp.maximum(mmd2, 1e-12)) if self.objective == "root" else jnp.maximum(mmd2, 0)
             if self.identity:
-                wanted += self.identity * jnp.square(moved - z).mean(axis=(1, 2))
+                wanted += self.identity * mean_of_observed(jnp.square(moved - z), seen, (1, 2))
             info = {"loss": wanted, "mmd2": mmd2, "kernel": kernel}
             means = {name: source_maps.mean_of_sources(value, role) for name, value in info.items()}
             return source_maps.sum_of_sources(wanted, role), means

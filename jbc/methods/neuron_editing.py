@@ -11,6 +11,7 @@ from jax import Array
 
 from jbc.cohort import Cohort
 from jbc.cohort.sampling import Rows
+from jbc.losses.reconstruction import mean_of_observed
 from jbc.methods import preconditions
 from jbc.methods.autoencoders import AutoencoderState, build, image_mismatch
 from jbc.methods.base import ByEpochs, Fitted, Info, Trainable
@@ -79,7 +80,7 @@ class NeuronEditing(ByEpochs, EditsLayers, Trainable):
     """
 
     route: Route = ROUTE
-    inputs: Inputs = Inputs(log=False, level="keep", scale="pooled")
+    inputs: Inputs = Inputs(log=False, level="keep", scale="pooled", subspace="auto")
     widths: Widths = (100, 50, 10)
     image: tuple[Positive, Positive, Positive] | None = None
     editing: Editing = EDITING
@@ -89,26 +90,30 @@ class NeuronEditing(ByEpochs, EditsLayers, Trainable):
         """Refuse sources without a measured counterpart in the target, and settings that contradict each other."""
         preconditions.scale_is_one_of(self.inputs.scale, *EDITED_SCALES)
         self.training.check(compares=False)
+        if self.image is not None:
+            preconditions.sees_features(self.inputs.subspace, "Convolutions see pixels.")
         self.editing.check(cohort, 2 * len(self.widths), image_mismatch(self.image, cohort.x.shape[-1]))
 
     def init(self, key: Array, cohort: Cohort) -> AutoencoderState:
         """Return a drawn network, and what standardises the inputs."""
-        net = self.net(cohort.x.shape[-1])
+        net = self.net(cohort.width)
         tx = build_optimiser(self.training.optimiser, self.training.weight_decay)
         example = jnp.zeros((1, net.d))
         autoencoder = PlayerState.of_net(net, tx, key, example, ema_decay=self.training.ema_decay)
         epoch, role = self.draw.epoch(cohort).astype(jnp.int32), jnp.asarray(cohort.role)
-        return AutoencoderState(autoencoder, self.inputs.of_cohort(cohort), role, epoch, step=jnp.int32(0))
+        return AutoencoderState(autoencoder, self.tables(cohort), role, epoch, step=jnp.int32(0))
 
     def step(self, key: Array, state: AutoencoderState, rows: Rows) -> tuple[AutoencoderState, Info]:
         """Train the autoencoder on one minibatch."""
         del key
-        d = rows.x.shape[-1]
-        z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None]).reshape(-1, d)
+        z = self.inputs.of_rows(state.tables, rows)
+        d = z.shape[-1]
+        z = z.reshape(-1, d)
+        observed = None if rows.observed is None else rows.observed.reshape(-1, d)
         net: Any = self.net(d)
 
         def loss(params: Any) -> Array:
-            return jnp.square(net.apply({"params": params}, z) - z).mean()
+            return mean_of_observed(jnp.square(net.apply({"params": params}, z) - z), observed, (0, 1))
 
         value, grads = jax.value_and_grad(loss)(state.autoencoder.params)
         rate = self.training.rate(state.step // state.epoch)
@@ -117,7 +122,7 @@ class NeuronEditing(ByEpochs, EditsLayers, Trainable):
 
     def finish(self, state: AutoencoderState, cohort: Cohort) -> Fitted:
         """Return the autoencoder, and the edits of every domain."""
-        net, params = self.net(cohort.x.shape[-1]), state.autoencoder.inference_params
+        net, params = self.net(cohort.width), state.autoencoder.inference_params
         return self.editing.finish(net, params, self.inputs, state.tables, cohort)
 
     def net(self, d: int) -> Autoencoder:

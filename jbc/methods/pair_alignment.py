@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.struct
 import jax
@@ -24,6 +24,7 @@ from jbc.methods.base import Adapts, Fitted, Info, Resolves, Trainable
 from jbc.methods.constraints import NonNegative, Positive, PositiveFloat
 from jbc.methods.inputs import Inputs, Tables
 from jbc.methods.settings import Optimiser, build_optimiser
+from jbc.methods.subspace import Projects
 from jbc.methods.wasserstein_pairs import Batch, Family, Form, Params
 from jbc.nets import PlayerState
 from jbc.numerics.linalg import covariance, deviations, optimal_map
@@ -50,7 +51,7 @@ class AlignmentState(flax.struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class PairAlignment(Trainable, Adapts, Resolves):
+class PairAlignment(Projects, Trainable, Adapts, Resolves):
     """One map per domain, trained on a distance between every pair of domains, within every shared treatment.
 
     Attributes
@@ -75,6 +76,8 @@ class PairAlignment(Trainable, Adapts, Resolves):
         Logarithm, level of the row, and standardisation of the inputs.
     """
 
+    takes_missing: ClassVar[bool] = True
+
     maps: Family = "affine"
     width: Positive = 16
     form: Form = "barycentre"
@@ -82,7 +85,7 @@ class PairAlignment(Trainable, Adapts, Resolves):
     fan_in_rate: bool = True
     treatments: Literal["equal", "rows"] = "equal"
     importance: tuple[tuple[str, PositiveFloat], ...] = ()
-    inputs: Inputs = Inputs(log=False, level="keep", scale="pooled")
+    inputs: Inputs = Inputs(log=False, level="keep", scale="pooled", subspace="auto")
 
     def resolve(self, cohort: Cohort) -> Cohort:
         """Return the cohort with the cells of its shared treatments, and what each treatment counts."""
@@ -156,6 +159,8 @@ class PairAlignment(Trainable, Adapts, Resolves):
         on average are hardly stretched: few rows tell little about them.
         """
         tables = self.inputs.extend(fitted["inputs"])
+        if len(controls):
+            tables = self.inputs.shift_last(tables, jnp.asarray(controls), jnp.asarray(reference))
         last = np.full(len(controls), -1)
         z = np.asarray(self.inputs.apply(tables, controls, last), np.float64)  # pyright: ignore[reportArgumentType]
         target = np.asarray(self.inputs.retrieve(tables, reference), np.float64)  # pyright: ignore[reportArgumentType]
@@ -169,11 +174,15 @@ class PairAlignment(Trainable, Adapts, Resolves):
             shift = target.mean(axis=0) - z.mean(axis=0) @ matrix
         return {"maps": nets.extend(fitted["maps"], matrix, shift), "inputs": tables}
 
+    def tables(self, cohort: Cohort) -> Tables:
+        """Return what standardises the inputs, measured on the rows that are aligned."""
+        return self.inputs.of_cohort(cohort, _aligned(cohort))
+
     def init_maps(
         self, key: Array, cohort: Cohort, optimiser: Optimiser, ema_decay: float = 0.0
     ) -> PlayerState:
         """Return one map per domain, each the identity; critics are drawn with the other half of the key."""
-        d, (key, _) = cohort.x.shape[-1], jax.random.split(key)
+        d, (key, _) = cohort.width, jax.random.split(key)
         maps = nets.make_maps(key, self.maps, len(cohort.domains.count), d, min(self.width, d))
         tx = build_optimiser(optimiser, fan_in=self.fan_in_rate)
         return PlayerState.of_params(maps, tx, ema_decay=ema_decay)
@@ -181,7 +190,7 @@ class PairAlignment(Trainable, Adapts, Resolves):
     def start(self, cohort: Cohort, maps: PlayerState, critics: PlayerState | None) -> AlignmentState:
         """Return the state to start from."""
         shared = jax.tree.map(jnp.asarray, cohort.shared)
-        tables = self.inputs.of_cohort(cohort, _aligned(cohort))
+        tables = self.tables(cohort)
         return AlignmentState(
             maps, critics, tables, shared, self._weights(shared), step=jnp.int32(0), last=jnp.zeros(())
         )
@@ -224,15 +233,19 @@ class PairAlignment(Trainable, Adapts, Resolves):
         report = {"moved": moves.astype(jnp.float32), "transforms": jnp.ones(())}
         return state.replace(maps=maps), info | report
 
-    def weigh_pairs(self, rows: Rows) -> PairData:
-        """Return what rows of both sides of every pair count, and what domains share; empty where all count alike."""
+    def weigh_pairs(self, rows: Rows, shared: Shared) -> PairData:
+        """Return what rows of both sides of every pair count, and what domains share; empty where all count alike.
+
+        And where the rows of both sides, in the same places, have values (``seen``), if some are missing.
+        """
+        seen = {} if rows.observed is None else {"seen": nets.both_observed(rows.observed, shared, self.form)}
         if rows.weight is None:
-            return {}
+            return seen
         first, second = nets.sides(len(rows.domain), self.form)
         i, j = first.cell, second.cell
         overlap = rows.overlap
         assert overlap is not None
-        return {"first": rows.weight[i, j], "second": rows.weight[j, i], "share": overlap[i, j]}
+        return seen | {"first": rows.weight[i, j], "second": rows.weight[j, i], "share": overlap[i, j]}
 
     def report(self, state: AlignmentState, terms: Terms) -> Info:
         """Return the report of a step that moves nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +15,11 @@ from jbc.methods import preconditions
 from jbc.methods.base import Classifies, Encodes, Fitted, Info, Trainable
 from jbc.methods.inputs import Inputs
 from jbc.methods.joint import JointCalibration
+from jbc.methods.subspace import Projects
 
 
 @dataclasses.dataclass(frozen=True)
-class PairwiseCalibration(Trainable, Classifies, Encodes):
+class PairwiseCalibration(Projects, Trainable, Classifies, Encodes):
     """Calibrate every target against every source on its own, and average what they say.
 
     What the many-batch paper compares itself with: for every pair of a labelled source and another domain, one
@@ -41,10 +42,12 @@ class PairwiseCalibration(Trainable, Classifies, Encodes):
     (2,)
     """
 
+    takes_missing: ClassVar[bool] = True
+
     pair: JointCalibration = JointCalibration()  # frozen, so one for all is safe
 
     @property
-    def inputs(self) -> Inputs:
+    def inputs(self) -> Inputs:  # pyright: ignore[reportIncompatibleVariableOverride]
         """How the method of a pair reads rows."""
         return self.pair.inputs
 

@@ -12,6 +12,8 @@ from jbc.errors import SHOWN, InputError, enumeration, warn
 from jbc.numerics.linalg import constant_range
 
 GRAM_BYTES = MATRIX_BYTES = 2 << 30
+# Features of the worlds on which least numbers of rows were measured.
+SIMULATED = 50
 
 
 def enough_rows(cohort: Cohort, instead: str = "") -> None:
@@ -73,7 +75,7 @@ def warn_constant(cohort: Cohort, *, controls: bool = False) -> None:
     here = np.flatnonzero(count)
     parts = np.split(x, np.cumsum(count[here])[:-1])  # several times as fast as reduceat
     low, high = (np.stack([end(part, axis=0) for part in parts]) for end in (np.min, np.max))
-    flat = constant_range(low, high)
+    flat = constant_range(low, high) & _seen(cohort)[here]
     which = np.argwhere(flat & ~flat.all(axis=0))
     if not len(which):
         return
@@ -84,6 +86,40 @@ def warn_constant(cohort: Cohort, *, controls: bool = False) -> None:
         f"Features that are constant in the {rows}, {number}: {enumeration(where, len(which))}. "
         "What they vary by is unknown there, and taken from the other domains. If such a feature was not measured "
         "there, leave it out."
+    )
+
+
+def _seen(cohort: Cohort) -> np.ndarray:
+    """Return which features any value of a domain was observed of, (domains, d)."""
+    if cohort.observed is None:
+        return np.ones((len(cohort.domains.count), cohort.x.shape[1]), bool)
+    return np.logical_or.reduceat(np.asarray(cohort.observed), np.asarray(cohort.domains.offset), axis=0)
+
+
+def warn_few_rows(cohort: Cohort, least: int, method: str) -> None:
+    """Warn of domains of fewer rows than a method needs, by what it did to rows that it was not fitted to.
+
+    That was measured on worlds of 50 features, and is said of tables that have as many.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn_few_rows(Cohort.from_arrays(np.eye(60), ["a"] * 50 + ["b"] * 10), 16, "MMDResNet")
+    >>> str(caught[0].message)[:60]
+    "Domains of fewer than 16 rows: 'b' (10). In simulated worlds"
+    """
+    domain, used = np.asarray(cohort.domain), np.asarray(cohort.weight) > 0
+    count = np.bincount(domain[used], minlength=len(cohort.names.domains))
+    few = np.flatnonzero(count < least)
+    if cohort.x.shape[1] < SIMULATED or not len(few):
+        return
+    named = [f"{cohort.names.domains[g]!r} ({count[g]})" for g in few[:SHOWN]]
+    warn(
+        f"Domains of fewer than {least} rows: {enumeration(named, len(few))}. In simulated worlds of {SIMULATED} "
+        f"features, shifted by a deviation, {method} needed {least} rows of every domain to bring others nearer to "
+        "the truth than they were. Centring, Standardise(scale=False), needed 4."
     )
 
 
@@ -148,6 +184,17 @@ def scale_is_one_of(scale: str, allowed: Sequence[str], why: str) -> None:
             f"Inputs standardised in a way that this method cannot use (scale={scale!r})",
             why=why,
             fix=f"Use scale={' or '.join(map(repr, allowed))}.",
+            code="bad-setting",
+        )
+
+
+def sees_features(subspace: str | int | None, why: str) -> None:
+    """Refuse components in the place of features, for a method that needs to know which value is which feature."""
+    if isinstance(subspace, int):
+        raise InputError(
+            f"Components in the place of features (subspace={subspace})",
+            why=why,
+            fix='Use subspace="none".',
             code="bad-setting",
         )
 

@@ -15,11 +15,13 @@ from jbc.cohort.composition_words import about
 from jbc.cohort.covariate_effects import missing, take_out
 from jbc.cohort.populations import describe
 from jbc.errors import InputError, warn
-from jbc.methods import rules
+from jbc.methods import missing as gaps
+from jbc.methods import preconditions, rules
 from jbc.methods.base import Method, Ordered, Resolves, Trainable, can, moving
 from jbc.methods.inference import apply_in_blocks, rows_of
 from jbc.methods.inputs import Inputs
 from jbc.methods.registry import with_capability
+from jbc.methods.subspace import Projects, project
 from jbc.methods.summary import summarise
 from jbc.numerics.centring import logarithm
 from jbc.validation import checks
@@ -49,12 +51,13 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
     Cohort
         The cohort, as the method that is fitted last takes it: less the effects of covariates, through the leading
         methods of a chain, with what the settings name found in it (roles of domains, treatments that domains share),
-        and the composition of domains whose mixtures differ.
+        and the composition of domains whose mixtures differ. Missing values are filled in, and still marked
+        (:mod:`jbc.methods.missing`).
 
     Raises
     ------
     InputError
-        When settings mean nothing, when values are missing, or when the method cannot use the design.
+        When settings mean nothing, when a row has no value, or when the method cannot use the design.
 
     Examples
     --------
@@ -73,7 +76,7 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
             fix=f"Use {' or '.join(map(repr, get_args(Mixtures)))}; name populations by Cohort.with_populations.",
             code="bad-setting",
         )
-    if cohort.observed is not None:
+    if cohort.observed is not None and not method.takes_missing:
         raise checks.incomplete(np.asarray(cohort.observed), cohort.names.features, type(method).__name__)
     if cohort.covariates is not None:
         if cohort.covariates.effect is None:  # not when the cohort was prepared before
@@ -95,13 +98,15 @@ def _examined(method: Method, cohort: Cohort, composition: Mixtures) -> Cohort:
         cohort = method.resolve(cohort)
     if isinstance(method, Ordered):
         _rows(method, cohort)
+    cohort = gaps.complete(method, cohort)
     method.check(cohort)
     if cohort.composition is None and composition == "estimate" and method.compares_mixtures(cohort):
         cohort = dataclasses.replace(cohort, composition=describe(cohort, _compared(method, cohort)))
         if cohort.composition is not None and cohort.composition.verdict != "none":
             warn(about(cohort))
+        cohort = gaps.complete(method, cohort)
     _warn_of_input(method, cohort)
-    return cohort
+    return project(method, cohort) if isinstance(method, Projects) else cohort
 
 
 def _led(method: Method, cohort: Cohort, composition: Mixtures) -> tuple[Cohort, Mixtures]:
@@ -139,11 +144,16 @@ def _warn_of_input(method: Method, cohort: Cohort) -> None:
             f"All rows are of one domain ({cohort.names.domains[0]!r}): there is no difference between domains to "
             "remove. If there are several, say which row is of which (domain=)."
         )
+    if lacks := gaps.about(cohort):
+        warn(lacks)
+    if isinstance(method, Trainable) and compares:
+        preconditions.warn_few_rows(cohort, method.least_rows, type(method).__name__)
     inputs = getattr(method, "inputs", None)
     logarithm = method.compares_logarithms or (isinstance(inputs, Inputs) and inputs.log)
-    if not logarithm and cohort.offset is None and like_counts(np.asarray(cohort.x)):
+    x = np.asarray(cohort.x if cohort.observed is None else np.where(cohort.observed, cohort.x, 0))
+    if not logarithm and cohort.offset is None and like_counts(x):
         warn(
-            f"The measurements are whole numbers up to {np.max(cohort.x):,.0f}, as raw counts are. Effects of "
+            f"The measurements are whole numbers up to {np.max(x):,.0f}, as raw counts are. Effects of "
             "domains multiply counts, and this method removes what adds up: if they are counts, normalise every row "
             "to one total and take log(1 + x) first."
         )

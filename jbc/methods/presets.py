@@ -29,7 +29,7 @@ Comparison = Literal["saucie", "neuron-editing"]
 
 # Kernels of width 1 to 16 on codes as they are, raw inputs, running statistics, the last weights: common to
 # both truths.
-_RAW = Inputs(log=False, level="keep", scale="none")
+_RAW = Inputs(log=False, level="keep", scale="none", subspace="none")
 _ANY_LENGTH = Training(min_steps=1, max_steps=2**31 - 1, ema_decay=0.0)
 _PUBLISHED: Changes = {
     "inputs": _RAW,
@@ -207,7 +207,7 @@ def wasserstein(truth: Truth = "paper", **changes: Any) -> WassersteinAlignment:
 # The penalty 1e-2 of squared weights has a gradient of 2e-2 times the weights. The program's kernels are exp(-d²/s²):
 # its s is ours times the root of 2. Of its 25 neighbours the first is the row itself.
 MMD_RESNET: Changes = {
-    "inputs": Inputs(log=True, scale="pooled"),
+    "inputs": Inputs(log=True, scale="pooled", subspace="none"),
     "start": "small",
     "kernel": Kernel((0.5 / 2**0.5, 1 / 2**0.5, 2 / 2**0.5), unbiased=False),
     "neighbours": 24,
@@ -238,7 +238,7 @@ def mmd_resnet(**changes: Any) -> MMDResNet:
 
 # Of these, the paper tells widths, activation and rows; it names no norms. All that is not published is our default.
 _COMPARED: Changes = {
-    "inputs": Inputs(scale="pooled"),
+    "inputs": Inputs(scale="pooled", subspace="none"),
     "widths": (500, 250, 50, 250, 500),
     "map_norm": False,
     "critic": (500, 250, 50),
@@ -248,7 +248,7 @@ _COMPARED: Changes = {
 # The weight of the cycle is that of Zhu et al.
 ADVERSARIAL: dict[str, Changes] = {
     "paper": {
-        "inputs": Inputs(log=True, scale="pooled"),
+        "inputs": Inputs(log=True, scale="pooled", subspace="none"),
         "start": "small",
         "norm": True,
         "gamma": 0.0,
@@ -284,6 +284,7 @@ def adversarial(kind: Kind = "paper", **changes: Any) -> AdversarialCorrection:
 
 
 NEURON_EDITING: Changes = {
+    "inputs": Inputs(subspace="none"),
     "widths": (500, 250, 50),
     "editing": Editing(layers=(3,), residual=False, percentiles=101, cautious=False),
     "training": Training(ema_decay=0.0),
@@ -316,13 +317,13 @@ REGULARISED: dict[str, Changes] = {
     "saucie": _REGULARISED
     | {
         "widths": (512, 256, 128, 2),
-        "inputs": Inputs(scale="none"),
+        "inputs": Inputs(scale="none", subspace="none"),
         "training": Training(rows=50, max_steps=1000, ema_decay=0.0),
     },
     "neuron-editing": _REGULARISED
     | {
         "widths": (500, 250, 50),
-        "inputs": Inputs(scale="pooled"),
+        "inputs": Inputs(scale="pooled", subspace="none"),
         "training": Training(rows=100, ema_decay=0.0),
     },
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,17 +14,19 @@ from jbc.cohort.roles import STAYS
 from jbc.cohort.sampling import Rows
 from jbc.errors import InputError
 from jbc.losses.mmd import mmd2_to
+from jbc.losses.reconstruction import mean_of_observed
 from jbc.methods import preconditions, source_maps
 from jbc.methods.autoencoders import AutoencoderState, average_for_new, build, image_mismatch, moves
 from jbc.methods.base import ByEpochs, Directed, Encodes, Fitted, Info, Trainable
 from jbc.methods.constraints import NonNegative, Positive, Widths
-from jbc.methods.inputs import Inputs
+from jbc.methods.inputs import Inputs, Tables
 from jbc.methods.settings import KERNEL, ROUTE, TRAINING, Kernel, Route, Training, build_optimiser
+from jbc.methods.subspace import Projects
 from jbc.nets import Autoencoder, PlayerState
 
 
 @dataclasses.dataclass(frozen=True)
-class RegularisedAutoencoder(ByEpochs, Directed, Trainable, Encodes):
+class RegularisedAutoencoder(Projects, ByEpochs, Directed, Trainable, Encodes):
     r"""Send rows through an autoencoder in which the codes of every source lie where those of the target do.
 
     An encoder E and a decoder D, which know no domains, are trained together on
@@ -87,8 +89,10 @@ class RegularisedAutoencoder(ByEpochs, Directed, Trainable, Encodes):
     (2, 1)
     """
 
+    takes_missing: ClassVar[bool] = True
+
     route: Route = ROUTE
-    inputs: Inputs = Inputs(log=False, level="keep", scale="domain")
+    inputs: Inputs = Inputs(log=False, level="keep", scale="domain", subspace="auto")
     widths: Widths = (500, 250, 50)
     image: tuple[Positive, Positive, Positive] | None = None
     weight: NonNegative = 1.0
@@ -100,6 +104,8 @@ class RegularisedAutoencoder(ByEpochs, Directed, Trainable, Encodes):
         preconditions.enough_rows(cohort)
         self.inputs.check(cohort)
         self.training.check(compares=True)
+        if self.image is not None:
+            preconditions.sees_features(self.inputs.subspace, "Convolutions see pixels.")
         if wrong := image_mismatch(self.image, cohort.x.shape[-1]):
             raise InputError(
                 "Rows do not match image=",
@@ -109,34 +115,48 @@ class RegularisedAutoencoder(ByEpochs, Directed, Trainable, Encodes):
                 code="bad-setting",
             )
 
+    def tables(self, cohort: Cohort) -> Tables:
+        """Return what standardises the inputs; domains to extrapolate have the average of the sources."""
+        tables, role = source_maps.measure_inputs(self.inputs, cohort), jnp.asarray(cohort.role)
+        return tables | {name: average_for_new(tables[name], role) for name in tables["to"]}
+
     def init(self, key: Array, cohort: Cohort) -> AutoencoderState:
         """Return a drawn network, and what standardises the inputs."""
-        role, net = jnp.asarray(cohort.role), self._net(cohort.x.shape[-1])
+        role, net = jnp.asarray(cohort.role), self._net(cohort.width)
         tx = build_optimiser(self.training.optimiser, self.training.weight_decay)
         drawn: Any = net.init(key, jnp.zeros((1, net.d)))["params"]
         last = f"layers_{net.depth - 1}"
         params = drawn | {last: jax.tree.map(jnp.zeros_like, drawn[last])}
         autoencoder = PlayerState.of_params(params, tx, ema_decay=self.training.ema_decay)
-        tables = source_maps.measure_inputs(self.inputs, cohort)
-        own = {name: average_for_new(tables[name], role) for name in tables["to"]}
         epoch = self.draw.epoch(cohort).astype(jnp.int32)
-        return AutoencoderState(autoencoder, tables | own, role, epoch, step=jnp.int32(0))
+        return AutoencoderState(autoencoder, self.tables(cohort), role, epoch, step=jnp.int32(0))
 
     def step(self, key: Array, state: AutoencoderState, rows: Rows) -> tuple[AutoencoderState, Info]:
         """Train on one minibatch."""
         del key
-        z = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
+        z = self.inputs.of_rows(state.tables, rows)
         used = state.role != STAYS
         weight = source_maps.pair_weights(state.role, rows.weight)
+        goal, seen = (
+            source_maps.target_index(state.role),
+            source_maps.both_observed(state.role, rows.observed),
+        )
+
+        def encode(params: Any, rows: Array) -> Array:
+            codes, _ = self._through(params, rows.reshape(-1, rows.shape[-1]))
+            return codes.reshape(*rows.shape[:2], -1)
 
         def loss(params: Any) -> tuple[Array, Info]:
             codes, out = self._through(params, z.reshape(-1, z.shape[-1]))
             codes = codes.reshape(*z.shape[:2], -1)
-            errors = jnp.square(out.reshape(z.shape) - z).mean(axis=(1, 2))
+            target = codes[goal]
+            if seen is not None:
+                codes, target = (encode(params, jnp.where(seen, side, 0)) for side in (z, z[goal]))
+            errors = mean_of_observed(jnp.square(out.reshape(z.shape) - z), rows.observed, (1, 2))
             error = jnp.where(used, errors, 0).sum() / used.sum()
             apart = mmd2_to(
                 codes,
-                codes[source_maps.target_index(state.role)],
+                target,
                 self.kernel.bandwidths,
                 None if self.kernel.unit == "median" else 1.0,
                 unbiased=self.kernel.unbiased,

@@ -95,6 +95,26 @@ def pair_weights(role: Array, weight: Array | None) -> tuple[Array, Array] | Non
     return None if weight is None else (weight[:, target], weight[target])
 
 
+def both_observed(role: Array, observed: Array | None) -> Array | None:
+    """Return where rows of every domain and rows of the target, in the same places, both have values, (D, m, d).
+
+    What compares the two looks at these values, and at 0 elsewhere: both have the same holes then, and what was
+    filled in is no difference. None where no value is missing.
+    """
+    return None if observed is None else observed & observed[target_index(role)]
+
+
+def hide(rows: Array, seen: Array | None) -> Array:
+    """Return rows with 0 where they are not seen.
+
+    Examples
+    --------
+    >>> hide(jnp.array([1.0, 2.0]), jnp.array([True, False])).tolist(), hide(jnp.array([1.0]), None).tolist()
+    ([1.0, 0.0], [1.0])
+    """
+    return rows if seen is None else jnp.where(seen, rows, 0)
+
+
 def sum_of_sources(values: Array, role: Array) -> Array:
     """Return the sum over the sources of one value per domain, (D,): no source scales the gradient of another."""
     return jnp.where(role == SOURCE, values, 0).sum()

@@ -153,15 +153,15 @@ class WassersteinAlignment(PairAlignment):
         how, pairs = self.training, self.n_pairs(cohort.shared.blocks)
         maps = self.init_maps(key, cohort, how.optimiser, how.ema_decay)
         key = jax.random.split(key)[1]
-        critics = nets.make_critics(key, pairs, cohort.x.shape[-1], self.critic, self.critic_start)
+        critics = nets.make_critics(key, pairs, cohort.width, self.critic, self.critic_start)
         return self.start(cohort, maps, PlayerState.of_params(critics, build_optimiser(how.optimiser)))
 
     def step(self, key: Array, state: AlignmentState, rows: Rows) -> tuple[AlignmentState, Info]:
         """Train the critics, or the maps."""
-        x = self.inputs.apply(state.tables, rows.x, rows.domain[:, None])
+        x = self.inputs.of_rows(state.tables, rows)
         turns = self.training.critic_steps, self.map_steps
         critics = whose_turn(state.step, turns, before=self.pretrain) == 0
-        more = self.weigh_pairs(rows)
+        more = self.weigh_pairs(rows, state.shared)
         state, info = jax.lax.cond(critics, self._critic_step, self._map_step, key, state, x, more)
         last = info["distance"] - info["penalty"]
         return state.replace(step=state.step + 1, last=last), info
@@ -209,7 +209,7 @@ class WassersteinAlignment(PairAlignment):
     def _terms(self, maps: Params, own: PairData, batch: Batch, x: Array) -> losses.Terms:
         """Return the estimated distance of every pair, from a minibatch of cells (cells, m, d)."""
         layer, head = own["critics"]["first"], own["critics"]["head"]
-        first, second = nets.project(maps, layer, x, batch, self.form)
+        first, second = nets.project(maps, layer, x, batch, self.form, own.get("seen"))
         gram = jnp.einsum("chd,ckd->chk", layer["w"], layer["w"])
         return losses.critic_terms(
             head, gram, shard_axis(first), shard_axis(second), own["mix"], self.gamma, rows_of(own)

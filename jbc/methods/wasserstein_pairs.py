@@ -207,24 +207,45 @@ def make_critics(key: Array, critics: int, d: int, widths: tuple[int, ...], star
     return {"first": first, "head": layers[1:]}
 
 
-def project(maps: Params, first: Params, x: Array, batch: Batch, form: Form) -> tuple[Array, Array]:
+def both_observed(observed: Array, shared: Shared, form: Form) -> Array:
+    """Return where the rows of both sides of every pair, in the same places, have values, (pairs, m, d).
+
+    From that of the rows of all cells, (cells, m, d). What compares the sides looks at these values alone: both have
+    the same holes then, and what was filled in is no difference.
+    """
+    found = []
+    for block in blocks(shared, form):
+        own = observed[block.cells].reshape(-1, block.k, *observed.shape[1:])
+        first, second = (own[:, side.cell] for side in sides(block.k, form))
+        found.append((first & second).reshape(-1, *observed.shape[1:]))
+    return jnp.concatenate(found)
+
+
+def project(
+    maps: Params, first: Params, x: Array, batch: Batch, form: Form, seen: Array | None = None
+) -> tuple[Array, Array]:
     """Return what the critics of a batch see of both sides of every pair, (T * P, h, m) each.
 
     ``first`` holds the first layers of these critics, w (T * P, h, d) and b (T * P, h), and ``x`` the rows of the
     cells, (T * k, m, d).
     """
+    if seen is not None:  # holes are those of a pair: no projection of a cell serves two of them
+        left, right = (
+            jnp.einsum("phd,pmd->phm", first["w"], rows) for rows in rows_of_pairs(maps, x, batch, form, seen)
+        )
+        return left + first["b"][..., None], right + first["b"][..., None]
     w = first["w"].reshape(batch.t, batch.pairs, *first["w"].shape[1:])
     both = sides(batch.k, form)
     # Pairs of mapped rows read both sides from one projection.
     reads = both if both[0].mapped != both[1].mapped else (both[0], None)
-    seen = [_seen(maps if side.mapped else None, w, x, batch, side.incident) for side in reads if side]
+    views = [_seen(maps if side.mapped else None, w, x, batch, side.incident) for side in reads if side]
     shape = (batch.t * batch.pairs, w.shape[2], x.shape[1])
     where = [side.cell * side.incident.shape[1] + side.slot for side in both]
-    if len(seen) == 1:
-        read = take_evenly(seen[0], np.stack(where))
+    if len(views) == 1:
+        read = take_evenly(views[0], np.stack(where))
         found = read[:, 0], read[:, 1]
     else:
-        found = tuple(take_evenly(one, at) for one, at in zip(seen, where, strict=True))
+        found = tuple(take_evenly(one, at) for one, at in zip(views, where, strict=True))
     bias = first["b"][..., None]
     return found[0].reshape(shape) + bias, found[1].reshape(shape) + bias
 
@@ -272,14 +293,18 @@ def take_evenly(x: Array, index: np.ndarray) -> Array:
     return take(x)
 
 
-def rows_of_pairs(maps: Params, x: Array, batch: Batch, form: Form) -> tuple[Array, Array]:
-    """Return both sides of every pair of a batch as rows, (T * P, m, d) each."""
+def rows_of_pairs(
+    maps: Params, x: Array, batch: Batch, form: Form, seen: Array | None = None
+) -> tuple[Array, Array]:
+    """Return both sides of every pair of a batch as rows, (T * P, m, d) each; 0 where they are not ``seen``."""
     moved = move_cells(maps, x, batch)
     shape, flat = (batch.t, batch.k, *x.shape[1:]), (-1, *x.shape[1:])
     first, second = (
         (moved if side.mapped else x).reshape(shape)[:, side.cell].reshape(flat)
         for side in sides(batch.k, form)
     )
+    if seen is not None:
+        first, second = jnp.where(seen, first, 0), jnp.where(seen, second, 0)
     return first, second
 
 

@@ -26,6 +26,7 @@ from jbc.model.checkpoints import checkpointed, describe_run
 from jbc.model.composition import keep_composition
 from jbc.model.covariates import keep_effects
 from jbc.model.criteria import How, hold_out
+from jbc.model.gaps import keep_gaps
 from jbc.model.model import Model, Record
 from jbc.model.support import measure_support
 from jbc.train import loop
@@ -141,7 +142,9 @@ def fit_prepared(
         for message in last.diagnose(history[-1], partial(told_apart, last, fitted, cohort)):
             warn(message)
     used = np.asarray(cohort.weight) > 0
-    rows = np.asarray(cohort.x)[used], np.asarray(cohort.domain)[used]
+    rows = np.asarray(cohort.x), np.asarray(cohort.domain)
+    if not used.all():
+        rows = rows[0][used], rows[1][used]
     return Model(
         method=method,
         fitted=jax.tree.map(np.asarray, run.fitted),
@@ -149,6 +152,7 @@ def fit_prepared(
         offset=None if cohort.offset is None else np.asarray(cohort.offset),
         controls=keep_controls(cohort),
         composition=keep_composition(cohort),
+        gaps=keep_gaps(method, cohort),
         covariates=keep_effects(cohort),
         support=measure_support(*rows, len(cohort.names.domains)),
         record=Record(seed, run.step, run.stopped, target_of(cohort), history),

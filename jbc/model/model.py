@@ -23,6 +23,7 @@ from jbc.metrics.classification import unit_medians
 from jbc.model.adaptation import Adaptation, Controls, adapt
 from jbc.model.composition import Held
 from jbc.model.covariates import Effects
+from jbc.model.gaps import Fill, Gaps, refuse_unknown_fill
 from jbc.model.new_rows import NewRows, read_measurements
 from jbc.model.saved import understood
 from jbc.model.support import Support, how_far_outside
@@ -91,6 +92,8 @@ class Model:
         Control rows of the known domains, for :meth:`adapt`.
     composition
         Populations of the domains, and which domains are corrected.
+    gaps
+        What stands in the place of missing values, and which features are not corrected where.
     covariates
         What the covariates do to features, which is taken out before the correction and put back after it; or None.
     support
@@ -113,14 +116,24 @@ class Model:
     offset: np.ndarray | None
     controls: Controls
     composition: Held
+    gaps: Gaps
     covariates: Effects | None
     support: Support
     record: Record
 
     def transform(
-        self, x: Any, domain: Any = None, *, covariates: Any = None, order: Any = None
+        self,
+        x: Any,
+        domain: Any = None,
+        *,
+        covariates: Any = None,
+        order: Any = None,
+        fill: Fill | None = None,
     ) -> np.ndarray:
         """Return corrected rows.
+
+        Missing values stay missing. Features that a domain lacks (:mod:`jbc.methods.missing`) come out as they came
+        in.
 
         Parameters
         ----------
@@ -131,6 +144,9 @@ class Model:
         covariates, order
             Covariates of each row, and its place in the run, where the fit had them: see
             :meth:`jbc.Cohort.from_arrays`. Other functions of the model take them too.
+        fill
+            What to return in the place of missing values (NaN): nothing, or with ``"centre"`` what becomes of the
+            centre of the row's domain.
 
         Returns
         -------
@@ -138,14 +154,17 @@ class Model:
             The rows stay in their order. Where float32 could not hold what a feature varies by, far from 0, features
             are float64.
         """
+        refuse_unknown_fill(fill)
         rows = self._rows(x, domain, covariates, order)
         moved = self._apply("transform", rows)
-        if not self.method.last.keeps_units:
-            return moved
-        moved = self.composition.stays(rows.x, moved, rows.domain)
-        if self.covariates is not None:
-            moved = self.covariates.back(moved, rows.design)
-        return put_back(moved, self.offset)
+        if self.method.last.keeps_units:
+            moved = self.gaps.stays(
+                rows.came, self.composition.stays(rows.came, moved, rows.domain), rows.domain
+            )
+            if self.covariates is not None:
+                moved = self.covariates.back(moved, rows.design)
+            moved = put_back(moved, self.offset)
+        return moved if fill else rows.with_gaps(moved)
 
     def encode(self, x: Any, domain: Any = None, *, covariates: Any = None, order: Any = None) -> np.ndarray:
         """Return the latent codes of rows, (n, codes)."""
@@ -237,7 +256,12 @@ class Model:
         """
         if not isinstance(self.method, Adapts):
             raise without(self.method, Adapts)
-        rows, given = self._measured(x, covariates)[0], aligned(x, domain=domain, control=control)
+        (rows, _, observed), given = (
+            self._measured(x, covariates),
+            aligned(x, domain=domain, control=control),
+        )
+        if observed is not None:
+            raise checks.incomplete(observed, self.names.features, "Adaptation to a new domain")
         domain, control = given["domain"], given["control"]
         marked = np.full(len(rows), True) if control is None else checks.mask(control, len(rows), "control")
         names, code = checks.domains(domain, len(rows))
@@ -252,6 +276,7 @@ class Model:
             fitted=jax.tree.map(np.asarray, fitted),
             names=dataclasses.replace(self.names, domains=(*self.names.domains, *names)),
             composition=self.composition.extend(len(names)),
+            gaps=self.gaps.extend(len(names)),
             support=support,
             record=dataclasses.replace(self.record, adapted=self.record.adapted | reports),
         )
@@ -284,6 +309,7 @@ class Model:
             "fitted": self.fitted,
             "controls": self.controls._asdict(),
             "composition": self.composition.arrays(),
+            "gaps": self.gaps._asdict(),
             "support": self.support._asdict(),
             "offset": offset,
         }
@@ -302,21 +328,27 @@ class Model:
 
     def _rows(self, x: Any, domain: Any, covariates: Any, order: Any) -> NewRows:
         """Return new rows as the method takes them."""
-        rows, design = self._measured(x, covariates)
-        code = checks.known_domains(aligned(x, domain=domain)["domain"], len(rows), self.names.domains)
+        came, beside, observed = self._measured(x, covariates)
+        code = checks.known_domains(aligned(x, domain=domain)["domain"], len(came), self.names.domains)
         place, start = None, self.names.order
         if order is not None and start is not None:
-            place = start.places(aligned(x, order=order)["order"], len(rows))
-        return NewRows(rows, code, design, place)
+            place = start.places(aligned(x, order=order)["order"], len(came))
+        whole, came = self.gaps.filled(self.method, came, observed, code, self.offset)
+        return NewRows(whole, code, beside, place, came, observed)
 
-    def _measured(self, x: Any, covariates: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return measurements less the offset and the effects of covariates, and the columns of these, (n, p)."""
-        rows = centre(read_measurements(x, self.names, type(self.method).__name__), self.offset)
+    def _measured(self, x: Any, covariates: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return measurements less the offset and the effects of covariates, and the columns of these, (n, p).
+
+        And where values are observed, or None where none is missing.
+        """
+        name = "" if self.method.takes_missing else type(self.method).__name__
+        rows, observed = read_measurements(x, self.names, name)
+        rows = centre(rows, self.offset)
         if self.covariates is None:
-            return rows, np.zeros((len(rows), 0), np.float32)
+            return rows, np.zeros((len(rows), 0), np.float32), observed
         given = aligned(x, covariates=covariates)["covariates"]
         beside = design(self.names.covariates, given, len(rows)).astype(np.float32)
-        return self.covariates.out(rows, beside), beside
+        return self.covariates.out(rows, beside), beside, observed
 
 
 def load(folder: str | Path) -> Model:
@@ -352,6 +384,7 @@ def load(folder: str | Path) -> Model:
         offset=tree["offset"] if np.any(tree["offset"]) else None,
         controls=Controls(**tree["controls"]),
         composition=Held.of_arrays(**tree["composition"], verdict=meta["composition"]),
+        gaps=Gaps(**tree["gaps"]),
         covariates=Effects(**tree["covariates"]) if names.covariates else None,
         support=Support(**tree["support"]),
         record=Record(**{name: meta[name] for name in KEPT}, adapted=adapted),

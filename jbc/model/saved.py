@@ -123,6 +123,8 @@ ARRAYS: dict[str, tuple[str, ...]] = {
     "support/variance": ("axes",),
     "support/rest": (),
     "support/edge": (),
+    "gaps/centres": ("domains", "features"),
+    "gaps/alone": ("domains", "features"),
     "offset": ("features",),
 }
 # And of those that are there where the fit had covariates.

@@ -54,19 +54,25 @@ def measure_support(x: Any, domain: Any, domains: int) -> Support:
     (True, True)
     """
     x, domain = np.asarray(x), np.asarray(domain)
-    count = np.maximum(np.bincount(domain, minlength=domains), 1)
-    centres = np.zeros((domains, x.shape[1]))
-    for start in range(0, len(x), ROWS):  # not the whole table at once in double precision
-        np.add.at(centres, domain[start : start + ROWS], x[start : start + ROWS].astype(np.float64))
-    centres /= count[:, None]
+    centres = _centres(x, domain, domains)
     taken = np.linspace(0, len(x) - 1, min(len(x), ROWS)).astype(int)
-    rows = x[taken] - centres[domain[taken]]
-    units = typical_deviations(np.square(rows).mean(axis=0), np.abs(centres).max(axis=0))
-    rows = rows / units
+    # In single precision, as rows are measured: sums over them are not.
+    rows = (x[taken] - centres.astype(np.float32)[domain[taken]]).astype(np.float32, copy=False)
+    squares = np.einsum("ij,ij->j", rows, rows, dtype=np.float64) / len(rows)
+    units = typical_deviations(squares, np.abs(centres).max(axis=0))
+    rows /= units.astype(np.float32)
     among, others = (rows[::2], rows[1::2]) if len(rows) > 64 else (rows, rows)
     axes, variance, rest = _principal(among)
     bare = Support(centres, units, axes, variance, rest, np.ones(()))
     return bare._replace(edge=np.asarray(np.quantile(_distance(bare, others), INSIDE)))
+
+
+def _centres(x: np.ndarray, domain: np.ndarray, domains: int) -> np.ndarray:
+    """Return the mean of every domain, (domains, d); not the whole table at once in double precision."""
+    total, each = np.zeros((domains, x.shape[1])), np.eye(domains)[domain]
+    for start in range(0, len(x), ROWS):
+        total += each[start : start + ROWS].T @ x[start : start + ROWS].astype(np.float64)
+    return total / np.maximum(each.sum(axis=0), 1)[:, None]
 
 
 def how_far_outside(support: Support, x: Any, domain: Any) -> np.ndarray:
@@ -77,8 +83,8 @@ def how_far_outside(support: Support, x: Any, domain: Any) -> np.ndarray:
 
 def _distance(support: Support, rows: np.ndarray) -> np.ndarray:
     """Return Mahalanobis' distance per feature."""
-    along = rows @ support.axes
-    away = np.square(rows).sum(axis=1) - np.square(along).sum(axis=1)
+    along = rows @ support.axes.astype(rows.dtype)
+    away = np.einsum("ij,ij->i", rows, rows) - np.square(along).sum(axis=1)
     squares = (np.square(along) / support.variance).sum(axis=1) + np.maximum(away, 0) / support.rest
     return np.sqrt(squares / rows.shape[1])
 
@@ -87,9 +93,12 @@ def _principal(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the directions of largest variance, their variances, and the mean variance of all others."""
     n, d = rows.shape
     r = min(AXES, d, max(n // 8, 1))
-    values, vectors = eigen(rows.T @ rows / n if d <= n else rows @ rows.T / n)
+    # Of the smaller of the two products, which has the same eigenvalues.
+    values, vectors = eigen((rows.T @ rows if d <= n else rows @ rows.T).astype(np.float64) / n)
+    vectors = vectors[:, :r]
     if d > n:
-        vectors = rows.T @ vectors[:, :r] / np.sqrt(np.maximum(n * values[:r], np.finfo(float).tiny))
+        size = np.sqrt(np.maximum(n * values[:r], np.finfo(float).tiny))
+        vectors = (rows.T @ (vectors / size).astype(rows.dtype)).astype(np.float64)
     floor = 1e-6 * max(values.sum() / d, np.finfo(np.float32).tiny)
     rest = values[r:].sum() / max(d - r, 1)
-    return vectors[:, :r], np.maximum(values[:r], floor), np.maximum(rest, floor)
+    return vectors, np.maximum(values[:r], floor), np.maximum(rest, floor)

@@ -43,6 +43,7 @@ from jbc.numerics.linalg import constant_range, moments
 
 Beyond = Literal["shift", "clip", "linear"]
 ROWS = 4096
+ENDLESS = 1e18  # what is measured nowhere stays as it is, whatever its value
 
 
 class Edit(NamedTuple):
@@ -70,7 +71,8 @@ def measure(
     percentiles
         How many, at least 2.
     source_weight, target_weight
-        How often each row counts, whole numbers: 0 leaves it out, k repeats it. At least one row must count.
+        How often each row counts, whole numbers: 0 leaves it out, k repeats it. At least one row must count. Or how
+        often each value counts, (rows, neurons): a neuron without a value on one of the sides stays as it is.
     constant_shift
         Take the mean instead of percentiles, so that all values of a neuron move by the difference of the means:
         the paper's simplest alternative.
@@ -82,14 +84,20 @@ def measure(
     ([0.0, 1.0, 2.0], [10.0, 12.0, 14.0])
     """
     knots = _means if constant_shift else partial(weighted_percentiles, number=percentiles)
-    return Edit(knots(source, source_weight), knots(target, target_weight))
+    edit = Edit(knots(source, source_weight), knots(target, target_weight))
+    counts = [weight for weight in (source_weight, target_weight) if weight is not None and weight.ndim == 2]
+    if not counts:
+        return edit
+    unknown = jnp.stack([(weight > 0).sum(axis=0) == 0 for weight in counts]).any(axis=0)
+    same = jnp.linspace(-ENDLESS, ENDLESS, len(edit.source))[:, None]
+    return Edit(*(jnp.where(unknown, same, side) for side in edit))
 
 
 def weighted_percentiles(rows: Array, weight: Array | None = None, number: int = 101) -> Array:
     """Return equally spaced percentiles of every column, from the least value to the largest, (number, columns).
 
-    They are those of ``numpy.percentile`` on rows that are repeated as often as they weigh. The rows are sorted once
-    for all weights of a ``vmap`` over weights.
+    They are those of ``numpy.percentile`` on rows, or values, that are repeated as often as they weigh. The rows are
+    sorted once for all weights of a ``vmap`` over weights.
 
     Examples
     --------
@@ -98,22 +106,36 @@ def weighted_percentiles(rows: Array, weight: Array | None = None, number: int =
     """
     rows = jnp.asarray(rows)
     weight = jnp.ones(len(rows), jnp.int32) if weight is None else jnp.asarray(weight, jnp.int32)
-    # The rank i (total - 1) / (number - 1) in whole numbers: float32 has too few digits, and products outgrow int32.
+    if weight.ndim == 1:
+        ranks = _ranks(weight, number)
+        return jax.vmap(lambda values: _column(values, weight, *ranks), in_axes=1, out_axes=1)(rows)
+
+    def one(values: Array, weight: Array) -> Array:
+        return _column(values, weight, *_ranks(weight, number))
+
+    return jax.vmap(one, in_axes=1, out_axes=1)(rows, weight)
+
+
+def _ranks(weight: Array, number: int) -> tuple[Array, Array]:
+    """Return the ranks of percentiles, and the share of the way to the next one.
+
+    The rank i (total - 1) / (number - 1) in whole numbers: float32 has too few digits, and products outgrow int32.
+    """
     i, parts = jnp.arange(number), number - 1
     whole, rest = jnp.divmod(weight.sum() - 1, parts)
     more, share = jnp.divmod(i * rest, parts)
-    rank, share = i * whole + more, share / parts
+    return i * whole + more, share / parts
 
-    def column(values: Array) -> Array:
-        order = jnp.argsort(values)
-        reached = jnp.cumsum(weight[order])
-        low, high = (
-            values[order[jnp.searchsorted(reached, r, side="right")]]
-            for r in (rank, jnp.minimum(rank + 1, reached[-1] - 1))
-        )
-        return jnp.clip(low + share * (high - low), low, high)
 
-    return jax.vmap(column, in_axes=1, out_axes=1)(rows)
+def _column(values: Array, weight: Array, rank: Array, share: Array) -> Array:
+    """Return the percentiles of one column."""
+    order = jnp.argsort(values)
+    reached = jnp.cumsum(weight[order])
+    low, high = (
+        values[order[jnp.searchsorted(reached, r, side="right")]]
+        for r in (rank, jnp.minimum(rank + 1, reached[-1] - 1))
+    )
+    return jnp.clip(low + share * (high - low), low, high)
 
 
 def keep_scale(edit: Edit) -> Edit:

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jbc.numerics.observed import covariance_of_observed
+
 # Smaller parts of a value are rounding in float32.
 ROUNDING = 1e-6
 
@@ -40,7 +42,8 @@ def moments(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, 
     """Return the weighted mean and (biased) variance of the rows of every group, (groups, d) each.
 
     Sums of many large numbers round, so the mean is corrected by the mean of what it leaves, and subtracted
-    before squaring: large offsets lose no digits, and a constant feature has the variance 0.
+    before squaring: large offsets lose no digits, and a constant feature has the variance 0. Weights are those of
+    rows, (n,), or of values, (n, d), where some are missing; without any weight, both are 0.
 
     Examples
     --------
@@ -48,7 +51,7 @@ def moments(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, 
     >>> mean[:, 0].tolist(), variance[:, 0].tolist()
     ([2.0, 9.0], [1.0, 0.0])
     """
-    weight = jnp.asarray(weight, x.dtype)[:, None]
+    weight = _of_values(jnp.asarray(weight, x.dtype))
     total = jnp.maximum(jax.ops.segment_sum(weight, group, groups), 1)
 
     def average(values: Array) -> Array:
@@ -57,6 +60,23 @@ def moments(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, 
     mean = average(x)
     mean = mean + average(x - mean[group])
     return mean, average(jnp.square(x - mean[group]))
+
+
+def _of_values(weight: Array) -> Array:
+    """Return weights of rows, (n,), as a column; those of values, (n, d), as they are."""
+    return weight if weight.ndim == 2 else weight[:, None]
+
+
+def lacking(weight: Array, group: Array, groups: int) -> Array | None:
+    """Return which groups have no value of a feature, (groups, d), by weights of values; None by weights of rows.
+
+    Examples
+    --------
+    >>> lacking(jnp.array([[1, 0], [1, 1]]), jnp.array([0, 1]), 2).tolist()
+    [[False, True], [False, False]]
+    """
+    weight = jnp.asarray(weight)
+    return None if weight.ndim == 1 else jax.ops.segment_sum(weight, group, groups) == 0
 
 
 def mean_and_deviation(x: Array, group: Array, weight: Array, groups: int) -> tuple[Array, Array]:
@@ -94,7 +114,8 @@ def location_and_scale(x: Array, group: Array, weight: Array, groups: int) -> tu
     """Return the mean of every group, and the standard deviation to divide by, (groups, d) each.
 
     Where a feature is constant in a group, its scale there is unknown: it gets the average deviation of the other
-    groups, so that it is scaled as it is on average. A feature that varies in no group is divided by 1.
+    groups, so that it is scaled as it is on average. A feature that varies in no group is divided by 1. Where no
+    value of a group has any weight, its mean is the average of the other groups as well.
 
     Examples
     --------
@@ -104,7 +125,9 @@ def location_and_scale(x: Array, group: Array, weight: Array, groups: int) -> tu
     [[1.0, 2.0, 1.0], [1.0, 2.0, 1.0]]
     """
     mean, scale = mean_and_deviation(x, group, weight, groups)
-    flat = constant(scale, mean)
+    flat, lacks = constant(scale, mean), lacking(weight, group, groups)
+    if lacks is not None:
+        flat, mean = flat | lacks, average_of_others(mean, lacks)
     return mean, jnp.where(flat.all(axis=0), 1, average_of_others(scale, flat))
 
 
@@ -200,6 +223,8 @@ def polar(x: Array) -> Array:
 def principal(x: Array, weight: Array, components: int) -> Array:
     """Return the directions in which weighted rows of mean 0 vary most, as columns, without LAPACK.
 
+    Weights are those of rows, (n,), or of values, (n, d): then a covariance is over rows that have both values.
+
     Products with the covariance, and Gram and Schmidt's orthogonalisation, turn any directions into these. Where two
     have nearly the same variance, which of their rotations comes out means nothing.
 
@@ -209,7 +234,12 @@ def principal(x: Array, weight: Array, components: int) -> Array:
     [[1.0], [0.0]]
     """
     matmul = partial(jnp.matmul, precision="highest")
-    covariance = matmul(x.T, x * weight[:, None]) / weight.sum()
+    if weight.ndim == 1:
+        covariance = matmul(x.T, x * weight[:, None]) / weight.sum()
+    else:
+        seen = jnp.where(weight > 0, x, 0)
+        both = matmul((weight > 0).T.astype(x.dtype), weight.astype(x.dtype))
+        covariance = matmul(seen.T, seen * weight) / jnp.maximum(both, 1)
 
     def straighten(j: Array, q: Array) -> Array:
         before = q * (jnp.arange(components) < j)
@@ -280,8 +310,14 @@ def eigen(symmetric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def covariance(rows: np.ndarray) -> np.ndarray:
-    """Return the unbiased covariance of rows (n, d), on the host."""
-    return np.atleast_2d(np.cov(rows, rowvar=False))
+    """Return the unbiased covariance of rows (n, d), on the host; NaN is a missing value.
+
+    Examples
+    --------
+    >>> covariance(np.array([[0.0, 1.0], [2.0, 3.0], [4.0, np.nan]])).tolist()
+    [[4.0, 2.0], [2.0, 2.0]]
+    """
+    return covariance_of_observed(rows) if np.isnan(rows).any() else np.atleast_2d(np.cov(rows, rowvar=False))
 
 
 def deviations(variance: np.ndarray, size: np.ndarray, otherwise: np.ndarray | float) -> np.ndarray:

@@ -14,7 +14,8 @@ Statistical Association 96, 2001. Storey, "A direct approach to false discovery 
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.interpolate import BSpline
@@ -89,7 +90,7 @@ def _bandwidth(x: np.ndarray) -> float:
 
 
 def smooth(x: np.ndarray, y: np.ndarray) -> BSpline:
-    r"""Return the smoothing spline through points on a grid, (GRID,) each.
+    r"""Return the smoothing spline through points on an even grid, (GRID,) each.
 
     .. math:: \min_f \sum_i (y_i - f(x_i))^2 + \lambda \int f''^2
 
@@ -101,8 +102,39 @@ def smooth(x: np.ndarray, y: np.ndarray) -> BSpline:
     >>> bool(np.abs(smooth(x, np.sin(x))(x) - np.sin(x)).max() < 1e-4)
     True
     """
-    length = x[-1] - x[0]
-    unit = (x - x[0]) / length
+    spline = _spline()
+    shared, apart = spline.fitted.T @ y, max(y @ y, np.finfo(float).tiny)
+
+    def shrunken(spar: float) -> np.ndarray:
+        return 1 / (1 + spline.ratio * 256 ** (3 * spar - 1) * spline.values)
+
+    def score(spar: float) -> float:
+        keep = shrunken(spar)
+        rest = y - spline.fitted @ (keep * shared)
+        return float(rest @ rest / (1 - keep.sum() / GRID) ** 2 / apart)
+
+    best: Any = minimize_scalar(score, bounds=(-1.5, 1.5), method="bounded", options={"xatol": 1e-4})
+    knots = x[0] + (x[-1] - x[0]) * spline.knots
+    return BSpline(knots, spline.vectors @ (shrunken(best.x) * shared), 3)
+
+
+class _Spline(NamedTuple):
+    """Cubic splines on an even grid from 0 to 1, in the basis in which both parts of what is minimised are diagonal.
+
+    There, ``values`` are their roughness, and every choice of lambda costs a few products.
+    """
+
+    knots: np.ndarray
+    values: np.ndarray
+    vectors: np.ndarray
+    fitted: np.ndarray
+    ratio: float
+
+
+@functools.cache
+def _spline() -> _Spline:
+    """Return the splines, once for all."""
+    unit = np.linspace(0, 1, GRID)
     inner = unit[np.linspace(0, GRID - 1, KNOTS).astype(int)]
     knots = np.concatenate([np.zeros(3), inner, np.ones(3)])
     basis = BSpline.design_matrix(unit, knots, 3).toarray()
@@ -113,18 +145,5 @@ def smooth(x: np.ndarray, y: np.ndarray) -> BSpline:
     rough = (2 * a.T @ (wide * a) + cross + cross.T + 2 * b.T @ (wide * b)) / 6
     gram = basis.T @ basis
     ratio = np.diag(gram)[2:-3].sum() / np.diag(rough)[2:-3].sum()
-    # In the basis where both are diagonal, every choice of lambda costs a few products.
     values, vectors = eigh(rough, gram)
-    values, shared = np.maximum(values, 0), vectors.T @ (basis.T @ y)
-    apart, fitted = y @ y, basis @ vectors
-
-    def coefficients(spar: float) -> np.ndarray:
-        return 1 / (1 + ratio * 256 ** (3 * spar - 1) * values)
-
-    def score(spar: float) -> float:
-        keep = coefficients(spar)
-        rest = y - fitted @ (keep * shared)
-        return float(rest @ rest / (1 - keep.sum() / GRID) ** 2 / max(apart, np.finfo(float).tiny))
-
-    best: Any = minimize_scalar(score, bounds=(-1.5, 1.5), method="bounded", options={"xatol": 1e-4})
-    return BSpline(x[0] + length * knots, vectors @ (coefficients(best.x) * shared), 3)
+    return _Spline(knots, np.maximum(values, 0), vectors, basis @ vectors, float(ratio))

@@ -54,7 +54,10 @@ squared correlation of features.
 
 
 class _Measured(NamedTuple):
-    """Numbers of rows of domains, (domains, 1), and their means, unbiased variances and what varies, (domains, d)."""
+    """Numbers of rows of domains, (domains, 1), and their means, unbiased variances and what varies, (domains, d).
+
+    Where values are missing (NaN), numbers are those of values, (domains, d).
+    """
 
     count: np.ndarray
     mean: np.ndarray
@@ -64,7 +67,7 @@ class _Measured(NamedTuple):
     @property
     def freedom(self) -> np.ndarray:
         """The degrees of freedom of the variances."""
-        return self.count - 1
+        return np.maximum(self.count - 1, 1)
 
 
 def shrunken(rows: np.ndarray, domain: np.ndarray, domains: int) -> tuple[np.ndarray, np.ndarray, Common]:
@@ -100,6 +103,9 @@ def shrunken(rows: np.ndarray, domain: np.ndarray, domains: int) -> tuple[np.nda
         "noise": noise.sum() / domains**2,
         "overlap": _overlap(within),
     }
+    if found.count.shape[1] > 1:
+        number = found.varies.sum(axis=0)
+        common["whole"] = number == number.max()
     common |= _priors(*_logs(found, common, inside=True), common["overlap"])
     # The mean of all domains has a part of the noise of each.
     location = _location(found, common, (1 - 2 / domains) * noise + common["noise"])
@@ -131,6 +137,8 @@ def shrunken_as(rows: np.ndarray, common: Common) -> tuple[np.ndarray, np.ndarra
 
 
 def _measure(parts: list[np.ndarray]) -> _Measured:
+    if any(np.isnan(part).any() for part in parts):
+        return _measure_observed(parts)
     count = np.array([[len(part)] for part in parts])
     mean = np.stack([part.mean(axis=0) for part in parts])
     squares = np.stack([np.square(part - part.mean(axis=0)).sum(axis=0) for part in parts])
@@ -138,14 +146,31 @@ def _measure(parts: list[np.ndarray]) -> _Measured:
     return _Measured(count, mean, variance, ~constant(np.sqrt(variance), mean))
 
 
+def _measure_observed(parts: list[np.ndarray]) -> _Measured:
+    """Measure rows with NaN where values are missing; every column of a domain has two values at least."""
+    count = np.stack([(~np.isnan(part)).sum(axis=0) for part in parts])
+    mean = np.stack([np.nanmean(part, axis=0) for part in parts])
+    squares = np.stack(
+        [np.nansum(np.square(part - own), axis=0) for part, own in zip(parts, mean, strict=True)]
+    )
+    variance = squares / np.maximum(count - 1, 1)
+    return _Measured(count, mean, variance, ~constant(np.sqrt(variance), mean))
+
+
 def _within(parts: list[np.ndarray], found: _Measured, scale: np.ndarray) -> list[np.ndarray]:
-    """Return the rows of every domain less its mean, in units of the features; 0 where a feature is constant."""
-    return [(part - found.mean[g]) / scale * found.varies[g] for g, part in enumerate(parts)]
+    """Return the rows of every domain less its mean, in units of the features; 0 where one is constant or missing."""
+    return [np.nan_to_num((part - found.mean[g]) / scale * found.varies[g]) for g, part in enumerate(parts)]
 
 
 def _noise(within: list[np.ndarray], found: _Measured) -> np.ndarray:
     """Return the mean sampling variance of the means of every domain, (domains, 1), less what features share."""
     number = np.maximum(found.varies.sum(axis=1), 1)
+    if found.count.shape[1] > 1:
+        each = found.freedom * found.count
+        rest = [_less_shared(part) for part in within]
+        return np.array(
+            [[(np.square(part).sum(axis=0) / each[g]).sum() / number[g]] for g, part in enumerate(rest)]
+        )
     own = [
         np.square(part - part.sum(axis=1, keepdims=True) / number[g] * found.varies[g]).sum() / number[g]
         for g, part in enumerate(within)
@@ -153,12 +178,19 @@ def _noise(within: list[np.ndarray], found: _Measured) -> np.ndarray:
     return np.array(own)[:, None] / found.freedom / found.count
 
 
+def _less_shared(part: np.ndarray) -> np.ndarray:
+    """Return rows less the mean of what each has, which all of its features share; 0 where it has nothing."""
+    has = part != 0
+    return np.where(
+        has, part - part.sum(axis=1, keepdims=True) / np.maximum(has.sum(axis=1, keepdims=True), 1), 0
+    )
+
+
 def _location(found: _Measured, common: Common, noise: np.ndarray) -> np.ndarray:
     """Shrink locations towards the mean over features of how far their domain lies from the average one."""
     shift, total = (found.mean - common["mean"]) / common["scale"], common["freedom"]
-    everywhere = found.varies & (
-        total == total.max()
-    )  # far from a domain that lacks it, all others lie alike
+    # Far from a domain that lacks a feature, all others lie alike.
+    everywhere = found.varies & (common["whole"] > 0 if "whole" in common else total == total.max())
     number = everywhere.sum(axis=1, keepdims=True)
     away = np.where(everywhere, shift - _average(shift, everywhere), 0)
     spread = np.square(away).sum(axis=1, keepdims=True)

@@ -43,7 +43,7 @@ def refuse_too_large(init: Callable[..., Any], key: Array, cohort: Cohort, rows:
         else partial(jax.eval_shape, init)
     )
     state = _bytes(traced(key, cohort))
-    step = COPIES * 4 * rows * cohort.x.shape[-1] // (1 if side_by_side else lanes)
+    step = COPIES * 4 * rows * cohort.width // (1 if side_by_side else lanes)
     needed = state + (state if side_by_side else state // lanes) + best * state + step
     left = _left()
     if needed > left:
@@ -57,8 +57,9 @@ def refuse_too_large(init: Callable[..., Any], key: Array, cohort: Cohort, rows:
                 f"{memory.size(step)} for the rows of a step",
             ],
             why="The system would kill the process without an error message.",
-            fix="Select features, such as the most variable ones, or fit to principal components; or take narrower "
-            "networks, fewer rows a step (rows=), or a method in closed form.",
+            fix="Select features, such as the most variable ones, or let networks see principal components "
+            "(inputs=Inputs(subspace=50)); or take narrower networks, fewer rows a step (rows=), or a method in "
+            "closed form.",
             code="too-large",
         )
 

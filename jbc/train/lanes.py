@@ -23,7 +23,7 @@ from jbc.train.early_stopping import Stopping
 from jbc.train.loop import ONCE, Hook, Options, Program, Run, drive, steps_of
 
 # What may differ between lanes; all else is shared, and lies on a device once.
-VARYING = ("label", "weight", "sources", "composition")
+VARYING = ("label", "weight", "sources", "composition", "subspace")
 
 
 def fit_lanes(
@@ -154,8 +154,14 @@ def stack(cohorts: Sequence[Cohort]) -> tuple[Cohort, tuple[str, ...]]:
 
 
 def _may_vary(cohort: Cohort) -> tuple[str, ...]:
-    """Return what may differ: with covariates rows too, whose effects are estimated in every lane."""
-    return (*VARYING, "x", "covariates") if cohort.covariates is not None else VARYING
+    """Return what may differ: with covariates rows too, whose effects are estimated in every lane.
+
+    And where values are missing: weights decide which features are measured, and what stands in their place.
+    """
+    more = ("x", "covariates") if cohort.covariates is not None else ()
+    return (
+        (*VARYING, *more) if cohort.observed is None else (*VARYING, *dict.fromkeys((*more, "x", "observed")))
+    )
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -166,7 +172,14 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _same_table(one: Cohort, other: Cohort) -> bool:
     """Return whether two cohorts agree in everything that lanes share, names included."""
-    one, other = (dataclasses.replace(c, **dict.fromkeys(_may_vary(one))) for c in (one, other))
+    names = _may_vary(one)
+    if one.observed is not None and other.observed is not None:
+        seen = np.logical_and(one.observed, other.observed)
+        if one.covariates is None and not np.array_equal(
+            np.where(seen, one.x, 0), np.where(seen, other.x, 0)
+        ):
+            return False
+    one, other = (dataclasses.replace(c, **dict.fromkeys(names)) for c in (one, other))
     return jax.tree.structure(one) == jax.tree.structure(other) and all(
         map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other))
     )

@@ -84,8 +84,9 @@ def like_counts(x: np.ndarray) -> bool:
     >>> like_counts(counts), like_counts(np.log1p(counts))
     (True, False)
     """
-    some = np.asarray(x[:: max(1, len(x) // ROWS)], np.float64)
-    if some.min() < 0 or not _whole(some):
+    some = np.asarray(x)[:: max(1, len(x) // ROWS)]
+    # Of nearly all other tables, the first rows tell.
+    if not all(_whole(part) and part.min() >= 0 for part in (some[:FEW], some)):
         return False
     # The middle of the table is far below its largest values, as it is where effects multiply.
     return bool(some.max() >= max(LARGE, STEEP * np.median(some)))

@@ -244,6 +244,13 @@ def test_weights_count_rows(components):
         np.testing.assert_allclose(found[name], expected[name], atol=1e-3)
 
 
+def test_more_shifts_than_fit_into_memory_are_refused():
+    x, domain, _ = mixture(n=60)
+    wide = np.tile(x, (1, 200))
+    with refusal("too-many-domains"):
+        fitted_on(Harmony(components=None, clusters=50_000, iterations=100), wide, domain)
+
+
 def test_principal_components_are_scikit_learns():
     from sklearn.decomposition import PCA
 
@@ -281,3 +288,22 @@ def test_blood_cells_come_out_as_stored(data, seed):
     assert np.mean(close) > 0.999
     off = np.sqrt(np.square(found - expected.to_numpy()).mean())
     assert off < 0.13 * np.sqrt(np.square(x.to_numpy() - expected.to_numpy()).mean())
+
+
+def test_blood_cells_come_out_as_from_harmonypy(data):
+    """Both are told the same; harmonypy 2 has other blocks, and draws other starts."""
+    run = pytest.importorskip("harmonypy", reason="harmonypy comes with the extra `bench`").run_harmony
+    folder = data / "harmonypy_pbmc3500"
+    x, meta = (pd.read_csv(folder / f"pbmc_3500_{name}.tsv.gz", sep="\t") for name in ("pcs", "meta"))
+    settings = {
+        "theta": 2,
+        "lamb": 1,
+        "max_iter_kmeans": 20,
+        "epsilon_cluster": 1e-5,
+        "epsilon_harmony": 1e-4,
+    }
+    theirs = run(x.to_numpy(), meta, ["donor"], verbose=False, **settings).Z_corr
+    model = fitted_on(Harmony(components=None), x.to_numpy(), meta["donor"].to_numpy())
+    found = model.encode(x.to_numpy(), domain=meta["donor"].to_numpy())
+    close = [np.corrcoef(a, b)[0, 1] for a, b in zip(found.T, theirs.reshape(found.shape).T, strict=True)]
+    assert min(close) > 0.995

@@ -114,6 +114,8 @@ BAD: dict[Any, tuple[Any, ...]] = {
     ),
     str: (0, None, ("a",), b"a"),
     tuple: ([1], "12", 1, None, np.ones(2), (True,), ("x", 1), (-1,), (0.5, "y"), {1: 2}),
+    # A word, or a number of components.
+    typing.Union: ("nonsense", "", 0, -1, True, 2.0, "3", ("all",), ["all"], np.ones(1)),
 }
 
 
@@ -366,8 +368,8 @@ def test_methods_fill_the_same_group_with_defaults_of_their_own():
     }
     assert [training.rows for training in rows.values()] == [128, 256, 100, 100]
     assert {training.epochs for training in rows.values()} == {7}
-    assert MMDResNet(inputs=Inputs(log=True)).inputs == Inputs(log=True, level="keep", scale="domain")
-    assert NeuronEditing(inputs=Inputs(log=True)).inputs == Inputs(log=True, level="keep", scale="pooled")
+    assert MMDResNet(inputs=Inputs(log=True)).inputs == Inputs(True, "keep", "domain", "auto")
+    assert NeuronEditing(inputs=Inputs(log=True)).inputs == Inputs(True, "keep", "pooled", "auto")
     critics = WassersteinAlignment(training=AdversarialTraining(rows=3)).training
     assert (critics.critic_steps, critics.map_rate) == (5, 5e-3)
     assert AdversarialCorrection(training=AdversarialTraining(rows=3)).training.critic_steps == 3
@@ -452,7 +454,7 @@ def test_what_a_change_of_a_preset_leaves_out_stays_published():
     assert presets.joint("mi", kernel=Kernel(unbiased=True)).kernel == Kernel(
         (1.0, 2.0, 4.0, 8.0, 16.0), "fixed", unbiased=True
     )
-    assert presets.mmd_resnet(inputs=Inputs(scale="domain")).inputs == Inputs(True, "keep", "domain")
+    assert presets.mmd_resnet(inputs=Inputs(scale="domain")).inputs == Inputs(True, "keep", "domain", "none")
     # A group that was not published is filled by the method.
     assert presets.wasserstein(importance=(("DMSO", 2.0),)).importance == (("DMSO", 2.0),)
     assert presets.adversarial("gan", route=Route(target="a")).route == Route("a", (), ())

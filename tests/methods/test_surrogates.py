@@ -15,6 +15,7 @@ from scipy import stats
 
 import jbc
 from jbc.cohort import Cohort
+from jbc.errors import InputWarning
 from jbc.methods.closed_form import SVA, FrozenSVA
 from jbc.methods.closed_form.surrogate_variables import count, indicators, p_values
 from jbc.numerics import added_row, local_fdr
@@ -178,7 +179,18 @@ def test_what_features_share_is_removed_and_classes_stay(method, unknown):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_world_without_anything_shared_is_left_alone(method, seed):
     world = Hidden(seed, shift=0.0)
-    np.testing.assert_array_equal(world.corrected(method), world.x.astype(np.float32))
+    with pytest.warns(InputWarning, match="No surrogate variable is significant"):
+        np.testing.assert_array_equal(world.corrected(method), world.x.astype(np.float32))
+
+
+@pytest.mark.parametrize("method", [SVA(surrogates=1), FrozenSVA(surrogates=1)], ids=repr)
+def test_where_no_feature_has_a_weight_nothing_is_removed(method):
+    """R then removes singular vectors of a table of zeros."""
+    rng, label = np.random.default_rng(0), np.repeat(["a", "b"], 20)
+    x = np.where(label == "a", 3, 0)[:, None] + rng.normal(size=(40, 10))
+    with pytest.warns(InputWarning, match="No feature varies with surrogate variables"):
+        moved = jbc.Corrector(method).fit(x, label).transform(x)
+    np.testing.assert_array_equal(moved, x.astype(np.float32))
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 4])

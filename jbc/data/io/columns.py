@@ -19,18 +19,22 @@ if TYPE_CHECKING:
 
 ID_NAMES = ("", "unnamed: 0", "index", "id", "obs_names")
 METADATA = "Metadata_"
+# How cells begin that hold less than what can be detected, such as "<LOD" and "< 0.5".
+BELOW = "<"
 # Of every number, at the peak of reading Parquet, as measured: Arrow's while it decodes them, and ours.
 COPIES = 3.5
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which columns are keys, features, or neither, and how numbers are written in text."""
+    """Which columns are keys, features, or neither, and how numbers, and missing ones, are written in text."""
 
     keys: tuple[str, ...] = ()
     features: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
     decimal: str = "."
+    missing: tuple[str, ...] = ()
+    below_detection: bool = False
 
     def check(self) -> None:
         """Refuse columns with two roles, and unknown decimal marks."""
@@ -115,7 +119,7 @@ def split(
     if candidates is None:
         no_features = {*keys, *wanted.exclude}
         candidates = [name for name in others if name not in no_features and not name.startswith(METADATA)]
-    found = {name: _numbers(columns[name], typed, wanted.decimal) for name in candidates}
+    found = {name: _numbers(columns[name], typed, wanted) for name in candidates}
     numbers = {name: values for name, values in found.items() if values is not None}
     text = {name: _strings(columns[name], name, path) for name in others if name not in numbers}
     refused = [name for name in found if name not in numbers]
@@ -132,8 +136,8 @@ def split(
     return x, list(numbers), pd.DataFrame(text, index=index, dtype=object)
 
 
-def _numbers(column: pa.ChunkedArray, typed: bool, decimal: str) -> np.ndarray | None:
-    """Return a column as floats with NaN for empty cells, or None when it is not numeric."""
+def _numbers(column: pa.ChunkedArray, typed: bool, wanted: Wanted) -> np.ndarray | None:
+    """Return a column as floats with NaN for missing cells, or None when it is not numeric."""
     import pyarrow as pa
     import pyarrow.compute
 
@@ -146,12 +150,14 @@ def _numbers(column: pa.ChunkedArray, typed: bool, decimal: str) -> np.ndarray |
             return None
     else:
         column = compute.utf8_trim_whitespace(column)
-        empty = compute.is_in(column, pa.array(MISSING))
+        empty = compute.is_in(column, pa.array([*MISSING, *wanted.missing]))
+        if wanted.below_detection:
+            empty = compute.or_(empty, compute.starts_with(column, pattern=BELOW))
         column = compute.if_else(empty, pa.scalar(None, pa.string()), column)
-        if decimal != ".":
+        if wanted.decimal != ".":
             if compute.any(compute.match_substring(column, ".")).as_py():
                 return None  # it may part thousands
-            column = compute.replace_substring(column, decimal, ".")
+            column = compute.replace_substring(column, wanted.decimal, ".")
     try:
         single = pa.types.is_float32(kind)
         return compute.cast(column, pa.float32() if single else pa.float64(), safe=False).to_numpy()
@@ -188,7 +194,9 @@ def _not_numeric(path: Path, offenders: Sequence[str]) -> InputError:
         f"Features in '{path.name}' are not numeric",
         which=offenders,
         why="Only numbers can be corrected.",
-        fix='Leave cells without a measurement empty. Decimals have a point, unless decimal="," says otherwise.',
+        fix="Leave cells without a measurement empty, or tell how they are marked (missing=); say "
+        'below_detection=True if cells such as <LOD are missing. Decimals have a point, unless decimal="," says '
+        "otherwise.",
         code="not-numeric",
     )
 
@@ -203,6 +211,7 @@ def _warn_nearly_numeric(path: Path, text: dict[str, list[str]]) -> None:
     if nearly:
         warn(
             f"Columns of '{path.name}' are read as metadata because of cells that are not numbers: "
-            f"{listing(nearly)}. Empty these cells if the columns are features; if not, name them as keys or by "
+            f"{listing(nearly)}. Empty these cells if the columns are features, or say that they are missing "
+            "(below_detection=True for cells such as <LOD, missing= for others); if not, name them as keys or by "
             "exclude=."
         )

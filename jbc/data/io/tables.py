@@ -13,7 +13,7 @@ import numpy as np
 from jbc.data.io.columns import METADATA, Wanted, offender, read_parquet, split
 from jbc.data.io.delimited import read_delimited
 from jbc.data.io.fcs import read_fcs
-from jbc.data.io.files import check_file, need_columns, need_unique
+from jbc.data.io.files import check_file, is_number, need_columns, need_unique
 from jbc.data.io.h5ad import read_h5ad
 from jbc.data.io.room import too_large
 from jbc.errors import InputError, listing, warn
@@ -73,6 +73,8 @@ def read_table(
     arcsinh: float | None = None,
     sep: str | None = None,
     decimal: str = ".",
+    missing: Sequence[str | float] = (),
+    below_detection: bool = False,
 ) -> Table:
     r"""Read one file, or several whose rows follow one another.
 
@@ -105,6 +107,12 @@ def read_table(
         What parts the columns of text files; None for a comma in .csv and a tab in .tsv.
     decimal
         Decimal mark of text files, ``"."`` or ``","``.
+    missing
+        What stands for a missing value, besides empty cells, ``NA`` and ``NaN``: numbers, such as 0 where a machine
+        writes it for what it has not seen, in files of any kind; and words, in text files.
+    below_detection
+        Take cells of text files that begin with ``<``, such as ``<LOD`` and ``<0.5``, for missing values; else they
+        make a column text.
 
     Returns
     -------
@@ -138,7 +146,9 @@ def read_table(
             code="missing-file",
         )
     need_unique([os.path.realpath(file) for file in files], "files", "duplicate-files")
-    wanted = Wanted(tuple(keys), None if features is None else tuple(features), tuple(exclude), decimal)
+    named = None if features is None else tuple(features)
+    words = tuple(str(value).strip() for value in missing)
+    wanted = Wanted(tuple(keys), named, tuple(exclude), decimal, words, below_detection)
     wanted.check()
     if arcsinh is not None and not 0 < arcsinh < np.inf:
         raise InputError(
@@ -160,6 +170,8 @@ def read_table(
         table = _concatenate([_read_one(file, wanted, sep) for file in files])
     except MemoryError as error:  # what is known of a file before it is read is a guess
         raise too_large(list(map(str, files)), "it was used up while reading") from error
+    if numbers := [float(word) for word in words if is_number(word)]:
+        table = replace(table, x=_without(table.x, numbers))
     if features is None and (found := class_like(table.x, table.features)):
         warn(of_class_like(found, "name them as keys or by exclude="))
     for name in table.obs.columns.difference(list(keys)):
@@ -171,6 +183,11 @@ def read_table(
     if arcsinh is None:
         return table
     return replace(table, x=np.arcsinh(table.x / table.x.dtype.type(arcsinh)))
+
+
+def _without(x: np.ndarray, numbers: Sequence[float]) -> np.ndarray:
+    """Return measurements with NaN in the place of these numbers."""
+    return np.where(np.isin(x, np.asarray(numbers, x.dtype)), np.nan, x).astype(x.dtype)
 
 
 def _read_one(path: Path, wanted: Wanted, sep: str | None) -> Table:

@@ -52,7 +52,7 @@ class ComponentEditing(EditsLayers, ClosedForm):
     """
 
     route: Route = ROUTE
-    inputs: Inputs = Inputs(log=False, level="keep", scale="pooled")
+    inputs: Inputs = Inputs(log=False, level="keep", scale="pooled", subspace="auto")
     components: Positive = 10
     editing: Editing = EDITING
 
@@ -73,10 +73,13 @@ class ComponentEditing(EditsLayers, ClosedForm):
 
 @partial(jax.jit, static_argnums=0)
 def _finish(method: ComponentEditing, cohort: Cohort) -> Fitted:
-    tables, net = method.inputs.of_cohort(cohort), method.net(cohort.x.shape[-1])
+    tables, net = method.tables(cohort), method.net(cohort.width)
     z = method.inputs.apply(tables, jnp.asarray(cohort.x), jnp.asarray(cohort.domain))
-    weight = jnp.asarray(cohort.weight)
-    mean = weight @ z / weight.sum()
+    weight = jnp.asarray(cohort.counts)
+    if weight.ndim == 1:
+        mean = weight @ z / weight.sum()
+    else:
+        mean = (weight * z).sum(axis=0) / jnp.maximum(weight.sum(axis=0), 1)
     basis = principal(z - mean, weight, net.size(1))
     params = {
         "layers_0": {"kernel": basis, "bias": -mean @ basis},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jax import Array
@@ -13,8 +13,16 @@ from jbc.methods import preconditions
 from jbc.methods.base import ClosedForm, Fitted
 from jbc.methods.closed_form.rows import given_populations, measured, no_inverse, rank, spread_of_all
 from jbc.methods.constraints import NonNegative
+from jbc.methods.missing import lacking
 from jbc.methods.settings import On
-from jbc.numerics.linalg import covariance, deviations, eigen, matmul_by_group
+from jbc.numerics.linalg import (
+    average_of_others,
+    covariance,
+    deviations,
+    eigen,
+    matmul_by_group,
+)
+from jbc.numerics.observed import both_observed, mean_of_observed, nearest_covariance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +51,9 @@ class Coral(ClosedForm):
 
     Notes
     -----
+    Where values are missing, the covariance of two features is over the rows that have both. A feature that a domain
+    lacks has its usual variance there, and no covariance with others.
+
     The publications' form is ``Coral(scale=False, target="identity", centre=False)``, of features that were
     whitened before (:class:`~jbc.methods.closed_form.typical_variation.TypicalVariation`).
 
@@ -59,6 +70,8 @@ class Coral(ClosedForm):
     >>> method.transform(fitted, np.array([[1.0], [20.0]]), np.array([0, 1])).tolist()
     [[10.5], [10.5]]
     """
+
+    takes_missing: ClassVar[bool] = True
 
     ridge: NonNegative = 1.0
     scale: bool = True
@@ -94,14 +107,16 @@ class Coral(ClosedForm):
 
     def _moments(self, cohort: Cohort) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return the means, the scale, and the covariances after division by it: of every domain, and pooled."""
-        rows, domain = measured(cohort, self.on)
+        rows, domain = measured(cohort, self.on, lacked=False)
         parts = [rows[domain == g] for g in range(len(cohort.domains.count))]
         freedom = np.array([len(part) - 1 for part in parts])
-        mean = np.stack([part.mean(axis=0) for part in parts])
+        mean = np.stack([mean_of_observed(part) for part in parts])
         if cohort.composition is not None and self.on == "all":
             mean, parts = given_populations(cohort, rows, domain)
         among = np.stack([covariance(part) for part in parts])
         pooled = np.tensordot(freedom / freedom.sum(), among, 1)
+        if cohort.observed is not None:
+            mean, among, pooled = _over_observed(cohort, mean, among, parts)
         unit = np.ones(len(pooled))
         if self.scale:
             # A feature that is constant on the controls has no covariance, whatever it is divided by.
@@ -114,3 +129,16 @@ class Coral(ClosedForm):
         """Raise a regularised covariance to a power."""
         values, vectors = eigen(among)
         return (vectors * (values + self.ridge) ** exponent) @ vectors.T
+
+
+def _over_observed(
+    cohort: Cohort, mean: np.ndarray, among: np.ndarray, parts: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return means and covariances of domains, and the pooled covariance, where values are missing."""
+    lacks = lacking(cohort)
+    mean = np.where(np.isnan(mean), np.asarray(cohort.x)[np.asarray(cohort.domains.offset)], mean)
+    freedom = np.stack([np.maximum(both_observed(~np.isnan(part)) - 1, 0) for part in parts])
+    pooled = nearest_covariance((freedom * among).sum(axis=0) / np.maximum(freedom.sum(axis=0), 1))
+    usual = np.stack([np.diag(np.diag(pooled))] * len(among))
+    either = lacks[:, :, None] | lacks[:, None, :]
+    return average_of_others(mean, lacks), np.where(either, usual, among), pooled

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from jbc.cohort import Cohort
+from jbc.errors import InputError
 from jbc.methods import preconditions
 from jbc.methods.base import ClosedForm, Encodes, Fitted
 from jbc.methods.closed_form import soft_clusters
@@ -31,7 +32,7 @@ class Harmony(ClosedForm, Encodes):
     Rows z are principal components, or an embedding. Two steps alternate. Soft k-means on directions
     :math:`u = z' / \|z'\|` minimises, over centres Y of length 1 and the parts R of rows in clusters, which sum to 1,
 
-    .. math:: \sum_{ik} R_{ik} \big(2 - 2 u_i^\top Y_k\big) + \sigma R_{ik} \log R_{ik}
+    .. math:: \sum_{ik} R_{ik} (2 - 2 u_i^\top Y_k) + \sigma R_{ik} \log R_{ik}
               + \sigma\theta R_{ik} \log \frac{O_{g_i k} + 1}{E_{g_i k} + 1},
 
     where O is the weight that a cluster has of a domain, :math:`O_{gk} = \sum_{i \in g} R_{ik}`, and E what it would
@@ -127,8 +128,18 @@ class Harmony(ClosedForm, Encodes):
     def check(self, cohort: Cohort) -> None:
         """Refuse domains that cannot be measured, and tables that are too large."""
         preconditions.enough_rows(cohort)
-        if self.components is not None and len(cohort.x) >= cohort.x.shape[1]:
+        n, d = cohort.x.shape
+        if self.components is not None and n >= d:
             preconditions.matrices_fit(cohort)
+        width, domains = d if self.components is None else min(self.components, d), len(cohort.domains.count)
+        shifts = 4 * self.iterations * domains * self.count(int(np.sum(cohort.weight))) * width
+        if shifts > preconditions.MATRIX_BYTES:
+            raise InputError(
+                f"The shifts of {domains} domains in every cluster and iteration need {shifts / 2**30:.0f} GiB",
+                why="Each has one for every component, and new rows go through all of them.",
+                fix="Take fewer components, clusters, or iterations.",
+                code="too-many-domains",
+            )
 
     def compares_mixtures(self, cohort: Cohort) -> bool:
         """Return False: rows are compared within clusters, whatever else their domains hold."""
@@ -163,6 +174,10 @@ class Harmony(ClosedForm, Encodes):
         if self.components is None:
             return after
         return x + jnp.matmul(after - before, fitted["restore"], precision="highest")
+
+    def count(self, rows: int) -> int:
+        """Return the number of clusters of so many rows."""
+        return self.clusters or min(max(round(rows / ROWS_PER_CLUSTER), 1), MOST_CLUSTERS)
 
     def _codes(self, fitted: Fitted, x: Array) -> Array:
         """Return the components of rows, or the rows of an embedding."""
@@ -239,10 +254,9 @@ def _fit(
     rng, total = np.random.default_rng(method.seed), int(rows.weight.sum())
     blocks = min(method.blocks, rows.kinds)
     layout = _lay_out(domain, rows, domains, blocks, rng)
-    count = method.clusters or min(max(round(total / ROWS_PER_CLUSTER), 1), MOST_CLUSTERS)
     first = layout.shuffled
     unit = _unit(z)
-    centres = soft_clusters.first_centres(unit[first], rows.weight[first], count, rng)
+    centres = soft_clusters.first_centres(unit[first], rows.weight[first], method.count(total), rng)
     share = np.bincount(domain, rows.weight, domains) / total
     numbers = (method.theta, method.sigma, share, method.sweep_tolerance)
     knobs = Knobs(*(jnp.asarray(each, jnp.float32) for each in numbers))

@@ -14,8 +14,10 @@ from jbc.methods import preconditions
 from jbc.methods.base import ClosedForm, Encodes, Fitted
 from jbc.methods.closed_form.rows import RANK, measured, spread_of_all
 from jbc.methods.constraints import Positive
+from jbc.methods.missing import lacking
 from jbc.methods.settings import On
-from jbc.numerics.linalg import ROUNDING, average_of_others, constant_range
+from jbc.numerics.linalg import ROUNDING, average_of_others, constant_range, covariance, eigen
+from jbc.numerics.observed import mean_of_observed, percentiles_of_observed
 
 LOW, HIGH = 1, 99
 
@@ -45,6 +47,8 @@ class Percentiles(ClosedForm, Encodes):
     The publications do not say of which rows the factors are. Those of the controls find the mechanisms of BBBC021
     better than those of all rows, as the whitening of controls does.
 
+    Where values are missing, the factors are those of the covariances of rows that have both of two features.
+
     A feature that is constant on the controls of one domain has no range there, and gets its average range in
     the other domains; where it has none, the standard deviation of all rows is its unit. A feature that is constant
     in all rows becomes 0.
@@ -63,6 +67,8 @@ class Percentiles(ClosedForm, Encodes):
     [[0.5], [0.5]]
     """
 
+    takes_missing: ClassVar[bool] = True
+
     keeps_units: ClassVar[bool] = False
 
     factors: Positive = 50
@@ -79,10 +85,11 @@ class Percentiles(ClosedForm, Encodes):
         del state
         rows, domain = measured(cohort, self.on)
         ends = [
-            np.percentile(rows[domain == g], (LOW, HIGH), axis=0) for g in range(len(cohort.domains.count))
+            percentiles_of_observed(rows[domain == g], (LOW, HIGH)) for g in range(len(cohort.domains.count))
         ]
         low, high = np.stack(ends, axis=1)
         flat = constant_range(low, high)
+        low = average_of_others(low, lacking(cohort))
         everywhere = spread_of_all(cohort)
         unknown = np.where(everywhere > ROUNDING * np.abs(low).max(axis=0), everywhere, np.inf)
         width = np.where(flat.all(axis=0), unknown, average_of_others(high - low, flat))
@@ -104,9 +111,15 @@ def _factors(x: np.ndarray, factors: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of the rows, and the matrix (d, factors) that gives the factors of what is left."""
     from sklearn.decomposition import FactorAnalysis
 
+    mean = mean_of_observed(x)
+    if np.isnan(x).any():
+        # Rows of mean 0 with the covariance of what is observed, which is all that the factors depend on.
+        values, vectors = eigen(covariance(x))
+        root = (vectors * np.sqrt(values * len(values))) @ vectors.T
+        x = mean + np.concatenate([root, -root])
     directions = np.linalg.matrix_rank(x - x.mean(axis=0), rtol=np.sqrt(RANK))
     if not directions:
-        return x.mean(axis=0), np.zeros((x.shape[1], 1))
+        return mean, np.zeros((x.shape[1], 1))
     # The approximate decomposition, which is the default, ends before the maximum.
     model = FactorAnalysis(min(factors, directions), svd_method="lapack").fit(x)
     weighted = model.components_ / model.noise_variance_

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +18,7 @@ from jbc.methods.constraints import Several
 from jbc.methods.settings import On
 from jbc.numerics.edits import Beyond, Edit, apply, keep_scale, outside
 from jbc.numerics.linalg import average_of_others, by_group, constant_range
+from jbc.numerics.observed import percentiles_of_observed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +71,8 @@ class QuantileMap(ClosedForm, Adapts, Bounded, Resolves):
     >>> method.transform(fitted, jnp.array([[0.5], [15.0], [31.0]]), jnp.array([0, 1, 1])).tolist()
     [[7.75], [7.75], [18.0]]
     """
+
+    takes_missing: ClassVar[bool] = True
 
     percentiles: Several = 101
     beyond: Beyond | Literal["refuse"] = "shift"
@@ -138,7 +141,7 @@ class QuantileMap(ClosedForm, Adapts, Bounded, Resolves):
         Percentiles of one mixture are not those of another one, whatever the effects of the domains.
         """
         assert cohort.composition is not None
-        rows = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.weight))
+        rows = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.counts))
         location, scale = (np.asarray(each)[:, None] for each in cohort.composition.location_and_scale(*rows))
         goal = np.asarray(cohort.role) == TARGET if self.target else np.full(len(knots), True)
         to = (knots - location) / scale * scale[goal].mean(axis=0) + location[goal].mean(axis=0)
@@ -153,7 +156,7 @@ class QuantileMap(ClosedForm, Adapts, Bounded, Resolves):
         return np.asarray(keep_scale(Edit(jnp.asarray(own), jnp.asarray(to))).target)
 
     def _knots(self, rows: np.ndarray) -> np.ndarray:
-        return np.percentile(rows, np.linspace(0, 100, self.percentiles), axis=0).astype(np.float32)
+        return percentiles_of_observed(rows, np.linspace(0, 100, self.percentiles)).astype(np.float32)
 
 
 def _tied(knots: np.ndarray) -> np.ndarray:

@@ -14,8 +14,10 @@ from jax import Array
 from jbc.cohort import Cohort
 from jbc.cohort.composition import Composition
 from jbc.errors import InputError
+from jbc.methods.missing import lacking
 from jbc.methods.settings import On
 from jbc.numerics.centring import sums
+from jbc.numerics.linalg import average_of_others
 
 # A direction whose variance is a smaller part of the largest one holds no digit of float32 to divide by.
 RANK = 1e-10
@@ -26,7 +28,10 @@ Seen = Callable[[np.ndarray, slice], np.ndarray]
 
 
 class Moments(NamedTuple):
-    """Rows of every domain, (groups, 1), their means, and their sums of squares about these, (groups, d)."""
+    """Rows of every domain, (groups, 1), their means, and their sums of squares about these, (groups, d).
+
+    Where values are missing, counts are those of values, (groups, d).
+    """
 
     count: np.ndarray
     mean: np.ndarray
@@ -35,11 +40,14 @@ class Moments(NamedTuple):
     @property
     def deviation(self) -> np.ndarray:
         """The (biased) standard deviations, (groups, d)."""
-        return np.sqrt(self.squares / self.count)
+        return np.sqrt(self.squares / np.maximum(self.count, 1))
 
 
-def measured(cohort: Cohort, on: On) -> tuple[np.ndarray, np.ndarray]:
+def measured(cohort: Cohort, on: On, *, lacked: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows to measure, in double precision, and their domains; a row of weight k is there k times.
+
+    Missing values are NaN; but a feature that a domain lacks is constant there, at the average centre of the other
+    domains, as any feature that tells nothing of a domain's scale, unless ``lacked`` says otherwise.
 
     Examples
     --------
@@ -49,12 +57,22 @@ def measured(cohort: Cohort, on: On) -> tuple[np.ndarray, np.ndarray]:
     ([2.0, 2.0, 3.0], [0, 0, 1])
     """
     count = _times(cohort, on)
-    rows = np.repeat(np.asarray(cohort.x), count, axis=0).astype(np.float64)
-    return rows, np.repeat(np.asarray(cohort.domain), count)
+    rows, domain = (
+        np.repeat(np.asarray(cohort.x), count, axis=0).astype(np.float64),
+        np.asarray(cohort.domain),
+    )
+    if cohort.observed is not None:
+        missing = ~np.asarray(cohort.observed)
+        if lacked:
+            missing &= ~lacking(cohort)[domain]
+        rows[np.repeat(missing, count, axis=0)] = np.nan
+    return rows, np.repeat(domain, count)
 
 
 def moments(cohort: Cohort, on: On, seen: Seen | None = None) -> Moments:
     """Measure the rows of every domain, in double precision, but never the whole table at once.
+
+    A feature that a domain lacks has the average mean of the other domains there.
 
     Examples
     --------
@@ -62,6 +80,8 @@ def moments(cohort: Cohort, on: On, seen: Seen | None = None) -> Moments:
     >>> [part.tolist() for part in moments(cohort, "all")]
     [[[2.0], [1.0]], [[2.5], [7.0]], [[4.5], [0.0]]]
     """
+    if cohort.observed is not None:
+        return _moments_of_observed(cohort, on, seen)
     x, times, domains = np.asarray(cohort.x), _times(cohort, on), len(cohort.domains.count)
     used = times > 0
     if not used.all():
@@ -82,9 +102,26 @@ def moments(cohort: Cohort, on: On, seen: Seen | None = None) -> Moments:
     return found
 
 
+def _moments_of_observed(cohort: Cohort, on: On, seen: Seen | None) -> Moments:
+    """Measure what every domain observed of every feature."""
+    x, times = np.asarray(cohort.x), _times(cohort, on)[:, None] * np.asarray(cohort.observed)
+    ends = np.append(np.asarray(cohort.domains.offset), len(x))
+    found = Moments(*np.zeros((3, len(ends) - 1, x.shape[1])))
+    for g, (start, end) in enumerate(pairwise(ends.tolist())):
+        for first in range(0, x.shape[1], max(BLOCK // (end - start), FEWEST)):
+            part = slice(first, first + max(BLOCK // (end - start), FEWEST))
+            rows, weight = x[start:end, part].astype(np.float64), times[start:end, part].astype(np.float64)
+            rows = rows if seen is None else seen(rows, part)
+            count = np.maximum(weight.sum(axis=0), 1)
+            found.count[g, part] = weight.sum(axis=0)
+            found.mean[g, part] = (weight * rows).sum(axis=0) / count
+            found.squares[g, part] = (weight * np.square(rows - found.mean[g, part])).sum(axis=0)
+    return found._replace(mean=average_of_others(found.mean, found.count == 0))
+
+
 def located(cohort: Cohort, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return location and scale of every domain, given the populations, (groups, d) each, from rows (n, d)."""
-    rows = (jnp.asarray(part) for part in (x, cohort.domain, cohort.weight))
+    rows = (jnp.asarray(part) for part in (x, cohort.domain, cohort.counts))
     location, scale = _located(cohort.composition, *rows)
     return np.asarray(location, np.float64), np.asarray(scale, np.float64)
 
@@ -103,13 +140,17 @@ def given_populations(
     """
     held = cohort.composition
     assert held is not None
-    table = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.weight))
+    table = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.counts))
     location = np.asarray(held.location_and_scale(*table)[0], np.float64)
     kind = np.repeat(np.asarray(held.membership).argmax(axis=1), np.asarray(cohort.weight))
     cell = np.unique(domain * held.membership.shape[1] + kind, return_inverse=True)[1]
     total = np.zeros((cell.max() + 1, rows.shape[1]))
-    np.add.at(total, cell, rows)
-    rest = rows - (total / np.bincount(cell)[:, None])[cell]
+    np.add.at(total, cell, np.nan_to_num(rows))
+    number = np.bincount(cell)[:, None]
+    if cohort.observed is not None:
+        number = np.zeros_like(total)
+        np.add.at(number, cell, ~np.isnan(rows))
+    rest = rows - (total / np.maximum(number, 1))[cell]
     return location, [rest[domain == g] for g in range(len(location))]
 
 
@@ -126,10 +167,12 @@ def spread_of_all(cohort: Cohort) -> np.ndarray:
     >>> spread_of_all(Cohort.from_arrays([[1.0], [3.0]], list("ab"))).tolist()
     [1.0]
     """
-    x, weight = np.asarray(cohort.x), np.asarray(cohort.weight)[:, None]
+    x, counts = np.asarray(cohort.x), np.asarray(cohort.counts)
+    weight = counts[:, None] if counts.ndim == 1 else counts
+    number = np.maximum(weight.sum(axis=0), 1)
     total, _ = sums(x, weight)
-    _, squares = sums(x, weight, total / weight.sum())
-    return np.sqrt(squares / weight.sum())
+    _, squares = sums(x, weight, total / number)
+    return np.sqrt(squares / number)
 
 
 def rank(covariance: np.ndarray) -> int:

@@ -4,8 +4,8 @@ Rows are unit vectors :math:`u_i` with weights :math:`w_i`. With centres :math:`
 :math:`O_{gk}` that cluster k has of domain g, and the weight :math:`E_{gk}` that it would have if all clusters held
 the same mixture of domains, row i of domain g is of cluster k to the part
 
-.. math:: R_{ik} \propto \exp\Big(\frac{2 u_i^\top Y_k - 2}{\sigma}\Big)
-          \Big(\frac{E_{gk} + 1}{O_{gk} + 1}\Big)^\theta.
+.. math:: R_{ik} \propto \exp\left(\frac{2 u_i^\top Y_k - 2}{\sigma}\right)
+          \left(\frac{E_{gk} + 1}{O_{gk} + 1}\right)^\theta.
 
 A sweep goes over the rows block by block, and each block sees the clusters as the others have left them. Nothing of
 the size rows × clusters outlives its block: a sweep keeps what every block adds to O, and the sums of which the next

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from jbc.methods import preconditions
 from jbc.methods.base import Adapts, ClosedForm, Fitted
 from jbc.methods.closed_form.rows import measured
 from jbc.methods.settings import On
-from jbc.numerics.linalg import constant, location_and_scale, mean_and_deviation
+from jbc.numerics.linalg import average_of_others, constant, lacking, location_and_scale, mean_and_deviation
 from jbc.numerics.shrinkage import shrunken, shrunken_as
 
 
@@ -49,6 +50,8 @@ class Standardise(ClosedForm, Adapts):
     [[5.0], [5.0]]
     """
 
+    takes_missing: ClassVar[bool] = True
+
     scale: bool = True
     on: On = "all"
 
@@ -68,7 +71,7 @@ class Standardise(ClosedForm, Adapts):
             mean, scale = mean.astype(np.float32), scale.astype(np.float32)
             more = {"common": {name: np.asarray(table, np.float32) for name, table in common.items()}}
         else:
-            rows = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.weight))
+            rows = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.counts))
             mean, scale = _measure(*rows, groups, cohort.composition)
         tables = {"mean": mean, "scale": scale if self.scale else jnp.ones_like(scale)}
         return tables | {"to": {name: table.mean(axis=0) for name, table in tables.items()}} | more
@@ -102,5 +105,8 @@ def _measure(
         return mean, scale
     location, given = held.location_and_scale(x, domain, weight)
     _, deviation = mean_and_deviation(x, domain, weight, groups)
-    known = ~constant(deviation, mean)  # what is constant in a domain tells neither there
+    known, lacks = ~constant(deviation, mean), lacking(weight, domain, groups)
+    if lacks is not None:
+        known, mean = known & ~lacks, jnp.where(lacks, average_of_others(location, lacks), mean)
+    # What is constant in a domain tells neither there.
     return jnp.where(known, location, mean), jnp.where(known, given, scale)

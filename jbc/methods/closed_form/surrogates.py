@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -11,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from jbc.cohort import Cohort
-from jbc.errors import InputError
+from jbc.errors import InputError, warn
 from jbc.methods import preconditions
 from jbc.methods.base import ClosedForm, Encodes, Fitted
 from jbc.methods.closed_form.surrogate_variables import (
@@ -30,8 +29,6 @@ from jbc.methods.constraints import Positive
 from jbc.numerics import added_row
 from jbc.numerics.added_row import Database
 from jbc.numerics.linalg import deviations
-
-LOG = logging.getLogger("jbc")
 
 
 class Table(NamedTuple):
@@ -100,10 +97,10 @@ def check(cohort: Cohort, number: int | None) -> None:
             code="one-class" if len(found) else "no-labels",
         )
     table = read(cohort, scale=True)
-    if (number or 1) > table.most:
+    if (number := number or 1) > table.most:
         features = table.x.shape[1]
         raise InputError(
-            f"{number or 1} surrogate variables cannot be estimated from this table",
+            f"{number} surrogate variable{'s' * (number > 1)} cannot be estimated from this table",
             which=[
                 f"{len(table.x)} labelled rows of {len(found)} classes",
                 f"{features} features that vary within classes",
@@ -115,12 +112,35 @@ def check(cohort: Cohort, number: int | None) -> None:
         )
 
 
-def number_of(table: Table, number: int | None, permutations: int, method: str) -> int:
-    """Return the number of surrogate variables that was asked for, or that is significant."""
+def estimate(table: Table, number: int | None, form: Form, iterations: int, permutations: int) -> Surrogates:
+    """Return as many surrogate variables as were asked for, or as are significant; warn where none is found.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> label, hidden = np.tile([0, 1], 20), rng.normal(size=40)
+    >>> x = np.outer(hidden, np.arange(90) >= 30) + rng.normal(size=(40, 90))
+    >>> table = read(Cohort.from_arrays(x, label=label), scale=True)
+    >>> estimate(table, None, "two-step", 5, 20).variables.shape
+    (40, 1)
+    """
     if number is None:
         number = min(count(table.x, table.classes, permutations), table.most)
-        LOG.info("%s: %d surrogate variables are significant", method, number)
-    return number
+    if not number:
+        warn("No surrogate variable is significant by permutation: nothing is removed.")
+        features = table.x.shape[1]
+        # One that is 0: arrays without entries are not kept.
+        return Surrogates(np.zeros((len(table.x), 1)), np.zeros((features, 1)), np.zeros(features))
+    if form == "two-step":
+        found = two_step(table.x, table.classes, number)
+    else:
+        found = reweighted(table.x, table.classes, number, iterations)
+    if not found.variables.any():
+        warn(
+            "No feature varies with surrogate variables and not with the classes: nothing is removed. Weights of few "
+            "features are no use, and those of many say that what rows vary by is what the classes differ by."
+        )
+    return found
 
 
 def linear(table: Table, found: Surrogates) -> Fitted:
@@ -134,12 +154,6 @@ def linear(table: Table, found: Surrogates) -> Fitted:
         "high": found.variables.max(axis=0),
     }
     return {name: value.astype(np.float32) for name, value in fitted.items()}
-
-
-def nothing(table: Table) -> Surrogates:
-    """Return a surrogate variable that is 0: arrays without entries are not kept."""
-    features = table.x.shape[1]
-    return Surrogates(np.zeros((len(table.x), 1)), np.zeros((features, 1)), np.zeros(features))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,12 +234,8 @@ class SVA(ClosedForm, Encodes):
         """Estimate the surrogate variables of the labelled rows, and their effects."""
         del state
         table = read(cohort, scale=self.scale)
-        number = number_of(table, self.surrogates, self.permutations, "SVA")
-        if not number:
-            return linear(table, nothing(table))
-        if self.form == "two-step":
-            return linear(table, two_step(table.x, table.classes, number))
-        return linear(table, reweighted(table.x, table.classes, number, self.iterations))
+        found = estimate(table, self.surrogates, self.form, self.iterations, self.permutations)
+        return linear(table, found)
 
     def transform(self, fitted: Fitted, x: Array, domain: Array) -> Array:
         """Take the surrogate variables off."""
@@ -312,8 +322,7 @@ class FrozenSVA(ClosedForm, Encodes):
         """Freeze the weighted decomposition of the labelled rows, and the effects of their surrogate variables."""
         del state
         table = read(cohort, scale=self.scale)
-        number = number_of(table, self.surrogates, self.permutations, "FrozenSVA")
-        found = reweighted(table.x, table.classes, number, self.iterations) if number else nothing(table)
+        found = estimate(table, self.surrogates, "irw", self.iterations, self.permutations)
         fitted = linear(table, found)
         if self.form == "exact":
             return {name: fitted[name] for name in ("mean", "effect")} | _database(table, found)

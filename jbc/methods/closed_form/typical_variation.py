@@ -17,6 +17,7 @@ from jbc.methods.closed_form.rows import measured, no_inverse, rank, spread_of_a
 from jbc.methods.constraints import NonNegative
 from jbc.methods.settings import On
 from jbc.numerics.linalg import ROUNDING, covariance, deviations, eigen
+from jbc.numerics.observed import mean_of_observed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,8 @@ class TypicalVariation(ClosedForm):
 
     Notes
     -----
+    Where values are missing, the covariance of two features is over the rows that have both.
+
     The defaults follow the sphering of pycytominer with standardised features. The publication whitens entirely,
     in the basis of the components: ``TypicalVariation(ridge=0, scale=False, basis="components")``.
 
@@ -63,6 +66,8 @@ class TypicalVariation(ClosedForm):
     >>> method.transform(fitted, jnp.array([[0.0], [4.0], [9.0]]), jnp.array([0, 1, 1])).tolist()
     [[-1.0], [1.0], [3.5]]
     """
+
+    takes_missing: ClassVar[bool] = True
 
     keeps_units: ClassVar[bool] = False
 
@@ -107,8 +112,10 @@ class TypicalVariation(ClosedForm):
 
     def _moments(self, cohort: Cohort) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the mean and the scale, and the covariance after division by the scale."""
-        rows, _ = measured(cohort, self.on)
-        among, mean = covariance(rows), rows.mean(axis=0)
+        rows, _ = measured(cohort, self.on, lacked=False)
+        among, mean = covariance(rows), mean_of_observed(rows)
+        # Without a value among these rows, those of all rows tell where a feature lies.
+        mean = np.where(np.isnan(mean), np.asarray(cohort.x).mean(axis=0), mean)
         unit = np.ones_like(mean)
         if self.scale:
             everywhere = spread_of_all(cohort)
