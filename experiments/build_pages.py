@@ -15,6 +15,7 @@ import tyro
 from experiments import published
 from experiments._lib import program
 from experiments.composition import page as composition
+from experiments.drift import page as drift
 from experiments.gan import page as gan
 from experiments.joint import page as joint
 from experiments.neuron_editing import page as neuron_editing
@@ -28,13 +29,14 @@ DETAILS = {
     "wasserstein": wasserstein,
     "gan": gan,
     "neuron_editing": neuron_editing,
+    "drift": drift,
     "speed": speed,
 }
 OVERVIEW = """# Benchmarks
 
 What was measured, on what data, what came out best (in bold), and by how much; baselines that win are shown as such.
-Sections link to pages with all tables, spreads over seeds, definitions, commands and versions. Made from the rows in
-`experiments/results/` by `python experiments/build_pages.py`; [experiments/](experiments/README.md) has the programs.
+Sections link to pages with all tables, definitions and commands; [drift along a run](docs/benchmarks/drift.md) has
+one alone. Made by `python experiments/build_pages.py`; the programs are in [experiments/](experiments/README.md).
 
 ## [What domains do not share](docs/benchmarks/composition.md)
 The share of rows whose nearest row of another domain is of the same population, where domains hold different things.

@@ -59,7 +59,7 @@ class QCMedian(ClosedForm):
 
 @dataclasses.dataclass(frozen=True)
 class QCLoess(ClosedForm, Ordered):
-    """Divide by a local line through the domain's controls, feature by feature, as QC-RLSC does.
+    """Divide by a local line through the domain's controls, feature by feature, in the manner of QC-RLSC.
 
     The span is that share of the controls, at least four of them; there is neither shrinkage nor robustness. With
     three controls it is a straight line. Beyond the controls, the curve stays what it is at the nearest one.

@@ -274,3 +274,30 @@ def test_curves_are_within_what_was_measured(n, d):
     curve = shrunken_curves(run, np.ones(d), (0.4, 0.8, 1.5), np.linspace(run.place[0], run.place[-1], 9))
     assert np.isfinite(curve).all()
     assert (np.abs(curve) <= 2 * np.ptp(y, axis=0)).all()
+
+
+@pytest.mark.parametrize("method", [DIFFERENCE, RATIO], ids=["difference", "ratio"])
+def test_what_is_missing_takes_no_part(method):
+    """Feature by feature: one that few controls have gets a line or a level, and others what they had."""
+    x = RUN.x if method is RATIO else LOG
+    holes = np.random.default_rng(0).random(x.shape) < 0.1
+    holes[:, 0] = False
+    few = np.flatnonzero(POOL & (RUN.domain == "batch 1"))
+    holes[few[2:], 1] = True  # two controls are left
+    holed = np.where(holes, np.nan, x)
+    model = jbc.fit(method, cohort(holed))
+    moved = model.transform(holed, RUN.domain, order=RUN.order)
+    np.testing.assert_array_equal(np.isnan(moved), holes)
+    assert np.ptp(model.fitted["points"][0], axis=0)[1] == 0
+    both = [np.log(part) if method is RATIO else part for part in (moved, corrected(method, x))]
+    assert np.sqrt(np.nanmean(np.square(both[0] - both[1]))) < 0.06
+    assert np.nanmax(np.abs(both[0] - both[1])[:, 0]) < 0.1
+
+
+def test_a_feature_that_no_control_has_is_left_alone_there():
+    holed = np.where((RUN.domain == "batch 2")[:, None] & POOL[:, None] & (np.arange(12) == 4), np.nan, LOG)
+    with pytest.warns(InputWarning, match=r"no control tells of in a domain: 'x4' in 'batch 2'"):
+        model = jbc.fit(DIFFERENCE, cohort(holed))
+    moved, here = model.transform(LOG, RUN.domain, order=RUN.order), RUN.domain == "batch 2"
+    np.testing.assert_array_equal(moved[here, 4], LOG[here, 4].astype(np.float32))
+    assert np.abs(moved - LOG)[here, 5].max() > 0

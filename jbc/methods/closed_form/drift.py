@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -75,6 +75,8 @@ class Drift(ClosedForm, Ordered, Bounded):
     [15.0, 16.0, 19.0, 20.0, 15.0, 16.0, 19.0, 20.0]
     """
 
+    takes_missing: ClassVar[bool] = True
+
     form: Literal["difference", "ratio"] = "difference"
     spans: tuple[PositiveFloat, ...] = (0.4, 0.6, 0.8, 1.0, 1.5, 2.5)
     between: bool = True
@@ -82,7 +84,7 @@ class Drift(ClosedForm, Ordered, Bounded):
 
     @property
     def by_order(self) -> bool:
-        """Whether rows need a place in the run: for levels alone, they do not."""
+        """Whether rows need a place in the run, which they do not for levels alone."""
         return bool(self.spans)
 
     @property

@@ -110,7 +110,8 @@ def beside(rows: Rows, level: np.ndarray, with_controls: np.ndarray) -> np.ndarr
 
 def differences(cohort: Cohort, level: np.ndarray) -> np.ndarray:
     """Return how far levels of domains lie from their average, (D, d): 0 where one is not known, with a warning."""
-    average, unknown = _mean(level), np.argwhere(np.isnan(level) & ~np.isnan(level).all(axis=0))
+    average = _mean(level)
+    unknown = np.argwhere(np.isnan(level) & ~np.isnan(level).all(axis=0) & _observed(cohort))
     if len(unknown):
         names = cohort.names
         where = [f"{names.features[j]!r} in {names.domains[g]!r}" for g, j in unknown[:SHOWN]]
@@ -119,6 +120,13 @@ def differences(cohort: Cohort, level: np.ndarray) -> np.ndarray:
             "they are there."
         )
     return np.where(np.isnan(level), 0, level - average)
+
+
+def _observed(cohort: Cohort) -> np.ndarray:
+    """Return which features a domain has any value of, (D, d): of others, another warning tells."""
+    if cohort.observed is None:
+        return np.ones((len(cohort.domains.count), cohort.x.shape[1]), bool)
+    return np.add.reduceat(np.asarray(cohort.observed), np.asarray(cohort.domains.offset), axis=0) > 0
 
 
 def _middle(y: np.ndarray, there: np.ndarray) -> np.ndarray:
