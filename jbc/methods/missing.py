@@ -133,8 +133,8 @@ def fill(
 def _counts(method: Method, cohort: Cohort) -> np.ndarray:
     """Return how often every value counts in what the method measures."""
     on = getattr(getattr(method, "editing", method), "on", "all")
-    counts = np.asarray(cohort.counts)
-    return counts * np.asarray(cohort.control)[:, None] if on == "controls" else counts
+    counts, control = np.asarray(cohort.counts), np.asarray(cohort.control)
+    return counts * control[:, None] if on == "controls" and control.any() else counts
 
 
 def _values(method: Method, x: np.ndarray, offset: Any) -> np.ndarray:

@@ -41,7 +41,12 @@ BLOCK = 1 << 18  # likelihoods at a time
 
 
 def posterior(
-    prior: Prior, count: float, mean: np.ndarray, variance: np.ndarray, *, mean_only: bool = False
+    prior: Prior,
+    count: float | np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    *,
+    mean_only: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the posterior means and variances of the features, (d,) each.
 
@@ -52,7 +57,7 @@ def posterior(
     prior
         What features shrink by; ``"none"`` returns what was measured.
     count
-        Number of rows.
+        Number of rows; or of values of every feature, (d,), where some are missing.
     mean, variance
         What was measured, (d,) each; the variances are unbiased, and above 0.
     mean_only
@@ -78,7 +83,7 @@ def posterior(
 
 
 def _in_turn(
-    count: float, mean: np.ndarray, variance: np.ndarray, centre: np.floating, width: np.floating
+    count: float | np.ndarray, mean: np.ndarray, variance: np.ndarray, centre: np.floating, width: np.floating
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the posterior means of both, given the mean and the variance of the means over features."""
     level, among = variance.mean(), variance.var(ddof=1)
@@ -101,20 +106,21 @@ def _settled(old: np.ndarray, new: np.ndarray) -> bool:
 
 
 def _weighted(
-    count: float, squares: np.ndarray, mean: np.ndarray, variance: np.ndarray
+    count: float | np.ndarray, squares: np.ndarray, mean: np.ndarray, variance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the averages over all other features; ``squares`` are the sums of squares about the mean."""
     others = np.stack([np.ones_like(mean), mean, variance], axis=1)
     half = -0.5 / variance
-    beside = np.stack([half, -0.5 * count * np.log(variance)])
+    every = np.broadcast_to(count, mean.shape)
+    beside = np.stack([half, -0.5 * np.log(variance)])
     found = np.empty((len(mean), 2))
     rows = max(BLOCK // len(mean), 1)
     for start in range(0, len(mean), rows):
         own = slice(start, start + rows)
         log = np.subtract.outer(mean[own], mean)
         np.square(log, out=log)
-        log *= count * half
-        log += np.stack([squares[own], np.ones_like(mean[own])], axis=1) @ beside
+        log *= count * half if np.ndim(count) == 0 else np.multiply.outer(every[own], half)
+        log += np.stack([squares[own], every[own]], axis=1) @ beside
         here = np.arange(len(log))
         log[here, start + here] = -np.inf
         log -= log.max(axis=1, keepdims=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -83,6 +83,8 @@ class ComBat(ClosedForm, Adapts, Resolves):
     ['3.0', '0.0']
     """
 
+    takes_missing: ClassVar[bool] = True
+
     prior: Prior = "parametric"
     mean_only: bool = False
     reference: str | None = None
@@ -148,13 +150,14 @@ class ComBat(ClosedForm, Adapts, Resolves):
 
     def _moves(self, common: _Common, own: Moments, varies: np.ndarray) -> dict[str, np.ndarray]:
         """Return what moves one domain, of which ``own`` was measured, to what the domains have in common."""
-        count, unit = own.count.item(), np.where(common.scale > 0, common.scale, 1)
+        unit = np.where(common.scale > 0, common.scale, 1)
         location, scale = (own.mean - common.mean) / unit, np.ones_like(unit)
-        variance = own.squares / unit**2 / max(count - 1, 1)
-        if (told := (common.scale > 0) & (varies | (count < 2))).any():
-            only = self.mean_only or count < 2
+        variance = own.squares / unit**2 / np.maximum(own.count - 1, 1)
+        alone = len(own.count) == 1 and own.count.item() < 2  # a domain of a single row
+        if (told := (common.scale > 0) & (varies | alone)).any():
+            count = own.count.item() if len(own.count) == 1 else own.count[told]
             location[told], scale[told] = posterior(
-                self.prior, count, location[told], variance[told], mean_only=only
+                self.prior, count, location[told], variance[told], mean_only=self.mean_only or alone
             )
         slope = 1 / np.sqrt(scale)
         shift = common.mean - slope * (common.mean + unit * location)
@@ -170,4 +173,4 @@ def _in_common(found: Moments, varies: np.ndarray, held: np.ndarray) -> _Common:
     has = count * (varies | (found.count < 2))
     total = has.sum(axis=0)
     variance = np.where(has > 0, found.squares, 0).sum(axis=0) / np.maximum(total, 1)
-    return _Common((count * found.mean).sum(axis=0) / count.sum(), np.sqrt(variance))
+    return _Common((count * found.mean).sum(axis=0) / np.maximum(count.sum(axis=0), 1), np.sqrt(variance))

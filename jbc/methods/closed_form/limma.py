@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -47,6 +48,8 @@ class LimmaRemoveBatch(ClosedForm):
     >>> method.transform(fitted, jnp.array([[0.0], [10.0]]), jnp.array([0, 1])).tolist()
     [[5.5], [4.5]]
     """
+
+    takes_missing: ClassVar[bool] = True
 
     remove: tuple[str, ...] = ()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -59,6 +59,8 @@ class RatioG(ClosedForm, Adapts):
     >>> method.transform(fitted, jnp.array([[2.0], [7.0], [16.0]]), jnp.array([0, 0, 1]))[:, 0].round().tolist()
     [6.0, 20.0, 6.0]
     """
+
+    takes_missing: ClassVar[bool] = True
 
     form: Literal["log", "ratio"] = "log"
     on: On = "controls"

@@ -17,6 +17,7 @@ from jbc.errors import InputError
 from jbc.methods.missing import lacking
 from jbc.methods.settings import On
 from jbc.numerics.centring import sums
+from jbc.numerics.linalg import average_of_others
 
 # A direction whose variance is a smaller part of the largest one holds no digit of float32 to divide by.
 RANK = 1e-10
@@ -27,7 +28,10 @@ Seen = Callable[[np.ndarray, slice], np.ndarray]
 
 
 class Moments(NamedTuple):
-    """Rows of every domain, (groups, 1), their means, and their sums of squares about these, (groups, d)."""
+    """Rows of every domain, (groups, 1), their means, and their sums of squares about these, (groups, d).
+
+    Where values are missing, counts are those of values, (groups, d).
+    """
 
     count: np.ndarray
     mean: np.ndarray
@@ -36,7 +40,7 @@ class Moments(NamedTuple):
     @property
     def deviation(self) -> np.ndarray:
         """The (biased) standard deviations, (groups, d)."""
-        return np.sqrt(self.squares / self.count)
+        return np.sqrt(self.squares / np.maximum(self.count, 1))
 
 
 def measured(cohort: Cohort, on: On, *, lacked: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -68,12 +72,16 @@ def measured(cohort: Cohort, on: On, *, lacked: bool = True) -> tuple[np.ndarray
 def moments(cohort: Cohort, on: On, seen: Seen | None = None) -> Moments:
     """Measure the rows of every domain, in double precision, but never the whole table at once.
 
+    A feature that a domain lacks has the average mean of the other domains there.
+
     Examples
     --------
     >>> cohort = Cohort.from_arrays([[1.0], [4.0], [7.0]], list("aab"))
     >>> [part.tolist() for part in moments(cohort, "all")]
     [[[2.0], [1.0]], [[2.5], [7.0]], [[4.5], [0.0]]]
     """
+    if cohort.observed is not None:
+        return _moments_of_observed(cohort, on, seen)
     x, times, domains = np.asarray(cohort.x), _times(cohort, on), len(cohort.domains.count)
     used = times > 0
     if not used.all():
@@ -94,9 +102,26 @@ def moments(cohort: Cohort, on: On, seen: Seen | None = None) -> Moments:
     return found
 
 
+def _moments_of_observed(cohort: Cohort, on: On, seen: Seen | None) -> Moments:
+    """Measure what every domain observed of every feature."""
+    x, times = np.asarray(cohort.x), _times(cohort, on)[:, None] * np.asarray(cohort.observed)
+    ends = np.append(np.asarray(cohort.domains.offset), len(x))
+    found = Moments(*np.zeros((3, len(ends) - 1, x.shape[1])))
+    for g, (start, end) in enumerate(pairwise(ends.tolist())):
+        for first in range(0, x.shape[1], max(BLOCK // (end - start), FEWEST)):
+            part = slice(first, first + max(BLOCK // (end - start), FEWEST))
+            rows, weight = x[start:end, part].astype(np.float64), times[start:end, part].astype(np.float64)
+            rows = rows if seen is None else seen(rows, part)
+            count = np.maximum(weight.sum(axis=0), 1)
+            found.count[g, part] = weight.sum(axis=0)
+            found.mean[g, part] = (weight * rows).sum(axis=0) / count
+            found.squares[g, part] = (weight * np.square(rows - found.mean[g, part])).sum(axis=0)
+    return found._replace(mean=average_of_others(found.mean, found.count == 0))
+
+
 def located(cohort: Cohort, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return location and scale of every domain, given the populations, (groups, d) each, from rows (n, d)."""
-    rows = (jnp.asarray(part) for part in (x, cohort.domain, cohort.weight))
+    rows = (jnp.asarray(part) for part in (x, cohort.domain, cohort.counts))
     location, scale = _located(cohort.composition, *rows)
     return np.asarray(location, np.float64), np.asarray(scale, np.float64)
 
