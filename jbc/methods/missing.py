@@ -52,6 +52,8 @@ def complete(method: Method, cohort: Cohort) -> Cohort:
 def lacking(cohort: Cohort, counts: np.ndarray | None = None) -> np.ndarray:
     """Return which features a domain lacks, (domains, d): fewer than two of its values are observed.
 
+    Of a domain in which a single row is measured, one value is enough, as it is without missing values.
+
     Examples
     --------
     >>> nan = float("nan")
@@ -62,7 +64,9 @@ def lacking(cohort: Cohort, counts: np.ndarray | None = None) -> np.ndarray:
     if cohort.observed is None:
         return np.zeros((domains, d), bool)
     counts = np.asarray(cohort.counts) if counts is None else counts
-    return np.add.reduceat(counts, np.asarray(cohort.domains.offset), axis=0) < FEWEST
+    starts = np.asarray(cohort.domains.offset)
+    rows = np.add.reduceat(counts.max(axis=1), starts)[:, None]
+    return np.add.reduceat(counts, starts, axis=0) < np.clip(rows, 1, FEWEST)
 
 
 def left_alone(cohort: Cohort, lacks: np.ndarray) -> np.ndarray:
