@@ -134,6 +134,25 @@ def fill(
     return np.where(observed, x, centre).astype(np.float32)
 
 
+def of_link(method: Method, cohort: Cohort) -> dict[str, dict[str, np.ndarray]]:
+    """Return what a chain keeps of the features that one of its methods leaves alone; nothing where there are none.
+
+    ``alone`` (D, d) is 1 there, and ``centre`` (D, d) is what the method reads of a row in its place.
+    """
+    lacks = lacking(cohort)
+    if cohort.observed is None or not (alone := left_alone(cohort, lacks)).any():
+        return {}
+    rows = np.zeros(lacks.shape, np.float32)
+    centre = fill(method, rows, np.zeros(lacks.shape, bool), centres(method, cohort), cohort.offset)
+    return {"gaps": {"alone": alone.astype(np.float32), "centre": centre}}
+
+
+def link_moves(held: Any, domain: Any) -> Any:
+    """Return which values a method of a chain moves, (n, 1) or (n, d), by what the chain keeps of it; NumPy or JAX."""
+    goes = held["moves"][domain][:, None] > 0
+    return goes & (held["gaps"]["alone"][domain] == 0) if "gaps" in held else goes
+
+
 def _counts(method: Method, cohort: Cohort) -> np.ndarray:
     """Return how often every value counts in what the method measures."""
     on = getattr(getattr(method, "editing", method), "on", "all")
