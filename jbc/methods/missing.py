@@ -41,11 +41,10 @@ def complete(method: Method, cohort: Cohort) -> Cohort:
     if cohort.observed is None:
         return cohort
     _refuse_empty(cohort)
-    lacks = lacking(cohort, _counts(method, cohort))
-    observed = np.asarray(cohort.observed) & ~lacks[np.asarray(cohort.domain)]
-    cohort = dataclasses.replace(cohort, observed=observed)
+    cohort = without_lacked(cohort, _counts(method, cohort))
+    x, observed = np.asarray(cohort.x), np.asarray(cohort.observed)
     return dataclasses.replace(
-        cohort, x=fill(method, np.asarray(cohort.x), observed, _centre_of_rows(method, cohort), cohort.offset)
+        cohort, x=fill(method, x, observed, _centre_of_rows(method, cohort), cohort.offset)
     )
 
 
@@ -67,6 +66,14 @@ def lacking(cohort: Cohort, counts: np.ndarray | None = None) -> np.ndarray:
     starts = np.asarray(cohort.domains.offset)
     rows = np.add.reduceat(counts.max(axis=1), starts)[:, None]
     return np.add.reduceat(counts, starts, axis=0) < np.clip(rows, 1, FEWEST)
+
+
+def without_lacked(cohort: Cohort, counts: np.ndarray | None = None) -> Cohort:
+    """Return the cohort with nothing observed of features in domains that lack them (:func:`lacking`)."""
+    if cohort.observed is None:
+        return cohort
+    lacks = lacking(cohort, counts)[np.asarray(cohort.domain)]
+    return dataclasses.replace(cohort, observed=np.asarray(cohort.observed) & ~lacks)
 
 
 def left_alone(cohort: Cohort, lacks: np.ndarray) -> np.ndarray:

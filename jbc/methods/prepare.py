@@ -126,7 +126,7 @@ def _led(method: Method, cohort: Cohort, composition: Mixtures) -> tuple[Cohort,
         if compares:
             found, composition = seen.composition, "assume-equal"
         if number == 0 and not refuses_missing(method):
-            fitted["centres"] = gaps.centres(method.last, seen)
+            fitted["centres"] = gaps.centres(method.last, gaps.without_lacked(cohort))
         own, moves, rows = each.finish(None, seen), moving(seen), _rows(each, seen)
         held = {"fitted": own, "moves": moves} | gaps.of_link(each, seen)
         fitted[str(number)] = held

@@ -56,7 +56,7 @@ def keep_gaps(method: Method, cohort: Cohort) -> Gaps:
     if refuses_missing(method):
         return Gaps(np.zeros(lacks.shape, np.float32), lacks.astype(np.uint8))
     alone = lacks if cohort.observed is None else left_alone(cohort, lacks)
-    if not cohort.leading:
+    if not (method.leading and cohort.leading):
         return Gaps(centres(method.last, cohort), alone.astype(np.uint8))
     # Each method of a chain leaves features alone itself: what none corrects comes out as it came in.
     links = [cohort.leading[str(number)] for number in range(len(method.leading))]

@@ -87,7 +87,10 @@ class RatioG(ClosedForm, Adapts):
         if self.form == "ratio":
             _refuse_covariates(cohort)
             used = np.asarray(cohort.control) | (on == "all")
-            _refuse_without_logarithm(np.asarray(cohort.x)[used], _offset(cohort), cohort.names.features)
+            x = np.asarray(cohort.x)
+            if cohort.observed is not None:  # what stands for a missing value is no reference
+                x = np.where(cohort.observed, x, np.inf)
+            _refuse_without_logarithm(x[used], _offset(cohort), cohort.names.features)
 
     def finish(self, state: None, cohort: Cohort) -> Fitted:
         """Measure the reference of every domain."""
