@@ -211,7 +211,11 @@ FILES: dict[str, tuple[str, str | bytes, tuple[str, ...]]] = {
     "minus infinity": ("bad.csv", csv(m2=["-Infinity"] + ["1"] * 23), ("infinity", "'m2'")),
     "1e38": ("bad.csv", csv(m3=["1e38"] + ["1"] * 23), ("larger than 1e+18", "'m3'")),
     "1e999": ("bad.csv", csv(m3=["1e999"] + ["1"] * 23), ("infinity", "'m3'")),
-    "missing values": ("bad.csv", csv(m1=["NA"] + ["1"] * 23, m3=["", "nan"] + ["1"] * 22), ("'m1', 'm3'",)),
+    "a row without values": (
+        "bad.csv",
+        csv(m1=["NA"] + ["1"] * 23, m2=[""] + ["1"] * 23, m3=["nan"] + ["1"] * 23),
+        ("without a single value", ": 0."),
+    ),
     "a column without values": ("bad.csv", csv(m1=["NA"] * 24), ("without a single value", "'m1'")),
     "a picture": ("bad.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", ("bad.csv",)),
     "a workbook": ("bad.csv", workbook(), ("bad.csv", "zip (as Excel workbooks are)")),

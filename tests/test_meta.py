@@ -20,6 +20,7 @@ from jbc.errors import InputError
 from jbc.methods.base import Classifies
 from jbc.methods.settings import Training
 from jbc.model.adaptation import Adaptation, Controls, Expected
+from jbc.model.gaps import Gaps
 from jbc.model.saved import ARRAYS, RULES
 from jbc.model.support import Support
 from jbc.train import checkpoint
@@ -170,7 +171,7 @@ def test_everything_that_is_saved_has_a_rule(saved):
     fields = {f"controls/{name}" for name in Controls._fields} | {
         f"support/{name}" for name in Support._fields
     }
-    fields |= {"composition/shares", "composition/moves"}
+    fields |= {"composition/shares", "composition/moves"} | {f"gaps/{name}" for name in Gaps._fields}
     assert fields == kept
 
 

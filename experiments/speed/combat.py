@@ -5,8 +5,8 @@ Every side has its turn in a process of its own. inmoose comes with `pip install
 measured.
 
 What is timed is the way from the table in memory to the corrected one. Of jbc that is the cohort, :func:`jbc.fit`
-with its checks, the record of where rows lie, and :meth:`jbc.Model.transform`; domains are taken for the same mixture,
-as ComBat takes them elsewhere.
+with its checks, the record of where rows lie, and :meth:`jbc.Model.transform`; domains are taken for the same
+mixture, as ComBat takes them elsewhere.
 """
 
 from __future__ import annotations

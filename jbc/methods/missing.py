@@ -18,6 +18,8 @@ from jbc.cohort.roles import TARGET
 from jbc.errors import SHOWN, InputError, enumeration
 from jbc.methods.base import Method
 from jbc.methods.inputs import Inputs, signed_exponential, signed_logarithm
+from jbc.numerics.imputation import draw_missing
+from jbc.numerics.linalg import average_of_others
 
 FEWEST = 2  # observed values by which a feature is measured in a domain
 
@@ -113,6 +115,36 @@ def centres(method: Method, cohort: Cohort) -> np.ndarray:
     return np.where(has, found, average).astype(np.float32)
 
 
+def drawn(method: Method, cohort: Cohort) -> Cohort:
+    """Return a cohort with draws in the place of missing values, to tell by which populations domains share.
+
+    Rows with centres in them lie between populations, the more so the more holes a domain has. Draws from common
+    factors (:mod:`jbc.numerics.imputation`) vary as observed values do. A complete cohort is returned as it is.
+
+    Examples
+    --------
+    >>> from jbc.methods.closed_form.standardise import Standardise
+    >>> x = np.random.default_rng(0).normal(size=(2000, 2))
+    >>> x[::2, 1] = np.nan
+    >>> cohort = complete(Standardise(), Cohort.from_arrays(x))
+    >>> missing = ~cohort.observed[:, 1]
+    >>> [round(float(np.asarray(each.x)[missing, 1].std()), 1) for each in (cohort, drawn(Standardise(), cohort))]
+    [0.0, 1.0]
+    """
+    if cohort.observed is None or method.compares_logarithms:
+        return cohort
+    observed, domain = np.asarray(cohort.observed), np.asarray(cohort.domain)
+    values, centre = _values(method, np.asarray(cohort.x), cohort.offset), centres(method, cohort)
+    away = np.where(observed, values - centre[domain], 0)
+    squares, total = _sums(cohort, np.square(away), np.asarray(cohort.counts))
+    has = (total > 0) & (squares > 0)
+    scale = average_of_others(np.sqrt(np.where(has, squares / np.maximum(total, 1), 1)), ~has)
+    found = centre[domain] + scale[domain] * draw_missing(away / scale[domain], observed)
+    return dataclasses.replace(
+        cohort, x=np.where(observed, cohort.x, _back(method, found, cohort.offset)).astype(np.float32)
+    )
+
+
 def fill(
     method: Method, x: np.ndarray, observed: np.ndarray, centre: np.ndarray, offset: Any = None
 ) -> np.ndarray:
@@ -136,9 +168,7 @@ def fill(
     if isinstance(inputs, Inputs) and inputs.takes_level(x.shape[1]):
         beyond = np.where(observed, _values(method, x, offset) - centre, 0).sum(axis=1, keepdims=True)
         centre = centre + beyond / np.maximum(observed.sum(axis=1, keepdims=True), 1)
-    if isinstance(inputs, Inputs) and inputs.log:
-        centre = np.asarray(signed_exponential(jnp.asarray(centre, jnp.float32), _array(offset)))
-    return np.where(observed, x, centre).astype(np.float32)
+    return np.where(observed, x, _back(method, centre, offset)).astype(np.float32)
 
 
 def of_link(method: Method, cohort: Cohort) -> dict[str, dict[str, np.ndarray]]:
@@ -173,6 +203,14 @@ def _values(method: Method, x: np.ndarray, offset: Any) -> np.ndarray:
     if not isinstance(inputs, Inputs) or not inputs.log:
         return x
     return np.asarray(signed_logarithm(jnp.asarray(x), _array(offset)))
+
+
+def _back(method: Method, values: np.ndarray, offset: Any) -> np.ndarray:
+    """Return rows of which these are what the method reads."""
+    inputs = getattr(method, "inputs", None)
+    if not isinstance(inputs, Inputs) or not inputs.log:
+        return values.astype(np.float32)
+    return np.asarray(signed_exponential(jnp.asarray(values, jnp.float32), _array(offset)))
 
 
 def _centre_of_rows(method: Method, cohort: Cohort) -> np.ndarray:

@@ -102,7 +102,9 @@ def _examined(method: Method, cohort: Cohort, composition: Mixtures) -> Cohort:
     cohort = gaps.complete(method, cohort)
     method.check(cohort)
     if cohort.composition is None and composition == "estimate" and method.compares_mixtures(cohort):
-        cohort = dataclasses.replace(cohort, composition=describe(cohort, _compared(method, cohort)))
+        cohort = dataclasses.replace(
+            cohort, composition=describe(gaps.drawn(method, cohort), _compared(method, cohort))
+        )
         if cohort.composition is not None and cohort.composition.verdict != "none":
             warn(about(cohort))
         cohort = gaps.complete(method, cohort)

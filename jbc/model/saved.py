@@ -117,14 +117,14 @@ ARRAYS: dict[str, tuple[str, ...]] = {
     "controls/domain": ("rows",),
     "composition/shares": ("domains", "populations"),
     "composition/moves": ("domains",),
-    "gaps/centres": ("domains", "features"),
-    "gaps/alone": ("domains", "features"),
     "support/centres": ("domains", "features"),
     "support/units": ("features",),
     "support/axes": ("features", "axes"),
     "support/variance": ("axes",),
     "support/rest": (),
     "support/edge": (),
+    "gaps/centres": ("domains", "features"),
+    "gaps/alone": ("domains", "features"),
     "offset": ("features",),
 }
 # And of those that are there where the fit had covariates.

@@ -36,6 +36,11 @@ class Wanted:
     missing: tuple[str, ...] = ()
     below_detection: bool = False
 
+    def lacks(self, cell: str) -> bool:
+        """Return whether a cell of text stands for a missing value."""
+        cell = cell.strip()
+        return cell in MISSING or cell in self.missing or (self.below_detection and cell.startswith(BELOW))
+
     def check(self) -> None:
         """Refuse columns with two roles, and unknown decimal marks."""
         features = self.features or ()
@@ -124,9 +129,9 @@ def split(
     text = {name: _strings(columns[name], name, path) for name in others if name not in numbers}
     refused = [name for name in found if name not in numbers]
     if features is not None and refused:
-        raise _not_numeric(path, [offender(name, text[name]) for name in refused])
+        raise _not_numeric(path, [offender(name, text[name], wanted) for name in refused])
     if not typed:
-        _warn_nearly_numeric(path, {name: text[name] for name in refused})
+        _warn_nearly_numeric(path, {name: text[name] for name in refused}, wanted)
     single = all(values.dtype == np.float32 for values in numbers.values())
     x = np.empty((columns.num_rows, len(numbers)), np.float32 if single and numbers else np.float64)
     for column, values in enumerate(numbers.values()):
@@ -181,10 +186,11 @@ def _strings(column: pa.ChunkedArray, name: str, path: Path) -> list[str]:
         ) from error
 
 
-def offender(name: str, cells: Iterable[str]) -> str:
+def offender(name: str, cells: Iterable[str], wanted: Wanted | None = None) -> str:
     """Return the first cell that keeps a column from being numeric."""
+    lacks = (wanted or Wanted()).lacks
     for row, cell in enumerate(cells, start=1):
-        if cell.strip() not in MISSING and not is_number(cell):
+        if not lacks(cell) and not is_number(cell):
             return f"{name} ({cell!r} in row {row})"
     return name
 
@@ -201,13 +207,13 @@ def _not_numeric(path: Path, offenders: Sequence[str]) -> InputError:
     )
 
 
-def _warn_nearly_numeric(path: Path, text: dict[str, list[str]]) -> None:
+def _warn_nearly_numeric(path: Path, text: dict[str, list[str]], wanted: Wanted) -> None:
     """Warn of columns that a few cells such as '<LOD' keep from being features."""
     nearly = []
     for name, cells in text.items():
-        filled = [cell for cell in cells if cell.strip() not in MISSING]
+        filled = [cell for cell in cells if not wanted.lacks(cell)]
         if 2 * sum(map(is_number, filled)) > len(filled):
-            nearly.append(offender(name, cells))
+            nearly.append(offender(name, cells, wanted))
     if nearly:
         warn(
             f"Columns of '{path.name}' are read as metadata because of cells that are not numbers: "
