@@ -88,7 +88,9 @@ class Chain(Method, Ordered):
         """Return rows that went through all methods."""
         x, held = self._led(fitted, x, domain, order), _of_last(fitted)
         if not self.last.keeps_units:
-            return self.last.transform(held["fitted"], *_rows(self.last, seen(held, x, domain), domain, order))
+            return self.last.transform(
+                held["fitted"], *_rows(self.last, seen(held, x, domain), domain, order)
+            )
         return lead(self.last, held, x, domain, order)
 
     def predict(self, fitted: Fitted, x: Array, domain: Array, order: Array | None = None) -> Array:

@@ -185,7 +185,7 @@ def of_link(method: Method, cohort: Cohort) -> dict[str, dict[str, np.ndarray]]:
 
 
 def link_moves(held: Any, domain: Any) -> Any:
-    """Return which values a method of a chain moves, (n, 1) or (n, d), by what the chain keeps of it; NumPy or JAX."""
+    """Return which values a method of a chain moves, (n, 1) or (n, d), by what the chain keeps; NumPy or JAX."""
     goes = held["moves"][domain][:, None] > 0
     return goes & (held["gaps"]["alone"][domain] == 0) if "gaps" in held else goes
 

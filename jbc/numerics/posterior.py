@@ -111,8 +111,9 @@ def _weighted(
     """Return the averages over all other features; ``squares`` are the sums of squares about the mean."""
     others = np.stack([np.ones_like(mean), mean, variance], axis=1)
     half = -0.5 / variance
-    # Of all features the same number of values, or each of its own.
-    shared, own_count = (count, np.ones_like(mean)) if np.ndim(count) == 0 else (1.0, count)
+    # All features have the same number of values, or each has its own.
+    by_feature = isinstance(count, np.ndarray)
+    shared, each = (1.0, count) if by_feature else (count, np.ones_like(mean))
     beside = np.stack([half, -0.5 * shared * np.log(variance)])
     found = np.empty((len(mean), 2))
     rows = max(BLOCK // len(mean), 1)
@@ -121,9 +122,9 @@ def _weighted(
         log = np.subtract.outer(mean[own], mean)
         np.square(log, out=log)
         log *= shared * half
-        if np.ndim(count):
-            log *= own_count[own, None]
-        log += np.stack([squares[own], own_count[own]], axis=1) @ beside
+        if by_feature:
+            log *= each[own, None]
+        log += np.stack([squares[own], each[own]], axis=1) @ beside
         here = np.arange(len(log))
         log[here, start + here] = -np.inf
         log -= log.max(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""ComBat, limma, ratios, chains and covariates of tables with missing values, against what they mean feature by feature."""
+"""ComBat, limma, ratios, covariates and chains where values are missing, against what they mean by feature."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from jbc.methods.base import Method
 
 NAN = float("nan")
 DOMAINS = ("a", "b", "c")
-DOMAIN = np.repeat(DOMAINS, [9, 14, 20])
+plate = np.repeat(DOMAINS, [9, 14, 20])
 
 
 def table(features: int = 25, share: float = 0.2) -> np.ndarray:
     """Draw rows whose domains differ in location and scale, with missing values, more of them in some features."""
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(len(DOMAIN), features))
+    x = rng.normal(size=(len(plate), features))
     for number, name in enumerate(DOMAINS):
-        rows = DOMAIN == name
+        rows = plate == name
         x[rows] = x[rows] * rng.uniform(0.5, 2, features) + number + rng.normal(size=features)
     x = x * rng.uniform(0.5, 3, features) + rng.normal(size=features)
     x[rng.random(x.shape) < share * np.linspace(0, 2, features)] = NAN
@@ -32,17 +32,17 @@ def table(features: int = 25, share: float = 0.2) -> np.ndarray:
 
 X = table()
 LACKS = X.copy()
-LACKS[DOMAIN == "b", 3] = NAN  # one domain has measured this feature nowhere
-LACKS[np.flatnonzero(DOMAIN == "c")[1:], 7] = NAN  # and one has measured this one once
+LACKS[plate == "b", 3] = NAN  # one domain has measured this feature nowhere
+LACKS[np.flatnonzero(plate == "c")[1:], 7] = NAN  # and one has measured this one once
 
 
-def fitted(method: Method, x: np.ndarray, domain: np.ndarray = DOMAIN, **beside) -> jbc.Model:
+def fitted(method: Method, x: np.ndarray, domain: np.ndarray = plate, **beside) -> jbc.Model:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)
         return jbc.fit(method, Cohort.from_arrays(x, domain, **beside), composition="assume-equal")
 
 
-def corrected(method: Method, x: np.ndarray, domain: np.ndarray = DOMAIN, **beside) -> np.ndarray:
+def corrected(method: Method, x: np.ndarray, domain: np.ndarray = plate, **beside) -> np.ndarray:
     told = {"covariates": beside["covariates"]} if "covariates" in beside else {}
     return fitted(method, x, domain, **beside).transform(x, domain, **told)
 
@@ -57,8 +57,8 @@ def combat_by_hand(
     x: np.ndarray, prior: str = "parametric", mean_only: bool = False, reference: str | None = None
 ) -> np.ndarray:
     """Return what ComBat means where values are missing: every sum is over what was observed of a feature."""
-    seen = {name: [rows[~np.isnan(rows)] for rows in x[DOMAIN == name].T] for name in DOMAINS}
-    size = {name: np.sum(DOMAIN == name) for name in DOMAINS}
+    seen = {name: [rows[~np.isnan(rows)] for rows in x[plate == name].T] for name in DOMAINS}
+    size = {name: np.sum(plate == name) for name in DOMAINS}
     features, out = range(x.shape[1]), x.copy()
     centre, scale = np.zeros((2, x.shape[1]))
     for j in features:
@@ -82,15 +82,18 @@ def combat_by_hand(
                 others = [h for h in used if h != j]
                 like = np.array(
                     [
-                        -len(z[j]) / 2 * np.log(variance[h]) - np.sum((z[j] - mean[h]) ** 2) / (2 * variance[h])
+                        -len(z[j]) / 2 * np.log(variance[h])
+                        - np.sum((z[j] - mean[h]) ** 2) / (2 * variance[h])
                         for h in others
                     ]
                 )
                 like = np.exp(like - like.max())
-                location, spread = (np.average([of[h] for h in others], weights=like) for of in (mean, variance))
+                location, spread = (
+                    np.average([of[h] for h in others], weights=like) for of in (mean, variance)
+                )
             else:
                 location, spread = by_parameters(z[j], means, variances, mean_only)
-            rows = DOMAIN == name
+            rows = plate == name
             out[rows, j] = (x[rows, j] - centre[j] - scale[j] * location) / np.sqrt(spread) + centre[j]
     return out
 
@@ -134,9 +137,9 @@ def limma_by_hand(x: np.ndarray, z: np.ndarray | None = None) -> np.ndarray:
     """Return least squares of every feature over the rows that have it; effects of domains add up to 0."""
     out = x.copy()
     for j in range(x.shape[1]):
-        has = [name for name in DOMAINS if np.sum(~np.isnan(x[DOMAIN == name, j])) > 1]
-        rows = ~np.isnan(x[:, j]) & np.isin(DOMAIN, has)
-        design = np.hstack([DOMAIN[:, None] == has, np.zeros((len(x), 0)) if z is None else z]).astype(float)
+        has = [name for name in DOMAINS if np.sum(~np.isnan(x[plate == name, j])) > 1]
+        rows = ~np.isnan(x[:, j]) & np.isin(plate, has)
+        design = np.hstack([plate[:, None] == has, np.zeros((len(x), 0)) if z is None else z]).astype(float)
         effect = np.linalg.lstsq(design[rows], x[rows, j], rcond=None)[0][: len(has)]
         out[rows, j] -= design[rows, : len(has)] @ (effect - effect.mean())
     return out
@@ -157,9 +160,9 @@ def test_covariates_are_found_over_the_rows_that_have_a_feature():
     assert_equal(corrected(jbc.LimmaRemoveBatch(), x, covariates=covariates), limma_by_hand(x, z))
     slopes = np.zeros_like(effect)
     for j in range(x.shape[1]):
-        has = [name for name in DOMAINS if np.sum(~np.isnan(x[DOMAIN == name, j])) > 1]
-        rows = ~np.isnan(x[:, j]) & np.isin(DOMAIN, has)
-        design = np.hstack([DOMAIN[:, None] == has, z]).astype(float)
+        has = [name for name in DOMAINS if np.sum(~np.isnan(x[plate == name, j])) > 1]
+        rows = ~np.isnan(x[:, j]) & np.isin(plate, has)
+        design = np.hstack([plate[:, None] == has, z]).astype(float)
         slopes[:, j] = np.linalg.lstsq(design[rows], x[rows, j], rcond=None)[0][len(has) :]
     beside = (z - z.mean(axis=0)) @ slopes
     expected = combat_by_hand(x - beside) + beside
@@ -168,7 +171,7 @@ def test_covariates_are_found_over_the_rows_that_have_a_feature():
 
 def test_a_row_alone_is_still_a_domain_where_locations_are_what_is_removed():
     """A value that is missing elsewhere does not change what one row tells."""
-    x, domain = table(share=0), np.append(DOMAIN[:-1], "d")
+    x, domain = table(share=0), np.append(plate[:-1], "d")
     holed = x.copy()
     holed[0, 0] = NAN
     whole, found = (corrected(jbc.ComBat(mean_only=True), each, domain) for each in (x, holed))
@@ -192,10 +195,10 @@ def test_one_control_of_a_domain_is_a_reference():
 
 def test_ratios_divide_by_the_geometric_mean_of_what_was_observed():
     x = np.exp(LACKS)
-    mean = np.stack([_mean(LACKS[DOMAIN == name]) for name in DOMAINS])
+    mean = np.stack([_mean(LACKS[plate == name]) for name in DOMAINS])
     lacks = np.isnan(mean)
     to = np.nanmean(mean, axis=0)
-    moved = np.where(lacks, 0, to - mean)[np.searchsorted(DOMAINS, DOMAIN)]
+    moved = np.where(lacks, 0, to - mean)[np.searchsorted(DOMAINS, plate)]
     assert_equal(corrected(jbc.RatioG(form="ratio", on="all"), x), np.exp(LACKS + moved), 1e-4)
 
 
@@ -224,18 +227,18 @@ def test_a_chain_is_its_methods_one_after_the_other(first, last):
     """What is missing for the first one is missing for the last; what it leaves alone, the last one may correct."""
     control = np.tile([True, False, True], len(X))[: len(X)]
     x = LACKS.copy()
-    x[control & (DOMAIN == "a"), 5] = NAN  # of its controls, this one has nothing
+    x[control & (plate == "a"), 5] = NAN  # of its controls, this one has nothing
     one = corrected(first, x, control=control)
     np.testing.assert_array_equal(np.isnan(one), np.isnan(x))
     expected = corrected(last, one, control=control)
     model = fitted(jbc.Chain(first, last), x, control=control)
-    assert_equal(model.transform(x, DOMAIN), expected, 1e-4)
+    assert_equal(model.transform(x, plate), expected, 1e-4)
     alone = model.gaps.alone > 0
     assert alone[1, 3]
     assert not alone[0].any()
-    filled = model.transform(x, DOMAIN, fill="centre")
+    filled = model.transform(x, plate, fill="centre")
     assert np.isfinite(filled).all()
-    assert_same_bytes(filled[~np.isnan(x)], model.transform(x, DOMAIN)[~np.isnan(x)])
+    assert_same_bytes(filled[~np.isnan(x)], model.transform(x, plate)[~np.isnan(x)])
 
 
 def test_a_chain_names_its_method_that_takes_no_missing_values():
@@ -243,7 +246,7 @@ def test_a_chain_names_its_method_that_takes_no_missing_values():
         fitted(jbc.Chain(jbc.ComBat(), jbc.Harmony(components=None)), X)
     assert "Harmony" in str(caught.value)
     model = fitted(jbc.Chain(jbc.ComBat(), jbc.LimmaRemoveBatch()), table(share=0))
-    assert_same_bytes(np.isnan(model.transform(X, DOMAIN)), np.isnan(X))
+    assert_same_bytes(np.isnan(model.transform(X, plate)), np.isnan(X))
 
 
 def test_a_chain_of_one_takes_what_its_method_takes():

@@ -76,9 +76,9 @@ class CCA(Directed, ClosedForm, Encodes):
     different mixtures, they are standardised given the populations, and the rows of populations that a source and
     the target share are aligned.
 
-    Where values are missing, location, scale and what sampling explains are those of observed values. Canonical vectors
-    and codes read whole rows, with the centre of their domain where nothing was observed; a feature that the target or
-    a source lacks is no part of rows.
+    Where values are missing, location, scale and what sampling explains are those of observed values. Canonical
+    vectors and codes read whole rows, with the centre of their domain where nothing was observed; a feature that the
+    target or a source lacks is no part of rows.
 
     *As in Seurat 2*: the decomposition of standardised cells, 20 codes, metagenes of 30 features by biweight
     midcorrelation, symmetric steps of the warping. *Otherwise*: several sources are decomposed together, codes have
@@ -256,7 +256,7 @@ def _certainty(cohort: Cohort, own: np.ndarray, other: np.ndarray) -> float:
     """
     x, unit = np.asarray(cohort.x, np.float64), np.asarray(cohort.unit)
     seen = np.ones((1, x.shape[1]), bool) if cohort.observed is None else np.asarray(cohort.observed)
-    both = np.logical_and(*((weight[:, None] * seen).any(axis=0) for weight in (own, other)))
+    both = np.all([(weight[:, None] * seen).any(axis=0) for weight in (own, other)], axis=0)
     x, seen = x[:, both], np.broadcast_to(seen[:, both], (len(x), both.sum()))
     used = (own + other)[:, None] * seen
     mean = np.average(x, axis=0, weights=used)

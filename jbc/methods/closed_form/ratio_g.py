@@ -44,7 +44,7 @@ class RatioG(ClosedForm, Adapts):
 
     A control of 0, or below, has no geometric mean, and is refused with ``form="ratio"``; of other rows, 0 stays 0.
     Covariates are kept with ``form="log"`` only. Where mixtures of domains differ and all rows are measured, the
-    :math:`m_g` are those given the populations.
+    :math:`m_g` are those given the populations. Where values are missing, they are those of observed values.
 
     References
     ----------

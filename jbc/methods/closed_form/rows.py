@@ -124,7 +124,9 @@ def _moments_of_observed(cohort: Cohort, on: On, seen: Seen | None) -> Moments:
             part = slice(first, first + width)
             rows, weight = x[start:end, part].astype(np.float64), times[start:end, part].astype(np.float64)
             if seen is not None:
-                with np.errstate(invalid="ignore", divide="ignore"):  # what stands for a missing value may have none
+                with np.errstate(
+                    invalid="ignore", divide="ignore"
+                ):  # what stands for a missing value may have none
                     rows = np.where(weight > 0, seen(rows, part), 0)
             found.count[g, part] = weight.sum(axis=0)
             found.mean[g, part] = (weight * rows).sum(axis=0) / np.maximum(found.count[g, part], 1)
