@@ -17,7 +17,7 @@ from jbc.cohort import Cohort
 from jbc.cohort.columns import COLUMNS
 from jbc.errors import InputError, warn
 from jbc.methods import rules
-from jbc.methods.base import Bounded, Classifies, Encodes, Method, can
+from jbc.methods.base import Bounded, Classifies, Encodes, Method, can, refuses_missing
 from jbc.methods.joint import JointCalibration
 from jbc.methods.prepare import Mixtures
 from jbc.metrics import accuracy
@@ -315,7 +315,7 @@ class Corrector(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse, tags.input_tags.allow_nan = True, self.resolved.takes_missing
+        tags.input_tags.sparse, tags.input_tags.allow_nan = True, not refuses_missing(self.resolved)
         # scikit-learn asks for these of all that predict from sparse rows, classifiers or not.
         tags.classifier_tags = ClassifierTags() if can(self.resolved, Classifies) else None
         tags.transformer_tags.preserves_dtype = ["float32"]

@@ -42,7 +42,8 @@ class Method(abc.ABC):
         own, and no part in the input's offset (:mod:`jbc.numerics.centring`).
     takes_missing
         Whether it measures what is observed (:attr:`jbc.Cohort.counts`) where values are missing
-        (:mod:`jbc.methods.missing`); tables with missing values are refused for others.
+        (:mod:`jbc.methods.missing`); tables with missing values are refused for others. A chain does if all of its
+        methods do (:func:`refuses_missing`).
     """
 
     keeps_units: ClassVar[bool] = True
@@ -211,6 +212,12 @@ class Diagnoses(abc.ABC):
 def can(method: Method, capability: type) -> bool:
     """Return whether a method, or the last one of a chain, has a capability."""
     return isinstance(method.last, capability)
+
+
+def refuses_missing(method: Method) -> str:
+    """Return the name of the method, or of the first one in a chain, that takes no missing values; "" if all do."""
+    links = (*method.leading, method.last)
+    return next((type(each).__name__ for each in links if not getattr(each, "takes_missing", False)), "")
 
 
 def moving(cohort: Cohort) -> np.ndarray:

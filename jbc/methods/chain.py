@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jax import Array
@@ -12,6 +12,7 @@ from jbc.cohort import Cohort
 from jbc.errors import InputError
 from jbc.methods.base import ClosedForm, Fitted, Method, Ordered, joined
 from jbc.methods.closed_form.standardise import Standardise
+from jbc.methods.missing import link_moves
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -19,7 +20,8 @@ class Chain(Method, Ordered):
     """Put methods one after the other: every one corrects what the ones before it leave.
 
     One method, one model, one file: rows go through all. All but the last are in closed form. What the last one can
-    do (tell classes, encode), the chain can; to new domains a chain cannot be adapted.
+    do (tell classes, encode), the chain can; to new domains a chain cannot be adapted. It takes missing values if all
+    of its methods do.
 
     Parameters
     ----------
@@ -34,6 +36,8 @@ class Chain(Method, Ordered):
     >>> model.transform([[0.0], [10.0]], ["a", "b"]).tolist()
     [[5.0], [5.0]]
     """
+
+    takes_missing: ClassVar[bool] = True
 
     methods: tuple[Method, ...] = (Standardise(scale=False), Standardise())
 
@@ -82,10 +86,12 @@ class Chain(Method, Ordered):
 
     def transform(self, fitted: Fitted, x: Array, domain: Array, order: Array | None = None) -> Array:
         """Return rows that went through all methods."""
-        x = self._led(fitted, x, domain, order)
+        x, held = self._led(fitted, x, domain, order), _of_last(fitted)
         if not self.last.keeps_units:
-            return self.last.transform(fitted["last"], *_rows(self.last, x, domain, order))
-        return lead(self.last, fitted["last"], fitted["moves"], x, domain, order)
+            return self.last.transform(
+                held["fitted"], *_rows(self.last, seen(held, x, domain), domain, order)
+            )
+        return lead(self.last, held, x, domain, order)
 
     def predict(self, fitted: Fitted, x: Array, domain: Array, order: Array | None = None) -> Array:
         """Return the logits of the last method."""
@@ -101,21 +107,34 @@ class Chain(Method, Ordered):
 
     def _last(self, name: str, fitted: Fitted, x: Array, domain: Array, order: Array | None) -> Array:
         """Return what a function of the last method makes of rows that went through the others."""
-        x = self._led(fitted, x, domain, order)
+        x = seen(_of_last(fitted), self._led(fitted, x, domain, order), domain)
         return getattr(self.last, name)(fitted["last"], *_rows(self.last, x, domain, order))
 
     def _led(self, fitted: Fitted, x: Array, domain: Array, order: Array | None) -> Array:
         """Return rows that went through all methods but the last."""
         for number, method in enumerate(self.leading):
-            each = fitted["leading"][str(number)]
-            x = lead(method, each["fitted"], each["moves"], x, domain, order)
+            x = lead(method, fitted["leading"][str(number)], x, domain, order)
         return x
 
 
-def lead(method: Method, fitted: Fitted, moves: Array, x: Array, domain: Array, order: Array | None) -> Array:
-    """Return rows that went through a method; those of domains that it leaves alone, as they came in."""
-    moved = method.transform(fitted, *_rows(method, x, domain, order))
-    return jnp.where(moves[domain][:, None] > 0, moved, x)
+def lead(method: Method, held: Fitted, x: Array, domain: Array, order: Array | None) -> Array:
+    """Return rows that went through a method; what it leaves alone, domains or features there, as it came in."""
+    moved = method.transform(held["fitted"], *_rows(method, seen(held, x, domain), domain, order))
+    return jnp.where(link_moves(held, domain), moved, x)
+
+
+def seen(held: Fitted, x: Array, domain: Array) -> Array:
+    """Return rows as a method takes them: with the centre of their domain in features that it leaves alone there."""
+    if "gaps" not in held:
+        return x
+    alone, centre = (jnp.asarray(held["gaps"][name])[domain] for name in ("alone", "centre"))
+    return jnp.where(alone > 0, centre, x)
+
+
+def _of_last(fitted: Fitted) -> Fitted:
+    """Return what a chain keeps of its last method, as it does of the others."""
+    gaps = {"gaps": fitted["leading"]["gaps"]} if "gaps" in fitted["leading"] else {}
+    return {"fitted": fitted["last"], "moves": fitted["moves"]} | gaps
 
 
 def _rows(method: Method, x: Array, domain: Array, order: Array | None) -> tuple[Any, ...]:

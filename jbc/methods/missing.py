@@ -43,16 +43,17 @@ def complete(method: Method, cohort: Cohort) -> Cohort:
     if cohort.observed is None:
         return cohort
     _refuse_empty(cohort)
-    lacks = lacking(cohort, _counts(method, cohort))
-    observed = np.asarray(cohort.observed) & ~lacks[np.asarray(cohort.domain)]
-    cohort = dataclasses.replace(cohort, observed=observed)
+    cohort = without_lacked(cohort, _counts(method, cohort))
+    x, observed = np.asarray(cohort.x), np.asarray(cohort.observed)
     return dataclasses.replace(
-        cohort, x=fill(method, np.asarray(cohort.x), observed, _centre_of_rows(method, cohort), cohort.offset)
+        cohort, x=fill(method, x, observed, _centre_of_rows(method, cohort), cohort.offset)
     )
 
 
 def lacking(cohort: Cohort, counts: np.ndarray | None = None) -> np.ndarray:
     """Return which features a domain lacks, (domains, d): fewer than two of its values are observed.
+
+    Of a domain in which a single row is measured, one value is enough, as it is without missing values.
 
     Examples
     --------
@@ -64,7 +65,17 @@ def lacking(cohort: Cohort, counts: np.ndarray | None = None) -> np.ndarray:
     if cohort.observed is None:
         return np.zeros((domains, d), bool)
     counts = np.asarray(cohort.counts) if counts is None else counts
-    return np.add.reduceat(counts, np.asarray(cohort.domains.offset), axis=0) < FEWEST
+    starts = np.asarray(cohort.domains.offset)
+    rows = np.add.reduceat(counts.max(axis=1), starts)[:, None]
+    return np.add.reduceat(counts, starts, axis=0) < np.clip(rows, 1, FEWEST)
+
+
+def without_lacked(cohort: Cohort, counts: np.ndarray | None = None) -> Cohort:
+    """Return the cohort with nothing observed of features in domains that lack them (:func:`lacking`)."""
+    if cohort.observed is None:
+        return cohort
+    lacks = lacking(cohort, counts)[np.asarray(cohort.domain)]
+    return dataclasses.replace(cohort, observed=np.asarray(cohort.observed) & ~lacks)
 
 
 def left_alone(cohort: Cohort, lacks: np.ndarray) -> np.ndarray:
@@ -158,6 +169,25 @@ def fill(
         beyond = np.where(observed, _values(method, x, offset) - centre, 0).sum(axis=1, keepdims=True)
         centre = centre + beyond / np.maximum(observed.sum(axis=1, keepdims=True), 1)
     return np.where(observed, x, _back(method, centre, offset)).astype(np.float32)
+
+
+def of_link(method: Method, cohort: Cohort) -> dict[str, dict[str, np.ndarray]]:
+    """Return what a chain keeps of the features that one of its methods leaves alone; nothing where there are none.
+
+    ``alone`` (D, d) is 1 there, and ``centre`` (D, d) is what the method reads of a row in its place.
+    """
+    lacks = lacking(cohort)
+    if cohort.observed is None or not (alone := left_alone(cohort, lacks)).any():
+        return {}
+    rows = np.zeros(lacks.shape, np.float32)
+    centre = fill(method, rows, np.zeros(lacks.shape, bool), centres(method, cohort), cohort.offset)
+    return {"gaps": {"alone": alone.astype(np.float32), "centre": centre}}
+
+
+def link_moves(held: Any, domain: Any) -> Any:
+    """Return which values a method of a chain moves, (n, 1) or (n, d), by what the chain keeps; NumPy or JAX."""
+    goes = held["moves"][domain][:, None] > 0
+    return goes & (held["gaps"]["alone"][domain] == 0) if "gaps" in held else goes
 
 
 def _counts(method: Method, cohort: Cohort) -> np.ndarray:

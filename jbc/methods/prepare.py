@@ -17,7 +17,7 @@ from jbc.cohort.populations import describe
 from jbc.errors import InputError, warn
 from jbc.methods import missing as gaps
 from jbc.methods import preconditions, rules
-from jbc.methods.base import Method, Ordered, Resolves, Trainable, can, moving
+from jbc.methods.base import Method, Ordered, Resolves, Trainable, can, moving, refuses_missing
 from jbc.methods.inference import apply_in_blocks, rows_of
 from jbc.methods.inputs import Inputs
 from jbc.methods.registry import with_capability
@@ -76,8 +76,8 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
             fix=f"Use {' or '.join(map(repr, get_args(Mixtures)))}; name populations by Cohort.with_populations.",
             code="bad-setting",
         )
-    if cohort.observed is not None and not method.takes_missing:
-        raise checks.incomplete(np.asarray(cohort.observed), cohort.names.features, type(method).__name__)
+    if cohort.observed is not None and (refused := refuses_missing(method)):
+        raise checks.incomplete(np.asarray(cohort.observed), cohort.names.features, refused)
     if cohort.covariates is not None:
         if cohort.covariates.effect is None:  # not when the cohort was prepared before
             cohort = take_out(cohort, method.removes)
@@ -87,6 +87,8 @@ def prepare(method: Method, cohort: Cohort, steps: Any = None, composition: Mixt
         method.check(cohort)
         cohort, composition = _led(method, cohort, composition)
     cohort = _examined(method.last, cohort, composition)
+    if cohort.leading is not None:
+        cohort = dataclasses.replace(cohort, leading=cohort.leading | gaps.of_link(method.last, cohort))
     if LOG.isEnabledFor(logging.INFO):
         LOG.info(summarise(method, cohort))
     return cohort
@@ -114,7 +116,8 @@ def _examined(method: Method, cohort: Cohort, composition: Mixtures) -> Cohort:
 def _led(method: Method, cohort: Cohort, composition: Mixtures) -> tuple[Cohort, Mixtures]:
     """Return the cohort after the leading methods of a chain, which are fitted to it one after the other.
 
-    Populations are estimated once, for the first method that compares whole domains.
+    Populations are estimated once, for the first method that compares whole domains. Missing values stay missing, and
+    are filled in for every method by what the ones before it made of the others.
     """
     given, found, fitted = cohort.composition, cohort.composition, {}
     for number, each in enumerate((*method.leading, method.last)):
@@ -125,9 +128,15 @@ def _led(method: Method, cohort: Cohort, composition: Mixtures) -> tuple[Cohort,
         seen = _examined(each, cohort, composition)
         if compares:
             found, composition = seen.composition, "assume-equal"
-        own, moves, rows = each.finish(None, seen), moving(seen), _rows(each, cohort)
-        fitted[str(number)] = {"fitted": own, "moves": moves}
-        moved = np.where(moves[rows[1]][:, None] > 0, apply_in_blocks(each, "transform", own, rows), rows[0])
+        if number == 0 and not refuses_missing(method):
+            fitted["centres"] = gaps.centres(method.last, gaps.without_lacked(cohort))
+        own, moves, rows = each.finish(None, seen), moving(seen), _rows(each, seen)
+        held = {"fitted": own, "moves": moves} | gaps.of_link(each, seen)
+        fitted[str(number)] = held
+        goes = gaps.link_moves(held, rows[1])
+        moved = np.where(goes, apply_in_blocks(each, "transform", own, rows), np.asarray(cohort.x))
+        if cohort.observed is not None:
+            moved[~np.asarray(cohort.observed)] = 0
         cohort = dataclasses.replace(cohort, x=moved)
     return dataclasses.replace(cohort, leading=fitted), composition
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from jbc.cohort import Cohort
 from jbc.errors import InputError
-from jbc.methods.base import Method
+from jbc.methods.base import Method, refuses_missing
 from jbc.methods.missing import centres, fill, lacking, left_alone
 
 Fill = Literal["centre"]
@@ -53,10 +53,15 @@ class Gaps(NamedTuple):
 def keep_gaps(method: Method, cohort: Cohort) -> Gaps:
     """Return what a model keeps of the missing values of its cohort; nothing for a method that takes none."""
     lacks = lacking(cohort)
-    if not method.takes_missing:
+    if refuses_missing(method):
         return Gaps(np.zeros(lacks.shape, np.float32), lacks.astype(np.uint8))
     alone = lacks if cohort.observed is None else left_alone(cohort, lacks)
-    return Gaps(centres(method, cohort), alone.astype(np.uint8))
+    if not (method.leading and cohort.leading):
+        return Gaps(centres(method.last, cohort), alone.astype(np.uint8))
+    # Each method of a chain leaves features alone itself: what none corrects comes out as it came in.
+    links = [cohort.leading[str(number)] for number in range(len(method.leading))]
+    gone = [each["gaps"]["alone"] > 0 if "gaps" in each else np.zeros_like(alone) for each in links]
+    return Gaps(cohort.leading["centres"], np.logical_and.reduce([alone, *gone]).astype(np.uint8))
 
 
 def refuse_unknown_fill(fill: Any) -> None:

@@ -15,7 +15,7 @@ from jbc.cohort import Names
 from jbc.cohort.covariates import Term, design
 from jbc.cohort.run_order import RunOrder
 from jbc.errors import InputError
-from jbc.methods.base import Adapts, Bounded, Classifies, Encodes, Fitted, Method, can
+from jbc.methods.base import Adapts, Bounded, Classifies, Encodes, Fitted, Method, can, refuses_missing
 from jbc.methods.inference import apply, apply_in_blocks, refuse_out_of_range, rows_of
 from jbc.methods.prepare import without
 from jbc.methods.registry import to_json
@@ -333,7 +333,7 @@ class Model:
         place, start = None, self.names.order
         if order is not None and start is not None:
             place = start.places(aligned(x, order=order)["order"], len(came))
-        whole, came = self.gaps.filled(self.method, came, observed, code, self.offset)
+        whole, came = self.gaps.filled(self.method.last, came, observed, code, self.offset)
         return NewRows(whole, code, beside, place, came, observed)
 
     def _measured(self, x: Any, covariates: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -341,8 +341,7 @@ class Model:
 
         And where values are observed, or None where none is missing.
         """
-        name = "" if self.method.takes_missing else type(self.method).__name__
-        rows, observed = read_measurements(x, self.names, name)
+        rows, observed = read_measurements(x, self.names, refuses_missing(self.method))
         rows = centre(rows, self.offset)
         if self.covariates is None:
             return rows, np.zeros((len(rows), 0), np.float32), observed

@@ -111,16 +111,20 @@ def _weighted(
     """Return the averages over all other features; ``squares`` are the sums of squares about the mean."""
     others = np.stack([np.ones_like(mean), mean, variance], axis=1)
     half = -0.5 / variance
-    every = np.broadcast_to(count, mean.shape)
-    beside = np.stack([half, -0.5 * np.log(variance)])
+    # All features have the same number of values, or each has its own.
+    by_feature = isinstance(count, np.ndarray)
+    shared, each = (1.0, count) if by_feature else (count, np.ones_like(mean))
+    beside = np.stack([half, -0.5 * shared * np.log(variance)])
     found = np.empty((len(mean), 2))
     rows = max(BLOCK // len(mean), 1)
     for start in range(0, len(mean), rows):
         own = slice(start, start + rows)
         log = np.subtract.outer(mean[own], mean)
         np.square(log, out=log)
-        log *= count * half if np.ndim(count) == 0 else np.multiply.outer(every[own], half)
-        log += np.stack([squares[own], every[own]], axis=1) @ beside
+        log *= shared * half
+        if by_feature:
+            log *= each[own, None]
+        log += np.stack([squares[own], each[own]], axis=1) @ beside
         here = np.arange(len(log))
         log[here, start + here] = -np.inf
         log -= log.max(axis=1, keepdims=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,7 @@ from jbc.methods.settings import ROUTE, Route
 from jbc.numerics import edits
 from jbc.numerics.edits import Edit
 from jbc.numerics.linalg import by_group, constant_range, location_and_scale
+from jbc.numerics.observed import percentiles_of_observed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +76,10 @@ class CCA(Directed, ClosedForm, Encodes):
     different mixtures, they are standardised given the populations, and the rows of populations that a source and
     the target share are aligned.
 
+    Where values are missing, location, scale and what sampling explains are those of observed values. Canonical
+    vectors and codes read whole rows, with the centre of their domain where nothing was observed; a feature that the
+    target or a source lacks is no part of rows.
+
     *As in Seurat 2*: the decomposition of standardised cells, 20 codes, metagenes of 30 features by biweight
     midcorrelation, symmetric steps of the warping. *Otherwise*: several sources are decomposed together, codes have
     the mean square 1, no value is cut at ten deviations, and maps are kept by percentiles, of 1000 rows at most.
@@ -98,6 +103,8 @@ class CCA(Directed, ClosedForm, Encodes):
     >>> [round(float(abs(part.mean())), 1) for part in (x[:30], x[30:], moved[:30], moved[30:])]
     [0.1, 4.9, 0.1, 0.1]
     """
+
+    takes_missing: ClassVar[bool] = True
 
     route: Route = ROUTE
     codes: Positive = 20
@@ -184,7 +191,7 @@ class CCA(Directed, ClosedForm, Encodes):
 
     def _standardise(self, cohort: Cohort, target: int) -> dict[str, np.ndarray]:
         """Return location and scale of every domain; a feature that is constant in one has the target's scale."""
-        parts = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.weight))
+        parts = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.counts))
         found = _measure(*parts, len(cohort.domains.count), cohort.composition)
         location, scale = (np.asarray(each, np.float64) for each in found)
         varies = _varies(cohort)
@@ -244,17 +251,22 @@ def _shared(cohort: Cohort, source: int, target: int) -> tuple[np.ndarray, np.nd
 def _certainty(cohort: Cohort, own: np.ndarray, other: np.ndarray) -> float:
     """Return 0 where sampling alone explains how a source and the target differ, feature by feature, and at most 1.
 
-    That is :func:`jbc.numerics.edits.certainty`, of features in units of their deviation over both.
+    That is :func:`jbc.numerics.edits.certainty`, of features in units of their deviation over both; of what was
+    observed, in features that both sides have.
     """
     x, unit = np.asarray(cohort.x, np.float64), np.asarray(cohort.unit)
-    used = own + other
+    seen = np.ones((1, x.shape[1]), bool) if cohort.observed is None else np.asarray(cohort.observed)
+    both = np.all([(weight[:, None] * seen).any(axis=0) for weight in (own, other)], axis=0)
+    x, seen = x[:, both], np.broadcast_to(seen[:, both], (len(x), both.sum()))
+    used = (own + other)[:, None] * seen
     mean = np.average(x, axis=0, weights=used)
     deviation = np.sqrt(np.average(np.square(x - mean), axis=0, weights=used))
-    x = (x - mean) / np.where(deviation > 0, deviation, np.inf)
+    x = np.where(seen, (x - mean) / np.where(deviation > 0, deviation, np.inf), np.nan)
     noise, knots = np.zeros(x.shape[1]), []
     for weight in (own, other):
         rows = np.repeat(x, weight, axis=0)
-        knots.append(np.quantile(rows, np.linspace(0, 1, 21), axis=0))
-        share = np.bincount(unit, weight) / weight.sum()
-        noise += rows.var(axis=0) * np.square(share).sum()
+        knots.append(percentiles_of_observed(rows, np.linspace(0, 100, 21)))
+        count = np.zeros((unit.max() + 1, x.shape[1]))
+        np.add.at(count, unit, weight[:, None] * seen)
+        noise += np.nanvar(rows, axis=0) * np.square(count / count.sum(axis=0)).sum(axis=0)
     return float(edits.certainty(Edit(*(jnp.asarray(each) for each in knots)), jnp.asarray(noise)))

@@ -13,7 +13,7 @@ from jbc.cohort import Cohort
 from jbc.cohort.roles import TARGET, assign_roles
 from jbc.methods import preconditions
 from jbc.methods.base import Adapts, ClosedForm, Fitted, Resolves
-from jbc.methods.closed_form.rows import Moments, located, moments
+from jbc.methods.closed_form.rows import Moments, located, moments, rows_of_domains
 from jbc.methods.settings import On
 from jbc.numerics.linalg import ROUNDING, constant
 from jbc.numerics.posterior import Prior, posterior
@@ -64,6 +64,9 @@ class ComBat(ClosedForm, Adapts, Resolves):
 
     *Populations.* Where mixtures of domains differ, location and scale are those given the populations.
 
+    *Missing values.* Means, deviations and posterior means of a feature are those of its observed values, which count
+    in every domain; the mean over all rows is that of the means of domains, each as its rows count.
+
     References
     ----------
     Johnson, Li and Rabinovic, Adjusting batch effects in microarray expression data using empirical Bayes methods,
@@ -105,7 +108,7 @@ class ComBat(ClosedForm, Adapts, Resolves):
     def finish(self, state: None, cohort: Cohort) -> Fitted:
         """Find location and scale of every domain."""
         del state
-        found = moments(cohort, self.on)
+        found, rows = moments(cohort, self.on), rows_of_domains(cohort, self.on)
         varies = ~constant(found.deviation, found.mean)
         if cohort.composition is not None and self.on == "all":
             location, scale = located(cohort, np.asarray(cohort.x))
@@ -115,13 +118,13 @@ class ComBat(ClosedForm, Adapts, Resolves):
         held = np.full(len(found.mean), False)  # that stay as they are
         if self.reference is not None:
             held = np.asarray(cohort.role) == TARGET
-        common = _in_common(found, varies, held)
+        common = _in_common(found, rows, varies, held)
         stay = held | (len(held) == 1)
-        rows = [
+        maps = [
             self._stays(common) if stay[g] else self._moves(common, Moments(*own), varies[g])
             for g, own in enumerate(zip(*found, strict=True))
         ]
-        fitted: Fitted = {name: np.stack([row[name] for row in rows]) for name in ("factor", "shift")}
+        fitted: Fitted = {name: np.stack([each[name] for each in maps]) for name in ("factor", "shift")}
         if self.on == "controls":
             fitted["common"] = {name: table.astype(np.float32) for name, table in common._asdict().items()}
         return fitted
@@ -150,27 +153,30 @@ class ComBat(ClosedForm, Adapts, Resolves):
 
     def _moves(self, common: _Common, own: Moments, varies: np.ndarray) -> dict[str, np.ndarray]:
         """Return what moves one domain, of which ``own`` was measured, to what the domains have in common."""
-        unit = np.where(common.scale > 0, common.scale, 1)
+        unit, only = np.where(common.scale > 0, common.scale, 1), self.mean_only or bool(own.count.max() < 2)
         location, scale = (own.mean - common.mean) / unit, np.ones_like(unit)
         variance = own.squares / unit**2 / np.maximum(own.count - 1, 1)
-        alone = len(own.count) == 1 and own.count.item() < 2  # a domain of a single row
-        if (told := (common.scale > 0) & (varies | alone)).any():
-            count = own.count.item() if len(own.count) == 1 else own.count[told]
+        # Of a single row, no feature varies; of what a domain lacks, nothing is told.
+        if (told := (common.scale > 0) & (varies | (only & (own.count == 1)))).any():
+            count = own.count[told] if len(own.count) > 1 else own.count.item()
             location[told], scale[told] = posterior(
-                self.prior, count, location[told], variance[told], mean_only=self.mean_only or alone
+                self.prior, count, location[told], variance[told], mean_only=only
             )
         slope = 1 / np.sqrt(scale)
         shift = common.mean - slope * (common.mean + unit * location)
         return {"factor": (slope - 1).astype(np.float32), "shift": shift.astype(np.float32)}
 
 
-def _in_common(found: Moments, varies: np.ndarray, held: np.ndarray) -> _Common:
+def _in_common(found: Moments, rows: np.ndarray, varies: np.ndarray, held: np.ndarray) -> _Common:
     """Return the mean and the deviation within domains: of the reference, or of all domains, each as its rows count.
 
     A domain in which a feature is constant tells nothing of its deviation; one of a single row counts, as released.
+    Deviations count as the values do that were observed; means as the rows, whatever was observed of them.
     """
-    count = np.where(held.any() & ~held[:, None], 0, found.count)
+    told = ~held.any() | held[:, None]
+    rows, count = (np.where(told, each, 0) for each in (rows[:, None], found.count))
     has = count * (varies | (found.count < 2))
     total = has.sum(axis=0)
     variance = np.where(has > 0, found.squares, 0).sum(axis=0) / np.maximum(total, 1)
-    return _Common((count * found.mean).sum(axis=0) / np.maximum(count.sum(axis=0), 1), np.sqrt(variance))
+    rows = np.where(count > 0, rows, 0)
+    return _Common((rows * found.mean).sum(axis=0) / np.maximum(rows.sum(axis=0), 1), np.sqrt(variance))

@@ -86,7 +86,8 @@ class Harmony(ClosedForm, Encodes):
     Directions are what is clustered: rows are compared by the angle between them, seen from the mean of all rows, or
     from the zero of an embedding. Domains may hold other populations, where these point elsewhere. An effect that is
     larger than what populations differ by stays, in part. The composition of domains is not estimated: the clusters
-    say what is compared with what.
+    say what is compared with what. Missing values are refused: rows with the centre of their domain in their place
+    lie between clusters, and the more so the more of them a domain has.
 
     The released program draws the blocks anew for every sweep; here they are drawn once, and come in random order. It
     corrects rows by the parts in clusters that the sweeps left; here all parts are taken once more, by the clusters

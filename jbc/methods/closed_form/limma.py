@@ -33,7 +33,8 @@ class LimmaRemoveBatch(ClosedForm):
 
     Notes
     -----
-    Where mixtures of domains differ, the means are those given the populations.
+    Where mixtures of domains differ, the means are those given the populations. Where values are missing, every
+    feature has its own least squares, over the rows that have it.
 
     References
     ----------

@@ -65,7 +65,8 @@ class MNN(Directed, ClosedForm):
     of their own. Domains that share nothing have mutual neighbours too, at their edges: about as many as k, whatever
     the number of rows. So ``least_shared`` finds such domains only where there are many rows.
 
-    The composition of domains is not estimated: neighbours say what is compared with what.
+    The composition of domains is not estimated: neighbours say what is compared with what. Missing values are
+    refused: a row with the centre of its domain in their place differs from its neighbours by what populations do.
 
     The released program (mnnCorrect) compares rows as they are, ``scale=False``. It returns rows divided by their
     length, and adjusts the variance along corrections; here rows keep their units, and no variance is adjusted. When

@@ -44,7 +44,7 @@ class RatioG(ClosedForm, Adapts):
 
     A control of 0, or below, has no geometric mean, and is refused with ``form="ratio"``; of other rows, 0 stays 0.
     Covariates are kept with ``form="log"`` only. Where mixtures of domains differ and all rows are measured, the
-    :math:`m_g` are those given the populations.
+    :math:`m_g` are those given the populations. Where values are missing, they are those of observed values.
 
     References
     ----------
@@ -87,7 +87,10 @@ class RatioG(ClosedForm, Adapts):
         if self.form == "ratio":
             preconditions.no_covariates_of_ratios(cohort)
             used = np.asarray(cohort.control) | (on == "all")
-            _refuse_without_logarithm(np.asarray(cohort.x)[used], _offset(cohort), cohort.names.features)
+            x = np.asarray(cohort.x)
+            if cohort.observed is not None:  # what stands for a missing value is no reference
+                x = np.where(cohort.observed, x, np.inf)
+            _refuse_without_logarithm(x[used], _offset(cohort), cohort.names.features)
 
     def finish(self, state: None, cohort: Cohort) -> Fitted:
         """Measure the reference of every domain."""

@@ -102,28 +102,47 @@ def moments(cohort: Cohort, on: On, seen: Seen | None = None) -> Moments:
     return found
 
 
+def rows_of_domains(cohort: Cohort, on: On) -> np.ndarray:
+    """Return the number of rows of every domain that are measured, (groups,).
+
+    Examples
+    --------
+    >>> rows_of_domains(Cohort.from_arrays([[1.0], [4.0], [7.0]], list("aab")), "all").tolist()
+    [2, 1]
+    """
+    return np.add.reduceat(_times(cohort, on), np.asarray(cohort.domains.offset))
+
+
 def _moments_of_observed(cohort: Cohort, on: On, seen: Seen | None) -> Moments:
     """Measure what every domain observed of every feature."""
     x, times = np.asarray(cohort.x), _times(cohort, on)[:, None] * np.asarray(cohort.observed)
     ends = np.append(np.asarray(cohort.domains.offset), len(x))
     found = Moments(*np.zeros((3, len(ends) - 1, x.shape[1])))
     for g, (start, end) in enumerate(pairwise(ends.tolist())):
-        for first in range(0, x.shape[1], max(BLOCK // (end - start), FEWEST)):
-            part = slice(first, first + max(BLOCK // (end - start), FEWEST))
+        width = max(BLOCK // (end - start), FEWEST)
+        for first in range(0, x.shape[1], width):
+            part = slice(first, first + width)
             rows, weight = x[start:end, part].astype(np.float64), times[start:end, part].astype(np.float64)
-            rows = rows if seen is None else seen(rows, part)
-            count = np.maximum(weight.sum(axis=0), 1)
+            if seen is not None:
+                with np.errstate(
+                    invalid="ignore", divide="ignore"
+                ):  # what stands for a missing value may have none
+                    rows = np.where(weight > 0, seen(rows, part), 0)
             found.count[g, part] = weight.sum(axis=0)
-            found.mean[g, part] = (weight * rows).sum(axis=0) / count
+            found.mean[g, part] = (weight * rows).sum(axis=0) / np.maximum(found.count[g, part], 1)
             found.squares[g, part] = (weight * np.square(rows - found.mean[g, part])).sum(axis=0)
     return found._replace(mean=average_of_others(found.mean, found.count == 0))
 
 
 def located(cohort: Cohort, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return location and scale of every domain, given the populations, (groups, d) each, from rows (n, d)."""
+    """Return location and scale of every domain, given the populations, (groups, d) each, from rows (n, d).
+
+    A feature that a domain lacks has the average location of the other domains there.
+    """
     rows = (jnp.asarray(part) for part in (x, cohort.domain, cohort.counts))
     location, scale = _located(cohort.composition, *rows)
-    return np.asarray(location, np.float64), np.asarray(scale, np.float64)
+    location, scale = np.asarray(location, np.float64), np.asarray(scale, np.float64)
+    return location if cohort.observed is None else average_of_others(location, lacking(cohort)), scale
 
 
 @jax.jit

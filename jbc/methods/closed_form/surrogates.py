@@ -194,7 +194,7 @@ class SVA(ClosedForm, Encodes):
     of the fit (:class:`FrozenSVA` has the published alternatives). It needs no label.
 
     A feature that is constant in every class, up to rounding, has no weight and is left as it is. Where no feature
-    has a weight, nothing is removed.
+    has a weight, nothing is removed. Missing values are refused: how much a row lacks would be a surrogate variable.
 
     References
     ----------
