@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -134,6 +134,8 @@ class JointCalibration(Projects, ByEpochs, Trainable, Classifies, Encodes, Diagn
     >>> model.predict(world.X[:2], world.obs["domain"][:2]).shape
     (2,)
     """
+
+    least_rows: ClassVar[int] = 16
 
     inputs: Inputs = Inputs(log=True, level="auto", scale="domain", subspace="auto")
     family: Family = "residual"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.struct
 import jax
@@ -97,6 +97,8 @@ class MMDResNet(Projects, ByEpochs, Directed, Trainable):
     >>> model.transform([[0.0], [6.0]], ["a", "b"]).shape
     (2, 1)
     """
+
+    least_rows: ClassVar[int] = 32
 
     route: Route = ROUTE
     inputs: Inputs = Inputs(log=False, level="keep", scale="domain", subspace="auto")
