@@ -94,6 +94,7 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_tried(door, monke
     assert DOORS[door](JOINT, table, steps=1) is not None
 
 
+@pytest.mark.filterwarnings("ignore:Domains of fewer than 16 rows")
 def test_wide_tables_are_refused_with_the_numbers():
     """20,000 features would take more than 100 GB, and the system would end the process without a word."""
     x = np.random.default_rng(0).normal(size=(30, 20_000)).astype(np.float32)

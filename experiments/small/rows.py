@@ -29,6 +29,7 @@ HELD = 100  # rows of every domain that no method is fitted to
 METHODS: dict[str, Method] = {
     "centred": jbc.Standardise(scale=False),
     "Standardise": jbc.Standardise(),
+    "Standardise, shrunken": jbc.Standardise(shrink=True),
     # The worlds are no intensities: there is nothing to take a logarithm of.
     "JointCalibration": jbc.JointCalibration(inputs=jbc.Inputs(log=False, level="keep")),
     "MMDResNet": jbc.MMDResNet(),

@@ -67,9 +67,9 @@ def find_basis(
     --------
     >>> z = np.array([[3.0, 0, 0], [1, 0, 0], [0, 9, 5], [0, 7, 5]])
     >>> means = np.array([[2.0, 0, 0], [0, 8, 5]])
-    >>> basis = find_basis(z, np.array([0, 0, 1, 1]), np.ones(4, int), means, components=2, shifts=1)
-    >>> basis.shape, bool(np.allclose(basis.T @ basis, np.diag([1, 1, 0]), atol=1e-5))
-    ((3, 3), True)
+    >>> basis = find_basis(z, np.array([0, 0, 1, 1]), np.ones(4, int), means, components=1, shifts=1)
+    >>> basis.shape, bool(np.allclose(basis.T @ basis, np.eye(2), atol=1e-5))
+    ((3, 2), True)
     >>> bool(np.allclose((means[0] - means[1]) @ basis @ basis.T, means[0] - means[1], atol=1e-5))
     True
     """

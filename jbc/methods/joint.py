@@ -136,6 +136,7 @@ class JointCalibration(Projects, ByEpochs, Trainable, Classifies, Encodes, Diagn
     """
 
     takes_missing: ClassVar[bool] = True
+    least_rows: ClassVar[int] = 16
 
     inputs: Inputs = Inputs(log=True, level="auto", scale="domain", subspace="auto")
     family: Family = "residual"

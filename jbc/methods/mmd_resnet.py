@@ -100,6 +100,7 @@ class MMDResNet(Projects, ByEpochs, Directed, Trainable):
     """
 
     takes_missing: ClassVar[bool] = True
+    least_rows: ClassVar[int] = 32
 
     route: Route = ROUTE
     inputs: Inputs = Inputs(log=False, level="keep", scale="domain", subspace="auto")

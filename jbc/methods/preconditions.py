@@ -119,7 +119,7 @@ def warn_few_rows(cohort: Cohort, least: int, method: str) -> None:
     warn(
         f"Domains of fewer than {least} rows: {enumeration(named, len(few))}. In simulated worlds of {SIMULATED} "
         f"features, shifted by a deviation, {method} needed {least} rows of every domain to bring others nearer to "
-        "the truth than they were. Centring, Standardise(scale=False), needed 4."
+        "the truth than they were. Standardise(shrink=True) needed 4."
     )
 
 

@@ -484,3 +484,20 @@ def test_a_feature_that_the_target_lacks_keeps_its_scale():
 def test_quantile_map_needs_two_percentiles():
     with refusal("bad-setting"):
         jbc.Corrector(jbc.QuantileMap(percentiles=1)).fit(np.eye(4), domain=list("aabb"))
+
+
+def test_shrunken_moments_of_many_rows_are_those_of_the_rows():
+    """And of few rows without any effect of domains, they are the same everywhere."""
+    draw = np.random.default_rng(0)
+    effect = draw.normal(size=(2, 8))
+    for rows, limit in ((20_000, 5e-3), (2000, 0.05)):
+        domain = np.repeat([0, 1], rows)
+        x = draw.normal(size=(2 * rows, 8)) * np.exp(0.3 * effect[domain]) + effect[domain]
+        cohort = Cohort.from_arrays(x, domain.astype(str))
+        plain, shrunk = (Standardise(shrink=shrink).finish(None, cohort) for shrink in (False, True))
+        for name in ("mean", "scale"):
+            np.testing.assert_allclose(shrunk[name], plain[name], atol=limit)
+    few = Cohort.from_arrays(draw.normal(size=(8, 500)), list("aaaabbbb"))
+    plain, shrunk = (Standardise(shrink=shrink).finish(None, few) for shrink in (False, True))
+    assert np.ptp(shrunk["scale"], axis=0).max() < 0.1 * np.ptp(np.asarray(plain["scale"]), axis=0).max()
+    assert "common" not in shrunk

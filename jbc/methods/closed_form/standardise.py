@@ -39,6 +39,10 @@ class Standardise(ClosedForm, Adapts):
         Measure mean and standard deviation on all rows of a domain, or on its controls only. Controls are few, and a
         deviation of two to four rows is nearly noise: those of controls shrink towards what other features and
         domains say, the less the more controls there are.
+    shrink
+        Shrink those of all rows in the same way, for domains of few rows. In simulated worlds of 50 features and
+        three domains (``experiments/small/rows.py``), 4 rows of each left 0.64 of the error of other rows, instead of
+        0.92, and 64 rows 0.25 instead of 0.27. Where mixtures of domains differ, this changes nothing.
 
     Examples
     --------
@@ -54,6 +58,7 @@ class Standardise(ClosedForm, Adapts):
 
     scale: bool = True
     on: On = "all"
+    shrink: bool = False
 
     def check(self, cohort: Cohort) -> None:
         """Refuse domains that cannot be measured."""
@@ -66,10 +71,11 @@ class Standardise(ClosedForm, Adapts):
         """Measure mean and standard deviation of every domain."""
         del state
         groups, more = len(cohort.domains.count), {}
-        if self.on == "controls":
+        if self.on == "controls" or (self.shrink and cohort.composition is None):
             mean, scale, common = shrunken(*measured(cohort, self.on), groups)
             mean, scale = mean.astype(np.float32), scale.astype(np.float32)
-            more = {"common": {name: np.asarray(table, np.float32) for name, table in common.items()}}
+            if self.on == "controls":
+                more = {"common": {name: np.asarray(table, np.float32) for name, table in common.items()}}
         else:
             rows = (jnp.asarray(part) for part in (cohort.x, cohort.domain, cohort.counts))
             mean, scale = _measure(*rows, groups, cohort.composition)
