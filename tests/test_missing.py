@@ -196,7 +196,7 @@ def test_the_unit_and_the_zero_of_a_feature_do_not_matter(method):
     found = corrected(method, unit * holed(mask).astype(np.float64) + offset)
     if method.keeps_units:
         found = (found - offset) / unit
-    np.testing.assert_allclose(found, expected, atol=3e-3 * np.nanstd(expected))
+    np.testing.assert_allclose(found, expected, atol=float(3e-3 * np.nanstd(expected)))
 
 
 @every_method
