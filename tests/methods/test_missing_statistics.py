@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from problems import assert_same_bytes, refusal
+from problems import CHUNK, JOINT, assert_same_bytes, refusal
 
 import jbc
 from jbc.cohort import Cohort
@@ -252,3 +252,20 @@ def test_a_chain_names_its_method_that_takes_no_missing_values():
 def test_a_chain_of_one_takes_what_its_method_takes():
     method = jbc.QuantileMap()
     assert_same_bytes(corrected(jbc.Chain(method), LACKS), corrected(method, LACKS))
+
+
+def test_a_chain_with_a_network_takes_missing_values(tmp_path):
+    """The network reads what the method before it made of the others, as it does without missing values."""
+    label = np.tile(["case", "control"], len(X))[: len(X)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)
+        cohort = Cohort.from_arrays(LACKS, plate, label=label)
+        model = jbc.fit(jbc.Chain(jbc.ComBat(), JOINT), cohort, steps=CHUNK, composition="assume-equal")
+    found = model.transform(LACKS, plate)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(LACKS))
+    full = model.transform(np.nan_to_num(LACKS), plate)
+    assert_same_bytes(full[plate == "b", 3], np.nan_to_num(LACKS)[plate == "b", 3].astype(np.float32))
+    for name in ("encode", "predict_proba"):
+        assert np.isfinite(getattr(model, name)(LACKS, plate)).all()
+    copy = jbc.load(model.save(tmp_path / "model"))
+    assert_same_bytes(copy.transform(LACKS, plate), found)
