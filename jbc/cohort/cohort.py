@@ -259,7 +259,7 @@ class Cohort:
 
     @property
     def width(self) -> int:
-        """Number of values of a row that networks see: its features, or its components in a subspace."""
+        """Number of values of a row that networks see, features or components in a subspace."""
         return self.x.shape[-1] if self.subspace is None else self.subspace.basis.shape[-1]
 
     def without_names(self) -> Cohort:

@@ -88,7 +88,7 @@ class Method(abc.ABC):
 
     @property
     def last(self) -> Method:
-        """The method that is fitted last: of a chain its last one, of all others the method itself."""
+        """The method that is fitted last, of a chain its last one and of others the method itself."""
         return self
 
     @abc.abstractmethod

@@ -86,7 +86,7 @@ class Chain(Method, Ordered):
 
     def transform(self, fitted: Fitted, x: Array, domain: Array, order: Array | None = None) -> Array:
         """Return rows that went through all methods."""
-        x, held = self._led(fitted, x, domain, order), _of_last(fitted)
+        x, held = self.led(fitted, x, domain, order), _of_last(fitted)
         if not self.last.keeps_units:
             return self.last.transform(
                 held["fitted"], *_rows(self.last, seen(held, x, domain), domain, order)
@@ -107,10 +107,10 @@ class Chain(Method, Ordered):
 
     def _last(self, name: str, fitted: Fitted, x: Array, domain: Array, order: Array | None) -> Array:
         """Return what a function of the last method makes of rows that went through the others."""
-        x = seen(_of_last(fitted), self._led(fitted, x, domain, order), domain)
+        x = seen(_of_last(fitted), self.led(fitted, x, domain, order), domain)
         return getattr(self.last, name)(fitted["last"], *_rows(self.last, x, domain, order))
 
-    def _led(self, fitted: Fitted, x: Array, domain: Array, order: Array | None) -> Array:
+    def led(self, fitted: Fitted, x: Array, domain: Array, order: Array | None = None) -> Array:
         """Return rows that went through all methods but the last."""
         for number, method in enumerate(self.leading):
             x = lead(method, fitted["leading"][str(number)], x, domain, order)

@@ -222,7 +222,11 @@ class Model:
         What lies further out is corrected by a map that has seen nothing like it.
         """
         rows = self._rows(x, domain, covariates, order)
-        return how_far_outside(self.support, rows.x, rows.domain)
+        seen = rows.x
+        if self.method.leading:  # what was measured went through these
+            parts = rows_of(self.method, rows.x, rows.domain, rows.order)
+            seen = apply_in_blocks(self.method, "led", self.fitted, parts)
+        return how_far_outside(self.support, seen, rows.domain)
 
     def out_of_range(
         self, x: Any, domain: Any = None, *, covariates: Any = None, order: Any = None

@@ -15,6 +15,7 @@ Statistical Association 96, 2001. Storey, "A direct approach to false discovery 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,7 +90,7 @@ def _bandwidth(x: np.ndarray) -> float:
     return float(0.9 * scale * len(x) ** -0.2)
 
 
-def smooth(x: np.ndarray, y: np.ndarray) -> BSpline:
+def smooth(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     r"""Return the smoothing spline through points on an even grid, (GRID,) each.
 
     .. math:: \min_f \sum_i (y_i - f(x_i))^2 + \lambda \int f''^2

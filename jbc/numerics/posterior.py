@@ -31,7 +31,7 @@ from typing import Literal
 import numpy as np
 
 Prior = Literal["parametric", "nonparametric", "none"]
-"""What is known of a feature before its rows are seen: a distribution, the other features, or nothing."""
+"""What is known of a feature before its rows are seen; a distribution, the other features, or nothing."""
 
 # As released: changes are relative to the last value, so that those of a negative one never count. What is left to
 # go is a part of it; to go on until nothing changes moves the corrected values by some 1e-6 of the largest.

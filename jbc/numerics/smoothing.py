@@ -107,7 +107,7 @@ def hampel(z: np.ndarray) -> np.ndarray:
 
 
 def huber(z: np.ndarray, k: float = HUBER) -> np.ndarray:
-    """Return Huber's weights of standardised residuals: 1 up to k, and then k/|z|.
+    """Return Huber's weights of standardised residuals: 1 up to k, and k over their size beyond.
 
     Examples
     --------

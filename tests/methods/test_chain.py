@@ -133,3 +133,9 @@ def test_chains_have_no_lanes_and_do_not_adapt():
     model = jbc.fit(jbc.Chain(CENTRE, jbc.Standardise(on="controls")), table)
     with refusal("cannot-adapt"):
         model.adapt(DRAWN.x[:20], np.full(20, "new"))
+
+
+def test_rows_of_the_fit_lie_inside_the_support_of_a_chain():
+    model = jbc.fit(jbc.Chain(CENTRE, MAP), cohort())
+    assert np.mean(model.out_of_support(DRAWN.x, DRAWN.domain) > 1) < 0.1
+    assert (model.out_of_support(DRAWN.x + 100, DRAWN.domain) > 1).all()
