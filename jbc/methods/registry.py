@@ -95,7 +95,7 @@ def to_json(method: Method) -> dict[str, Any]:
     Examples
     --------
     >>> to_json(Standardise())
-    {'name': 'standardise', 'fields': {'scale': True, 'on': 'all'}}
+    {'name': 'standardise', 'fields': {'scale': True, 'on': 'all', 'shrink': False}}
     """
     return {"name": name_of(method), "fields": _fields(method)}
 

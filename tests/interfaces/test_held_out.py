@@ -12,7 +12,7 @@ from jbc.data import simulate_run
 from jbc.interfaces.model_selection import hold_out_controls
 from jbc.metrics import rsd
 
-RUN = simulate_run(0, n_per_domain=40, n_features=8)
+RUN = simulate_run(0, n_per_domain=60, n_features=8)
 GIVEN = {"domain": RUN.domain, "control": RUN.control, "order": RUN.order}
 POOL = np.asarray(RUN.control)
 
@@ -35,7 +35,7 @@ def test_held_out_controls_are_judged_harder():
     model = jbc.fit(method, jbc.Cohort.from_arrays(RUN.x, **GIVEN))
     seen = model.transform(RUN.x, RUN.domain, order=RUN.order)[rows]
     before, after, flattered = (float(np.median(rsd(part))) for part in (RUN.x[rows], held, seen))
-    assert flattered < after < 0.7 * before
+    assert flattered < after < 0.6 * before
 
 
 def test_without_an_order_and_from_data_frames():
@@ -48,7 +48,7 @@ def test_without_an_order_and_from_data_frames():
         hold_out_controls(jbc.Drift(), RUN.x, RUN.domain, control=RUN.control)
 
 
-@pytest.mark.parametrize("control", [np.zeros(120, bool), np.arange(120) % 40 == 0])
+@pytest.mark.parametrize("control", [np.zeros(180, bool), np.arange(180) % 60 == 0])
 def test_what_cannot_be_held_out_is_refused(control):
     with refusal("few-controls"):
         hold_out_controls(jbc.Standardise(), RUN.x, RUN.domain, control=control)
