@@ -293,7 +293,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown command": ("fitt --data good.csv", ("'fitt'", "Did you mean jbc fit?")),
     "unknown option": (f"{FIT} --stepz 3 standardise", ("--stepz", "--steps")),
     "unknown option of a method": (f"{FIT} standardise --onn all", ("--onn", "jbc fit --help")),
-    "unknown method": (f"{FIT} combatt", ("combatt", "joint-calibration")),
+    "unknown method": (f"{FIT} dendrogram", ("dendrogram", "joint-calibration")),
     "no method": (FIT, ("Expected one of", "standardise")),
     "no batch key": ("fit --data good.csv --out new standardise", ("--batch-key", "jbc fit --help")),
     "no value": (f"{FIT} --steps standardise", ("Expected one of", "standardise")),
