@@ -57,12 +57,12 @@ METHODS: dict[str, type[Method]] = {
     "combat": ComBat,
     "limma-remove-batch": LimmaRemoveBatch,
     "ratio-g": RatioG,
-    "chain": Chain,
     "sva": SVA,
     "frozen-sva": FrozenSVA,
     "cca": CCA,
     "harmony": Harmony,
     "mnn": MNN,
+    "chain": Chain,
 }
 
 
