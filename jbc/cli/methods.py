@@ -90,7 +90,7 @@ def written_out(choice: Any) -> Method:
     Examples
     --------
     >>> written_out(ChainOfWords(("standardise --no-scale", "coral"))).methods
-    (Standardise(scale=False, on='all'), Coral(...))
+    (Standardise(scale=False, ...), Coral(...))
     """
     if not isinstance(choice, ChainOfWords):
         return choice

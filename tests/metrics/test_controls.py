@@ -61,3 +61,14 @@ def test_d_ratio_without_variance():
         d_ratio(X, np.zeros(40, bool))
     with refusal("few-controls"):
         d_ratio(X, np.ones(40, bool))
+
+
+@pytest.mark.parametrize("unit", [1e-9, 7.3, 1e9])
+def test_the_unit_does_not_matter_nor_does_the_order_of_rows(unit):
+    rng = np.random.default_rng(0)
+    x, control = np.exp(0.3 * rng.normal(size=(60, 4))), np.arange(60) % 3 == 0
+    order = rng.permutation(60)
+    np.testing.assert_allclose(rsd(unit * x[order]), rsd(x), rtol=1e-9)
+    np.testing.assert_allclose(
+        d_ratio(unit * x[order] + unit, control[order]), d_ratio(x, control), rtol=1e-6
+    )
