@@ -175,7 +175,7 @@ def test_batches_of_treatments_change_nothing(monkeypatch):
         state = jax.jit(method.init)(KEY, cohort.without_names())
         rows = take(cohort, method.draw.plan(KEY, cohort, 0, 1)[0], method.draw)
         x_seen = method.inputs.apply(state.tables, rows.x, rows.domain[:, None])
-        given = KEY, state, x_seen, method.weigh_pairs(rows)
+        given = KEY, state, x_seen, method.weigh_pairs(rows, state.shared)
         after = [jax.jit(part)(*given) for part in (method._critic_step, method._map_step)]
         steps[pairs] = [(new.maps.params, new.critics.params, info) for new, info in after]
     assert_close(steps[1], steps[1024], rtol=2e-5)
