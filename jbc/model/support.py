@@ -69,10 +69,12 @@ def measure_support(x: Any, domain: Any, domains: int) -> Support:
 
 def _centres(x: np.ndarray, domain: np.ndarray, domains: int) -> np.ndarray:
     """Return the mean of every domain, (domains, d); not the whole table at once in double precision."""
-    total, each = np.zeros((domains, x.shape[1])), np.eye(domains)[domain]
+    total, order = np.zeros((domains, x.shape[1])), np.argsort(domain, kind="stable")
     for start in range(0, len(x), ROWS):
-        total += each[start : start + ROWS].T @ x[start : start + ROWS].astype(np.float64)
-    return total / np.maximum(each.sum(axis=0), 1)[:, None]
+        rows = order[start : start + ROWS]
+        runs = np.flatnonzero(np.diff(domain[rows], prepend=-1))
+        total[domain[rows[runs]]] += np.add.reduceat(x[rows].astype(np.float64), runs, axis=0)
+    return total / np.maximum(np.bincount(domain, minlength=domains), 1)[:, None]
 
 
 def how_far_outside(support: Support, x: Any, domain: Any) -> np.ndarray:
