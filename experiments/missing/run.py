@@ -131,12 +131,12 @@ def compare(data: Data, options: Options) -> list[dict]:
     told("none", 0.0, "complete", [(right, 0.0) for right, _ in whole.values()])
     for pattern in options.patterns:
         for share in options.shares:
+            holed = [removed(data, pattern, share, seed) for seed in range(options.seeds)]
             for way in options.ways:
-                found = []
+                given, found = [filled(x, way) for x in holed], []
                 for target, seed in pairs:
-                    holed = removed(data, pattern, share, seed)
-                    right, corrected = score(data, filled(holed, way), target, seed, options.steps)
-                    kept = np.where(np.isnan(holed), np.nan, corrected)
+                    right, corrected = score(data, given[seed], target, seed, options.steps)
+                    kept = np.where(np.isnan(holed[seed]), np.nan, corrected)
                     found.append((right, away(kept, whole[target, seed][1])))
                 told(pattern, share, way, found)
     return rows
