@@ -18,6 +18,7 @@ from experiments.composition import page as composition
 from experiments.drift import page as drift
 from experiments.gan import page as gan
 from experiments.joint import page as joint
+from experiments.missing import page as missing
 from experiments.neuron_editing import page as neuron_editing
 from experiments.speed import page as speed
 from experiments.wasserstein import page as wasserstein
@@ -30,13 +31,14 @@ DETAILS = {
     "gan": gan,
     "neuron_editing": neuron_editing,
     "drift": drift,
+    "missing_values": missing,
     "speed": speed,
 }
 OVERVIEW = """# Benchmarks
 
 What was measured, on what data, what came out best (in bold), and by how much; baselines that win are shown as such.
-Sections link to pages with all tables, definitions and commands; [drift along a run](docs/benchmarks/drift.md) has
-one alone. Made by `python experiments/build_pages.py`; the programs are in [experiments/](experiments/README.md).
+Sections link to pages with all tables, definitions and commands; [drift](docs/benchmarks/drift.md) and
+[missing values](docs/benchmarks/missing_values.md) stand alone. By `build_pages.py` of [experiments](experiments).
 
 ## [What domains do not share](docs/benchmarks/composition.md)
 The share of rows whose nearest row of another domain is of the same population, where domains hold different things.

@@ -1,4 +1,4 @@
-"""The page on missing values, docs/benchmarks/missing.md: its table and text, made from stored rows."""
+"""The page on missing values, docs/benchmarks/missing_values.md: its table and text, made from stored rows."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def page() -> str:
     """Return the page."""
     rows = results.read("missing")["rows"]
     return pages.page([HEAD, "## Accuracy on hidden plates", markdown(rows), TEXT], SOURCES)
+
+
+def headline() -> str:
+    """Return the table."""
+    return markdown(results.read("missing")["rows"])
 
 
 def markdown(rows: Sequence[dict]) -> str:

@@ -15,8 +15,8 @@ from jbc.methods.base import Fitted, Method, Ordered
 
 # Rows in a block of a compiled program: of small tables, and of others. Larger ones leave the processor's cache.
 BLOCKS = (1024, 4096)
-# The same of wide tables, of more features: a few rows should not cost what a thousand do.
-WIDE, WIDE_BLOCKS = 2000, (64, 1024)
+# The same of wide tables, of more features.
+WIDE, WIDE_BLOCKS = 2000, (64, 64)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

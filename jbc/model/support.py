@@ -69,11 +69,12 @@ def measure_support(x: Any, domain: Any, domains: int) -> Support:
 
 def _centres(x: np.ndarray, domain: np.ndarray, domains: int) -> np.ndarray:
     """Return the mean of every domain, (domains, d); not the whole table at once in double precision."""
-    total, order = np.zeros((domains, x.shape[1])), np.argsort(domain, kind="stable")
-    for start in range(0, len(x), ROWS):
-        rows = order[start : start + ROWS]
-        runs = np.flatnonzero(np.diff(domain[rows], prepend=-1))
-        total[domain[rows[runs]]] += np.add.reduceat(x[rows].astype(np.float64), runs, axis=0)
+    if np.any(np.diff(domain) < 0):  # rows of a cohort are sorted
+        order = np.argsort(domain, kind="stable")
+        x, domain = x[order], domain[order]
+    total, runs = np.zeros((domains, x.shape[1])), np.flatnonzero(np.diff(domain, prepend=-1))
+    for start, end in zip(runs, np.append(runs[1:], len(x)), strict=True):
+        total[domain[start]] = x[start:end].sum(axis=0, dtype=np.float64)
     return total / np.maximum(np.bincount(domain, minlength=domains), 1)[:, None]
 
 
