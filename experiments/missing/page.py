@@ -41,9 +41,9 @@ def conclusions(rows: Sequence[dict]) -> str:
     cost = {way: f"{whole - accuracy:.3f}" for way, accuracy in told.items()}
     return f"""## What follows
 
-A fifth of the values, removed at random, costs {cost["as they are"]} of the accuracy as jbc takes them, {cost["mean"]}
-by the mean of the feature, and {cost["nearest rows"]} by the nearest rows, which is best: it reads the other values of
-a row, where jbc reads the centre of the domain."""
+A fifth of the values, removed at random, costs {cost["as they are"]} of the accuracy as jbc takes them,
+{cost["mean"]} by the mean of the feature, and {cost["nearest rows"]} by the nearest rows, which is best: it
+reads the other values of a row, where jbc reads the centre of the domain."""
 
 
 def headline() -> str:
