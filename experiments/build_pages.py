@@ -37,8 +37,8 @@ DETAILS = {
 OVERVIEW = """# Benchmarks
 
 What was measured, on what data, what came out best (in bold), and by how much; baselines that win are shown as such.
-Sections link to pages with all tables and definitions; [drift](docs/benchmarks/drift.md) and [missing
-values](docs/benchmarks/missing_values.md) have one each. Made by `build_pages.py` of [experiments/](experiments/README.md).
+Sections link to pages with all tables; [drift](docs/benchmarks/drift.md) and [missing
+values](docs/benchmarks/missing_values.md) have one each. Made by programs in [experiments/](experiments/README.md).
 
 ## [What domains do not share](docs/benchmarks/composition.md)
 The share of rows whose nearest row of another domain is of the same population, where domains hold different things.
