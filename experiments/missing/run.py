@@ -20,7 +20,7 @@ import tyro
 import jbc
 from experiments._lib import program, results
 from experiments.missing import page
-from jbc.data import cache
+from jbc.data import cache, simulate_plates
 from jbc.metrics import accuracy
 
 Pattern = Literal["random", "low", "plate"]
@@ -53,7 +53,7 @@ class Data(NamedTuple):
 def load(quick: bool) -> Data:
     """Return the plates."""
     if quick:
-        world = jbc.data.simulate_plates(seed=0)
+        world = simulate_plates(seed=0)
         return Data(world.x, world.domain, world.label, world.unit)
     adata = jbc.datasets.load("mi")
     of = (adata.obs[name].astype(str).to_numpy() for name in ("domain", "label", "unit"))
@@ -120,7 +120,7 @@ def compare(data: Data, options: Options) -> list[dict]:
     pairs = [(target, seed) for seed in range(options.seeds) for target in plates]
     whole = {pair: score(data, data.x, *pair, options.steps) for pair in pairs}
 
-    def told(pattern: str, share: float, way: str, found: list[tuple[float, float]]) -> None:
+    def add_row(pattern: str, share: float, way: str, found: list[tuple[float, float]]) -> None:
         right = np.array([one for one, _ in found]).reshape(options.seeds, len(plates)).mean(axis=1)
         sd = round(float(right.std(ddof=1)), 4) if options.seeds > 1 else None
         row = {"pattern": pattern, "share": share, "way": way, "accuracy": round(float(right.mean()), 4)}
@@ -128,7 +128,7 @@ def compare(data: Data, options: Options) -> list[dict]:
         rows.append(row | {"sd": sd, "away": apart, "seeds": options.seeds})
         print(rows[-1], file=sys.stderr, flush=True)
 
-    told("none", 0.0, "complete", [(right, 0.0) for right, _ in whole.values()])
+    add_row("none", 0.0, "complete", [(right, 0.0) for right, _ in whole.values()])
     for pattern in options.patterns:
         for share in options.shares:
             holed = [removed(data, pattern, share, seed) for seed in range(options.seeds)]
@@ -138,7 +138,7 @@ def compare(data: Data, options: Options) -> list[dict]:
                     right, corrected = score(data, given[seed], target, seed, options.steps)
                     kept = np.where(np.isnan(holed[seed]), np.nan, corrected)
                     found.append((right, away(kept, whole[target, seed][1])))
-                told(pattern, share, way, found)
+                add_row(pattern, share, way, found)
     return rows
 
 

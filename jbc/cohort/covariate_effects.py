@@ -124,14 +124,14 @@ def _refuse_confounded(
 
 def _slopes(cohort: Cohort, within: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Return the coefficients of least squares, (p, d): over what is observed."""
-    x, seen = np.asarray(cohort.x), cohort.observed
+    if cohort.observed is not None:
+        return _slopes_of_holes(cohort, weight)
+    x = np.asarray(cohort.x)
     weighed = within * weight[:, None]
     product = np.zeros((within.shape[1], x.shape[1]))
     for start in range(0, len(x), ROWS):  # not the whole table at once in double precision
         product += weighed[start : start + ROWS].T @ x[start : start + ROWS].astype(np.float64)
-    if seen is None:
-        return np.linalg.solve(weighed.T @ within, product)
-    return _slopes_of_holes(cohort, weight)
+    return np.linalg.solve(weighed.T @ within, product)
 
 
 def _slopes_of_holes(cohort: Cohort, weight: np.ndarray) -> np.ndarray:

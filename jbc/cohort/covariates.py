@@ -129,6 +129,15 @@ def design(terms: Sequence[Term], given: Any, n: int) -> np.ndarray:
     >>> design(terms, {"sex": ["m"], "age": [40]}, 1).tolist()
     [[0.0, 1.0]]
     """
+    if not terms and given is not None:
+        raise InputError(
+            "Covariates are given, and the fit had none",
+            why="The model does not know their effects, and would leave them out without a word.",
+            fix="Leave them out, or fit again with covariates=.",
+            code="unknown-covariate",
+        )
+    if not terms:
+        return np.zeros((n, 0))
     named = {} if given is None else named_columns(given, n)
     if len(named) == len(terms) and not _has_names(given):
         named = dict(zip((term.name for term in terms), named.values(), strict=True))

@@ -214,6 +214,11 @@ def can(method: Method, capability: type) -> bool:
     return isinstance(method.last, capability)
 
 
+def goes_by_order(method: Method) -> bool:
+    """Return whether the functions of a method take the places of rows in the run."""
+    return isinstance(method, Ordered) and method.by_order
+
+
 def refuses_missing(method: Method) -> str:
     """Return the name of the method, or of the first one in a chain, that takes no missing values; "" if all do."""
     links = (*method.leading, method.last)

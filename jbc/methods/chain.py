@@ -10,7 +10,7 @@ from jax import Array
 
 from jbc.cohort import Cohort
 from jbc.errors import InputError
-from jbc.methods.base import ClosedForm, Fitted, Method, Ordered, joined
+from jbc.methods.base import ClosedForm, Fitted, Method, Ordered, goes_by_order, joined
 from jbc.methods.closed_form.standardise import Standardise
 from jbc.methods.missing import link_moves
 
@@ -69,7 +69,7 @@ class Chain(Method, Ordered):
     @property
     def by_order(self) -> bool:
         """Whether any of the methods goes by the order of the run."""
-        return any(isinstance(method, Ordered) and method.by_order for method in self.methods)
+        return any(map(goes_by_order, self.methods))
 
     def check(self, cohort: Cohort) -> None:
         """Refuse methods that cannot be put one after the other; each of them is asked when its turn comes."""
@@ -138,8 +138,7 @@ def _of_last(fitted: Fitted) -> Fitted:
 
 
 def _rows(method: Method, x: Array, domain: Array, order: Array | None) -> tuple[Any, ...]:
-    by_order = isinstance(method, Ordered) and method.by_order
-    return (x, domain, order) if by_order else (x, domain)
+    return (x, domain, order) if goes_by_order(method) else (x, domain)
 
 
 def refuse_unlinked(methods: tuple[Method, ...]) -> None:

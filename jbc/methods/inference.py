@@ -11,12 +11,12 @@ import numpy as np
 from jax import Array
 
 from jbc.errors import InputError
-from jbc.methods.base import Fitted, Method, Ordered
+from jbc.methods.base import Fitted, Method, goes_by_order
 
 # Rows in a block of a compiled program: of small tables, and of others. Larger ones leave the processor's cache.
 BLOCKS = (1024, 4096)
 # The same of wide tables, of more features.
-WIDE, WIDE_BLOCKS = 2000, (64, 64)
+WIDE, WIDE_BLOCK = 2000, 64
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -33,8 +33,8 @@ def apply_in_blocks(
 ) -> np.ndarray:
     """Return what :func:`apply` does, block by block of a fixed shape: nothing recompiles, and memory is bounded."""
     fitted, out, n = jax.device_put(fitted), np.empty(0), len(rows[0])
-    small, large = BLOCKS if rows[0].shape[1] <= WIDE else WIDE_BLOCKS
-    block = block or (small if n <= small else large)
+    wide, small = rows[0].shape[1] > WIDE, n <= BLOCKS[0]
+    block = block or (WIDE_BLOCK if wide else BLOCKS[0] if small else BLOCKS[1])
     for start in range(0, n, block):
         taken = [part[start : start + block] for part in rows]
         padding = block - len(taken[0])
@@ -54,7 +54,7 @@ def rows_of(method: Method, x: np.ndarray, domain: np.ndarray, order: np.ndarray
     InputError
         Where a method goes by the order of the run, and it is not known.
     """
-    if not (isinstance(method, Ordered) and method.by_order):
+    if not goes_by_order(method):
         return [x, domain]
     if order is None:
         raise InputError(

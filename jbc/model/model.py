@@ -347,11 +347,9 @@ class Model:
         """
         rows, observed = read_measurements(x, self.names, refuses_missing(self.method))
         rows = centre(rows, self.offset)
-        if self.covariates is None:
-            return rows, np.zeros((len(rows), 0), np.float32), observed
         given = aligned(x, covariates=covariates)["covariates"]
         beside = design(self.names.covariates, given, len(rows)).astype(np.float32)
-        return self.covariates.out(rows, beside), beside, observed
+        return rows if self.covariates is None else self.covariates.out(rows, beside), beside, observed
 
 
 def load(folder: str | Path) -> Model:

@@ -16,7 +16,7 @@ import numpy as np
 from jbc.cohort.composition import Verdict
 from jbc.cohort.covariates import Term
 from jbc.errors import InputError
-from jbc.methods.base import Classifies, Encodes, Method, Ordered, can
+from jbc.methods.base import Classifies, Encodes, Method, can, goes_by_order
 from jbc.methods.registry import from_json
 from jbc.model.adaptation import Adaptation, Expected
 
@@ -223,7 +223,7 @@ def _outputs(method: Method, fitted: Any, sizes: dict[str, int]) -> Iterator[str
         jax.ShapeDtypeStruct((ROWS, sizes["features"]), np.float32),
         jax.ShapeDtypeStruct((ROWS,), np.int32),
     ]
-    if isinstance(method, Ordered) and method.by_order:
+    if goes_by_order(method):
         rows.append(jax.ShapeDtypeStruct((ROWS,), np.float32))
     for path, leaf in jax.tree_util.tree_leaves_with_path(fitted, is_leaf=lambda node: node is None):
         if leaf is None:  # which JAX takes for no array at all, and some layers for one that they do without

@@ -260,3 +260,9 @@ def test_folds_are_lanes_with_effects_of_their_own():
     keys = jax.random.split(jax.random.key(0), 2)
     run = fit_lanes(JOINT, folds, keys, steps=2, composition="assume-equal")
     assert np.isfinite(run.history[-1]["loss"]).all()
+
+
+def test_covariates_that_the_fit_did_not_have_are_refused():
+    model = jbc.fit(jbc.Standardise(), Cohort.from_arrays(X, SITE), composition="assume-equal")
+    with refused("unknown-covariate", "the fit had none"):
+        model.transform(X, SITE, covariates=TABLE)

@@ -74,7 +74,7 @@ def _shrunken(level: np.ndarray, parts: list[_Part], size: np.ndarray) -> np.nda
         alone = alone - alone.mean(axis=1, keepdims=True)
         total = np.maximum(count[g, some] - 1, 1) * count[g, some]
         own[g] = (np.square(alone).sum(axis=0) / total).mean() if len(alone) > 1 else np.nan
-    # A domain with one control tells of no noise: it has that of the others, of so many controls.
+    # A domain with one control has no noise of its own: it takes that of the others, for its number of controls.
     per_row = np.nanmean(own * count[:, some].mean(axis=1)) if np.isfinite(own).any() else 0.0
     own = np.where(np.isnan(own), per_row, own)
     noise = (1 - 2 / len(parts)) * own + own.sum() / len(parts) ** 2

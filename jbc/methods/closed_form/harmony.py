@@ -177,7 +177,7 @@ class Harmony(ClosedForm, Encodes):
         return x + jnp.matmul(after - before, fitted["restore"], precision="highest")
 
     def count(self, rows: int) -> int:
-        """Return the number of clusters of so many rows."""
+        """Return the number of clusters for this number of rows."""
         return self.clusters or min(max(round(rows / ROWS_PER_CLUSTER), 1), MOST_CLUSTERS)
 
     def _codes(self, fitted: Fitted, x: Array) -> Array:
